@@ -1,0 +1,109 @@
+package kinora
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// AttemptState is where one try of a generation at one upstream account stands.
+type AttemptState string
+
+// The states of an attempt. The lifecycle's steps are named after them: `submit`
+// claims queued attempts, `watch` open ones, `collect` those being collected.
+const (
+	AttemptQueued     AttemptState = "queued"     // waits for a free slot at an account
+	AttemptSubmitting AttemptState = "submitting" // intent committed; the upstream may be called at any moment
+	AttemptUnsettled  AttemptState = "unsettled"  // the call's outcome is not known; being reconciled
+	AttemptOpen       AttemptState = "open"       // accepted by the upstream; being watched
+	AttemptCollecting AttemptState = "collecting" // done upstream; outputs are being copied
+	AttemptSucceeded  AttemptState = "succeeded"
+	AttemptFailed     AttemptState = "failed"
+	AttemptCancelled  AttemptState = "cancelled"
+)
+
+// attemptMoves is the whole state machine of an attempt. The only way back is
+// submitting → queued, taken when the upstream provably created nothing.
+var attemptMoves = map[AttemptState][]AttemptState{
+	AttemptQueued:     {AttemptSubmitting, AttemptFailed, AttemptCancelled},
+	AttemptSubmitting: {AttemptOpen, AttemptCollecting, AttemptUnsettled, AttemptQueued, AttemptFailed, AttemptCancelled},
+	AttemptUnsettled:  {AttemptOpen, AttemptQueued, AttemptFailed, AttemptCancelled},
+	AttemptOpen:       {AttemptCollecting, AttemptFailed, AttemptCancelled},
+	AttemptCollecting: {AttemptSucceeded, AttemptFailed, AttemptCancelled},
+	AttemptSucceeded:  nil,
+	AttemptFailed:     nil,
+	AttemptCancelled:  nil,
+}
+
+// Terminal reports whether s is an end.
+func (s AttemptState) Terminal() bool { moves, ok := attemptMoves[s]; return ok && len(moves) == 0 }
+
+// CanMove reports whether the state machine allows s → to.
+func (s AttemptState) CanMove(to AttemptState) bool {
+	for _, next := range attemptMoves[s] {
+		if next == to {
+			return true
+		}
+	}
+	return false
+}
+
+// AttemptStates lists every state, for table tests and metrics.
+func AttemptStates() []AttemptState {
+	return []AttemptState{
+		AttemptQueued, AttemptSubmitting, AttemptUnsettled, AttemptOpen,
+		AttemptCollecting, AttemptSucceeded, AttemptFailed, AttemptCancelled,
+	}
+}
+
+// CallbackMode says whom an upstream calls back about an attempt.
+type CallbackMode string
+
+const (
+	CallbackNone      CallbackMode = "none"      // nobody; found out by polling
+	CallbackManaged   CallbackMode = "managed"   // Kinora, on the attempt's own token
+	CallbackForwarded CallbackMode = "forwarded" // the caller's own URL, byte for byte; Kinora polls
+)
+
+// Attempt is one try of a generation at one upstream account.
+type Attempt struct {
+	ID             string // "att_" + ULID
+	GenerationID   string
+	OrganisationID string
+	Ordinal        int    // 0-based within the generation
+	Model          string // public name
+	Provider       string // the lane: steps of one provider never wait for another's
+	Account        string // empty while queued
+	UpstreamModel  string
+	State          AttemptState
+
+	ClientRef     string          // id of our own making, sent upstream where it takes one
+	UpstreamID    string          // empty until accepted
+	Handle        json.RawMessage // what the provider needs beside the id to find it again; nil = nothing
+	CallbackToken string          // unguessable, in the inbound URL's path; empty until submitting
+	CallbackMode  CallbackMode
+
+	// DueAt is when the attempt is to be looked at next; zero while somebody holds
+	// its lease and when it is terminal.
+	DueAt      time.Time
+	LeaseOwner string // node that works on it now; empty = nobody
+	// Version fences the lease: it grows with every claim and every write of a step,
+	// and a write names the version it read. A late worker therefore writes nothing.
+	Version int64
+
+	Tries      int // submit calls that provably created nothing
+	Polls      int // looks, whatever they found
+	ReadErrors int // consecutive failed looks or downloads
+
+	Result json.RawMessage // upstream outputs still to be collected
+
+	ErrorClass   string // provider.Class of the last error
+	ErrorCode    string // the upstream's own code
+	ErrorMessage string // clean text for operators and callers
+
+	CreatedAt   time.Time
+	SubmittedAt time.Time // the intent's commit
+	AcceptedAt  time.Time
+	DoneAt      time.Time // the upstream's end was seen
+	FinishedAt  time.Time
+	DeadlineAt  time.Time
+}

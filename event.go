@@ -1,0 +1,108 @@
+package kinora
+
+import "time"
+
+// EventType names what an event tells.
+type EventType string
+
+const (
+	EventCompleted EventType = "generation.completed"
+	EventFailed    EventType = "generation.failed" // failed and cancelled generations
+)
+
+// EventTypeOf returns the event that belongs to a terminal state.
+func EventTypeOf(s GenerationState) EventType {
+	if s == GenerationSucceeded {
+		return EventCompleted
+	}
+	return EventFailed
+}
+
+// Event is the one notice of a terminal generation. Its body is made anew for each
+// delivery attempt, because output URLs are signed anew (generations API contract 10.3).
+type Event struct {
+	ID             string // "evt_" + ULID; the webhook-id on every attempt
+	OrganisationID string
+	GenerationID   string
+	Type           EventType
+	CreatedAt      time.Time
+}
+
+// DeliveryState is where one event stands on its way to one destination.
+type DeliveryState string
+
+const (
+	DeliveryPending   DeliveryState = "pending"   // due at DueAt
+	DeliveryHeld      DeliveryState = "held"      // its destination is full or broken; waits in order of age
+	DeliveryDelivered DeliveryState = "delivered" // a 2xx came back
+	DeliveryDead      DeliveryState = "dead"      // given up; kept, visible, replayable
+)
+
+var deliveryMoves = map[DeliveryState][]DeliveryState{
+	DeliveryPending:   {DeliveryPending, DeliveryHeld, DeliveryDelivered, DeliveryDead},
+	DeliveryHeld:      {DeliveryPending, DeliveryDelivered, DeliveryDead},
+	DeliveryDelivered: {DeliveryPending}, // redelivered by hand
+	DeliveryDead:      {DeliveryPending}, // revived by hand
+}
+
+// CanMove reports whether the state machine allows s → to.
+func (s DeliveryState) CanMove(to DeliveryState) bool {
+	for _, next := range deliveryMoves[s] {
+		if next == to {
+			return true
+		}
+	}
+	return false
+}
+
+// Delivery is one event on its way to one destination.
+type Delivery struct {
+	ID             string // "dlv_" + ULID
+	EventID        string
+	OrganisationID string
+	GenerationID   string
+	URL            string
+	// Destination is the (organisation, scheme, host, port) that breaker, concurrency and
+	// queueing hang on, so that one organisation's bad URL never slows another's.
+	Destination string
+	State       DeliveryState
+	Attempts    int // attempts made so far
+	DueAt       time.Time
+	LeaseOwner  string
+	Version     int64
+	LastStatus  int    // HTTP status of the last attempt; 0 = none
+	LastError   string // what went wrong last, for people
+	CreatedAt   time.Time
+	FinishedAt  time.Time
+}
+
+// Fault says who is to blame for a failed delivery attempt.
+type Fault string
+
+const (
+	FaultNone   Fault = ""
+	FaultOurs   Fault = "ours"
+	FaultDNS    Fault = "dns"
+	FaultTCP    Fault = "tcp"
+	FaultTLS    Fault = "tls"
+	FaultHTTP   Fault = "http"
+	FaultPolicy Fault = "policy" // address rules or the allowlist
+)
+
+// DeliveryAttempt is the log of one POST.
+type DeliveryAttempt struct {
+	DeliveryID string
+	Number     int // 1-based, over the delivery's whole life
+	StartedAt  time.Time
+	Duration   time.Duration
+	Status     int // 0 = no answer
+	Fault      Fault
+	Error      string
+	Address    string        // dialled address, host:port
+	DNS        time.Duration // zero when the connection was reused
+	Connect    time.Duration
+	TLS        time.Duration
+	FirstByte  time.Duration
+	Response   string // start of the answer's body, at most 4 KiB of text
+	NextAt     time.Time
+}

@@ -1,0 +1,40 @@
+// Package id makes the identifiers of the domain: a prefix that tells the noun, and a
+// ULID that sorts by the time of making. It makes no secrets; tokens and keys are not ids.
+package id
+
+import (
+	"crypto/rand"
+	"regexp"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// The prefixes of every noun that has an id.
+const (
+	Task         = "task_"
+	Job          = "job_"
+	Attempt      = "att_"
+	Output       = "out_"
+	Event        = "evt_"
+	Delivery     = "dlv_"
+	Organisation = "org_"
+	Key          = "key_"
+	Secret       = "sec_"
+	Usage        = "bev_"
+	Node         = "node_"
+)
+
+// New returns prefix + a ULID for the instant now. Its 80 random bits come from the
+// system's generator; ids of the same millisecond are in no order.
+func New(prefix string, now time.Time) string {
+	return prefix + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()
+}
+
+var shape = regexp.MustCompile(`^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$`)
+
+// WellFormed reports whether s looks like an id of ours with that prefix. A malformed
+// id is answered as an unknown one without asking the database.
+func WellFormed(s, prefix string) bool {
+	return len(s) == len(prefix)+26 && s[:len(prefix)] == prefix && shape.MatchString(s)
+}

@@ -1,0 +1,75 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Class is what kind of failure an upstream reported; the closed list decides retries,
+// failover and what the caller reads.
+type Class string
+
+const (
+	Invalid        Class = "invalid"         // bad parameter or unusable input file
+	Moderation     Class = "moderation"      // content refused, input or output
+	Credential     Class = "credential"      // key wrong, expired, wrong region
+	Permission     Class = "permission"      // key or account may not do this
+	Balance        Class = "balance"         // no money or quota left; park the account
+	Rate           Class = "rate"            // too many requests, or too many at once
+	Unavailable    Class = "unavailable"     // fault or overload, and surely nothing was created
+	Generation     Class = "generation"      // it ran and produced nothing usable
+	ModelGone      Class = "model_gone"      // the model is retired or unknown
+	Gone           Class = "gone"            // task or file is not there any more
+	OutcomeUnknown Class = "outcome_unknown" // whether the submit created anything is not known
+)
+
+// Classes lists every class, for table tests and metric labels.
+func Classes() []Class {
+	return []Class{
+		Invalid, Moderation, Credential, Permission, Balance, Rate,
+		Unavailable, Generation, ModelGone, Gone, OutcomeUnknown,
+	}
+}
+
+// Error is a failure at an upstream.
+type Error struct {
+	Class      Class
+	Code       string        // the upstream's own code or word; for operators
+	Message    string        // clean text: no ids, URLs, keys or raw bodies of the upstream
+	Detail     string        // the upstream's own message, for operators; no secrets
+	HTTPStatus int           // 0 = none
+	RetryAfter time.Duration // the upstream's wish; 0 = none
+	Err        error         // transport cause; not for callers
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s: %s", e.Class, e.Message)
+	if e.Code != "" {
+		s += " (" + e.Code + ")"
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error of a class.
+func Errorf(class Class, format string, args ...any) *Error {
+	return &Error{Class: class, Message: fmt.Sprintf(format, args...)}
+}
+
+// AsError returns err as an *Error; anything else becomes one of class otherwise.
+func AsError(err error, otherwise Class) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Class: otherwise, Message: "the upstream could not be reached", Err: err}
+}
+
+var (
+	// ErrNotCancellable says that the upstream will not end the job early.
+	ErrNotCancellable = errors.New("provider: the job cannot be cancelled upstream")
+	// ErrNotSubmitted says that the upstream is certain that it has no such job.
+	ErrNotSubmitted = errors.New("provider: the upstream has no such job")
+)

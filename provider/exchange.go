@@ -1,0 +1,109 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// MaxAnswer is the largest answer read from an upstream's JSON routes, in bytes.
+// Outputs are not read this way.
+const MaxAnswer = 8 << 20
+
+// Effect says whether a call can create something that costs money.
+type Effect bool
+
+const (
+	Reads   Effect = false // may be repeated freely
+	Creates Effect = true  // a lost answer means OutcomeUnknown
+)
+
+// Answer is an upstream's reply, read whole.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// RetryAfter reads the reply's Retry-After, in seconds or as a date; 0 = absent or unreadable.
+func (a Answer) RetryAfter(now time.Time) time.Duration {
+	v := a.Header.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	if s, err := strconv.Atoi(v); err == nil {
+		return max(0, time.Duration(s)*time.Second)
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// Do sends req once and reads at most MaxAnswer bytes of the reply.
+//
+// A reply of any status below 500 is returned with a nil error: what it means is the
+// provider's knowledge. For the rest Do applies the rule of ambiguous submits: when
+// nothing can have reached the upstream (DNS, connection or TLS failure) the error is
+// of class Unavailable; when bytes were sent and no usable answer came (time-out, cut
+// connection, 408, 499 or a 5xx) it is OutcomeUnknown for a call that Creates, and
+// Unavailable for one that Reads. A 5xx comes with its Answer, so that a provider which
+// knows that a certain body creates nothing may say better.
+func Do(ctx context.Context, up Upstream, effect Effect, req *http.Request) (Answer, error) {
+	// Two facts tell "nothing was sent": no connection was had, or its request was never written.
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	lost := Unavailable
+	if effect == Creates {
+		lost = OutcomeUnknown
+	}
+	res, err := up.Client.Do(req.WithContext(ctx))
+	if err != nil {
+		class := Unavailable
+		if connected.Load() {
+			class = lost
+		}
+		return Answer{}, &Error{Class: class, Message: transportMessage(ctx, err), Err: withoutURL(err)}
+	}
+	defer res.Body.Close()
+	a := Answer{Status: res.StatusCode, Header: res.Header}
+	a.Body, err = io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
+	switch {
+	case err != nil:
+		return a, &Error{Class: lost, HTTPStatus: a.Status, Message: "the upstream's answer broke off", Err: withoutURL(err)}
+	case len(a.Body) > MaxAnswer:
+		return a, &Error{Class: lost, HTTPStatus: a.Status, Message: "the upstream's answer is too large"}
+	case a.Status >= 500 || a.Status == http.StatusRequestTimeout || a.Status == 499:
+		return a, &Error{
+			Class: lost, HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now()),
+			Message: fmt.Sprintf("the upstream answered with status %d", a.Status),
+		}
+	}
+	return a, nil
+}
+
+// withoutURL drops the URL that net/http puts into its errors: it may hold a token.
+func withoutURL(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
+}
+
+func transportMessage(ctx context.Context, err error) string {
+	var ue *url.Error
+	if errors.As(err, &ue) && ue.Timeout() || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return "the upstream did not answer in time"
+	}
+	return "the upstream could not be reached"
+}

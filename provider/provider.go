@@ -1,0 +1,210 @@
+// Package provider is the seam between the lifecycle and the upstreams: what a provider
+// must translate, how it reports failure, and the one way it talks HTTP.
+//
+// A provider is a pure translation of one upstream's protocol. It never retries, sleeps,
+// loops, logs, stores or counts: the lifecycle does that once, around all of them.
+// Each provider lives in a folder of its own and passes providertest.
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+// Provider speaks one upstream's protocol. All methods are safe for concurrent use.
+type Provider interface {
+	// Name is the provider's word in configuration, metrics and callback paths: lower-case letters.
+	Name() string
+	// Describe returns the provider's constant facts.
+	Describe() Description
+	// Validate checks what the upstream documents and can be known before a paid call.
+	// It does no I/O. Its error is an *Error of class Invalid whose Message names the
+	// caller's field ("input.metadata.n must be between 1 and 4").
+	Validate(req Request) error
+	// Submit asks the upstream, once, to make what req says.
+	//
+	// A nil error means accepted. Otherwise an *Error; its class decides whether anything
+	// may exist upstream: OutcomeUnknown means "perhaps", every other class "surely not".
+	Submit(ctx context.Context, up Upstream, req Request) (Accepted, error)
+	// Poll reads the state of jobs, all of one account: one or, where Describe().BatchPoll
+	// is above 1, up to that many in one HTTP call. It returns one Report per job in any
+	// order, or an error that concerns the call as a whole.
+	Poll(ctx context.Context, up Upstream, jobs []Job) ([]Report, error)
+}
+
+// Canceler is a provider whose upstream can end a job early.
+type Canceler interface {
+	// Cancel ends the job upstream. ErrNotCancellable (by errors.Is) means that it runs on.
+	// It must never destroy the record of a finished job.
+	Cancel(ctx context.Context, up Upstream, job Job) error
+}
+
+// Reconciler is a provider whose upstream can be asked, by an id of our own making,
+// whether a submit whose answer was lost created anything.
+type Reconciler interface {
+	// Reconcile returns the accepted job, or ErrNotSubmitted (by errors.Is) when the
+	// upstream is certain that it has none, or another error when it cannot be known now.
+	Reconcile(ctx context.Context, up Upstream, req Request) (Accepted, error)
+}
+
+// CallbackVerifier is a provider whose upstream calls back.
+type CallbackVerifier interface {
+	// VerifyCallback checks an inbound call on an attempt's own URL. An *Error of class
+	// Credential means a bad signature. The Callback's answer tells the server what to
+	// reply; its state is a hint only.
+	VerifyCallback(up Upstream, in InboundCallback) (Callback, error)
+}
+
+// Opener is a provider whose outputs can only be read with the account's key or are
+// carried inside an answer. Others are downloaded through the guard without any key.
+type Opener interface {
+	// OpenOutput starts reading an output. The caller closes the body.
+	OpenOutput(ctx context.Context, up Upstream, job Job, out Output) (*http.Response, error)
+}
+
+// Description is a provider's constant facts.
+type Description struct {
+	// BatchPoll is how many jobs one Poll call may name; 0 and 1 mean one.
+	BatchPoll int
+	// Callbacks says that the upstream takes a callback URL with each submit.
+	Callbacks bool
+	// Synchronous says that Submit may last as long as the generation itself, and that
+	// its answer carries the outputs.
+	Synchronous bool
+	// Poll are the upstream's own hints on pace, used until durations are learnt.
+	Poll Pace
+	// Settings names the account settings that the provider reads, for doctor and docs.
+	Settings []Setting
+}
+
+// Pace is how often an upstream likes to be asked.
+type Pace struct {
+	First    time.Duration // from acceptance to the first look
+	Interval time.Duration // least time between two looks at one job
+	Ceiling  time.Duration // most time between two looks
+}
+
+// Setting is one key of an account's configuration.
+type Setting struct {
+	Name     string
+	Meaning  string
+	Required bool
+	Secret   bool
+}
+
+// Account is one set of credentials and limits at a provider.
+type Account struct {
+	Name     string
+	Provider string
+	BaseURL  string            // no trailing slash
+	Settings map[string]string // by Setting.Name; includes secrets, so never printed
+}
+
+// LogValue keeps an account's settings out of logs.
+func (a Account) String() string { return a.Provider + "/" + a.Name }
+
+// Upstream is an account and the client to reach it with.
+type Upstream struct {
+	Account Account
+	// Client does not follow redirects, so that a key never travels to another origin.
+	Client *http.Client
+}
+
+// Request is one generation as a provider sees it.
+type Request struct {
+	ClientRef     string // unique per attempt, of our own making: letters, digits, "_"
+	Model         string // the public name, for messages
+	UpstreamModel string // the upstream's id for it
+	Kind          kinora.Kind
+	Prompt        string
+	Size          string   // "WxH", "W:H", "auto" or empty
+	Images        []string // http(s) URLs
+	Duration      int      // seconds; 0 = default
+	// Metadata are the caller's own fields for this model, without callback_url. What a
+	// provider does not know it passes through in the upstream's own shape.
+	Metadata map[string]json.RawMessage
+	// CallbackURL is what the upstream is to call: the caller's own URL byte for byte, or
+	// ours with the attempt's token, or empty.
+	CallbackURL string
+	// SubmittedAt is when the intent was committed; a Reconciler takes nothing older.
+	SubmittedAt time.Time
+}
+
+// Accepted is a submit that the upstream took.
+type Accepted struct {
+	UpstreamID string
+	Handle     json.RawMessage // what Poll needs beside the id, e.g. a path; nil = nothing
+	PollAfter  time.Duration   // the upstream's own wish; 0 = none
+	// Report, when not nil, is the end that came with the answer (synchronous upstreams).
+	Report *Report
+}
+
+// Job is an accepted attempt that is to be looked at.
+type Job struct {
+	UpstreamID    string
+	Handle        json.RawMessage
+	ClientRef     string
+	UpstreamModel string
+	Kind          kinora.Kind
+}
+
+// State is a job's state in the words that all upstreams are mapped to.
+type State string
+
+const (
+	StateQueued    State = "queued"
+	StateRunning   State = "running" // also every word that the provider does not know
+	StateSucceeded State = "succeeded"
+	StateFailed    State = "failed"
+	StateCancelled State = "cancelled"
+	StateExpired   State = "expired" // the upstream gave up on time, or its record is gone
+)
+
+// Final reports whether the upstream will not change the state any more.
+func (s State) Final() bool {
+	return s == StateSucceeded || s == StateFailed || s == StateCancelled || s == StateExpired
+}
+
+// Report is what one look told about one job.
+type Report struct {
+	UpstreamID string
+	State      State
+	Progress   int           // 0..100; -1 = the upstream does not tell
+	PollAfter  time.Duration // the upstream's own wish; 0 = none
+	Outputs    []Output      // when succeeded
+	Err        *Error        // when failed or expired: why
+}
+
+// Output is a file at the upstream.
+type Output struct {
+	URL    string          `json:"url,omitempty"`
+	Kind   kinora.Kind     `json:"kind"`
+	Handle json.RawMessage `json:"handle,omitempty"` // for an Opener
+}
+
+// InboundCallback is a call that came in on an attempt's own URL.
+type InboundCallback struct {
+	Method  string
+	Path    string // of the URL as registered with the upstream
+	Query   string // raw, of the URL as registered
+	Header  http.Header
+	Body    []byte
+	Arrived time.Time
+	// Settled tells whether the submit call of the attempt has returned already.
+	Settled bool
+}
+
+// Callback is what a verified inbound call means.
+type Callback struct {
+	UpstreamID string          // empty when the body does not say
+	Handle     json.RawMessage // as in Accepted
+	Verified   bool            // a signature was there and is good
+	// Answer is the body to reply with under status 200 (a challenge's echo); nil = empty.
+	Answer json.RawMessage
+	// Hint says that the job's state may have changed, so that it should be looked at now.
+	Hint bool
+}
