@@ -2,6 +2,7 @@ package kinora
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -66,17 +67,17 @@ const (
 
 // Attempt is one try of a generation at one upstream account.
 type Attempt struct {
-	ID             string // "att_" + ULID
 	GenerationID   string
+	Ordinal        int // 0-based within the generation
 	OrganisationID string
-	Ordinal        int    // 0-based within the generation
-	Model          string // public name
-	Provider       string // the lane: steps of one provider never wait for another's
-	Account        string // empty while queued
-	UpstreamModel  string
-	State          AttemptState
+	// Lane names the accounts it may run on. Steps of one lane never wait for another's.
+	Lane          string
+	Model         string // public name
+	Provider      string
+	Account       string // empty while queued
+	UpstreamModel string
+	State         AttemptState
 
-	ClientRef     string          // id of our own making, sent upstream where it takes one
 	UpstreamID    string          // empty until accepted
 	Handle        json.RawMessage // what the provider needs beside the id to find it again; nil = nothing
 	CallbackToken string          // unguessable, in the inbound URL's path; empty until submitting
@@ -107,3 +108,7 @@ type Attempt struct {
 	FinishedAt  time.Time
 	DeadlineAt  time.Time
 }
+
+// ID names the attempt for operators, and for the upstream where it takes a reference of
+// the caller's making: the generation's id, "_" and the ordinal.
+func (a *Attempt) ID() string { return a.GenerationID + "_" + strconv.Itoa(a.Ordinal) }

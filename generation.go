@@ -94,6 +94,9 @@ type Input struct {
 	// CallbackURL is input.metadata.callback_url exactly as it was sent; the upstream,
 	// not Kinora, calls it. Empty = none.
 	CallbackURL string `json:"callback_url,omitempty"`
+	// CallbackIgnored says that the model's upstream cannot call back, so that nobody
+	// will ever call CallbackURL.
+	CallbackIgnored bool `json:"callback_ignored,omitempty"`
 }
 
 // Generation is one accepted request, the root noun.

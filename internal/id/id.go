@@ -14,7 +14,6 @@ import (
 const (
 	Task         = "task_"
 	Job          = "job_"
-	Attempt      = "att_"
 	Output       = "out_"
 	Event        = "evt_"
 	Delivery     = "dlv_"

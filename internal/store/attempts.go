@@ -1,0 +1,192 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+const attemptColumns = `generation_id, ordinal, organisation_id, lane, model, provider, account, upstream_model, state,
+	upstream_id, handle, callback_token, callback_mode, due_at, lease_owner, version, tries, polls, read_errors, result,
+	error_class, error_code, error_message, created_at, submitted_at, accepted_at, done_at, finished_at, deadline_at`
+
+func scanAttempt(row Row) (*kinora.Attempt, error) {
+	var (
+		a                                                                 kinora.Attempt
+		state, handle, mode, result                                       string
+		due, created, submitted, accepted, finishedUp, finished, deadline int64
+	)
+	err := row.Scan(&a.GenerationID, &a.Ordinal, &a.OrganisationID, &a.Lane, &a.Model, &a.Provider, &a.Account, &a.UpstreamModel, &state,
+		&a.UpstreamID, &handle, &a.CallbackToken, &mode, &due, &a.LeaseOwner, &a.Version, &a.Tries, &a.Polls, &a.ReadErrors, &result,
+		&a.ErrorClass, &a.ErrorCode, &a.ErrorMessage, &created, &submitted, &accepted, &finishedUp, &finished, &deadline)
+	if err != nil {
+		return nil, err
+	}
+	a.State, a.CallbackMode = kinora.AttemptState(state), kinora.CallbackMode(mode)
+	a.Handle, a.Result = raw(handle), raw(result)
+	a.DueAt, a.CreatedAt, a.SubmittedAt, a.AcceptedAt = Time(due), Time(created), Time(submitted), Time(accepted)
+	a.DoneAt, a.FinishedAt, a.DeadlineAt = Time(finishedUp), Time(finished), Time(deadline)
+	return &a, nil
+}
+
+func raw(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+// InsertAttempt writes a new attempt in state queued, due at a.DueAt.
+func (tx *Tx) InsertAttempt(a *kinora.Attempt) error {
+	_, err := tx.Exec(`INSERT INTO attempts (generation_id, ordinal, organisation_id, lane, model, provider, state,
+		callback_mode, due_at, created_at, deadline_at) VALUES (?,?,?,?,?,?,'queued',?,?,?,?)`,
+		a.GenerationID, a.Ordinal, a.OrganisationID, a.Lane, a.Model, a.Provider,
+		string(a.CallbackMode), Micros(a.DueAt), Micros(a.CreatedAt), Micros(a.DeadlineAt))
+	return err
+}
+
+// Attempts reads all attempts of a generation, in order.
+func (tx *Tx) Attempts(generationID string) ([]*kinora.Attempt, error) {
+	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE generation_id = ? ORDER BY ordinal`, generationID)
+}
+
+func (tx *Tx) attempts(query string, args ...any) ([]*kinora.Attempt, error) {
+	var list []*kinora.Attempt
+	err := tx.Query(query, args, func(row Row) error {
+		a, err := scanAttempt(row)
+		if err == nil {
+			list = append(list, a)
+		}
+		return err
+	})
+	return list, err
+}
+
+// DueAttempts reads claimable attempts of a lane in a state, most overdue first, and
+// locks them on PostgreSQL against other nodes' claims until the transaction ends.
+func (tx *Tx) DueAttempts(lane string, state kinora.AttemptState, now time.Time, limit int) ([]*kinora.Attempt, error) {
+	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts
+		WHERE lane = ? AND state = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked}`,
+		lane, string(state), Micros(now), limit)
+}
+
+// ClaimAttempts leases the most overdue attempts of a lane in a state to a node. A leased
+// attempt has left the due index; its version fences the lease.
+func (tx *Tx) ClaimAttempts(lane string, state kinora.AttemptState, node string, now time.Time, limit int) ([]*kinora.Attempt, error) {
+	return tx.attempts(`UPDATE attempts SET due_at = 0, lease_owner = ?, version = version + 1
+		WHERE (generation_id, ordinal) IN (SELECT generation_id, ordinal FROM attempts
+			WHERE lane = ? AND state = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})
+		RETURNING `+attemptColumns,
+		node, lane, string(state), Micros(now), limit)
+}
+
+// NextDue returns when the next attempt of a lane in a state falls due; zero = none waits.
+func (tx *Tx) NextDue(lane string, state kinora.AttemptState) (time.Time, error) {
+	var due int64
+	err := tx.QueryRow(`SELECT coalesce(min(due_at), 0) FROM attempts WHERE lane = ? AND state = ? AND due_at > 0`, lane, string(state)).Scan(&due)
+	return Time(due), err
+}
+
+// SaveAttempt writes every mutable field of a, provided that the row still has the state
+// and version that the caller read; it then raises a.Version. Otherwise ErrStale.
+func (tx *Tx) SaveAttempt(a *kinora.Attempt, from kinora.AttemptState) error {
+	stale, err := tx.SaveAttempts([]AttemptSave{{a, from}})
+	if err == nil && len(stale) > 0 {
+		return ErrStale
+	}
+	return err
+}
+
+// AttemptSave is one write of SaveAttempts.
+type AttemptSave struct {
+	Attempt *kinora.Attempt
+	From    kinora.AttemptState
+}
+
+// SaveAttempts is SaveAttempt for many; it returns those whose row had moved on.
+func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err error) {
+	sets := make([][]any, len(saves))
+	for i, s := range saves {
+		a := s.Attempt
+		sets[i] = []any{a.Account, a.UpstreamModel, string(a.State), a.UpstreamID, string(a.Handle), a.CallbackToken, string(a.CallbackMode),
+			Micros(a.DueAt), a.LeaseOwner, a.Tries, a.Polls, a.ReadErrors, string(a.Result), a.ErrorClass, a.ErrorCode, a.ErrorMessage,
+			Micros(a.SubmittedAt), Micros(a.AcceptedAt), Micros(a.DoneAt), Micros(a.FinishedAt), Micros(a.DeadlineAt),
+			a.GenerationID, a.Ordinal, string(s.From), a.Version}
+	}
+	changed, err := tx.ExecMany(`UPDATE attempts SET account = ?, upstream_model = ?, state = ?, upstream_id = ?, handle = ?, callback_token = ?, callback_mode = ?,
+		due_at = ?, lease_owner = ?, tries = ?, polls = ?, read_errors = ?, result = ?, error_class = ?, error_code = ?, error_message = ?,
+		submitted_at = ?, accepted_at = ?, done_at = ?, finished_at = ?, deadline_at = ?, version = version + 1
+		WHERE generation_id = ? AND ordinal = ? AND state = ? AND version = ?`, sets)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range changed {
+		if n == 0 {
+			stale = append(stale, saves[i].Attempt)
+		} else {
+			saves[i].Attempt.Version++
+		}
+	}
+	return stale, nil
+}
+
+// InFlight counts the attempts that hold a slot at an account, but no further than limit.
+// On PostgreSQL it also makes other nodes' claims on the account wait for this
+// transaction, so that two nodes together do not exceed a limit.
+func (tx *Tx) InFlight(account string, limit int) (int, error) {
+	if tx.pg != nil {
+		if _, err := tx.Exec(`SELECT pg_advisory_xact_lock(hashtextextended(?, 7))`, "account:"+account); err != nil {
+			return 0, err
+		}
+	}
+	var n int
+	err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM attempts WHERE account = ?
+		AND state IN ('submitting', 'unsettled', 'open') LIMIT ?) AS held`, account, limit).Scan(&n)
+	return n, err
+}
+
+// AttemptByToken finds the attempt that a callback token was made for, or ErrNotFound.
+func (tx *Tx) AttemptByToken(token string) (*kinora.Attempt, error) {
+	if token == "" {
+		return nil, ErrNotFound
+	}
+	return scanAttempt(tx.QueryRow(`SELECT `+attemptColumns+` FROM attempts WHERE callback_token = ? AND callback_token <> ''`, token))
+}
+
+// HastenAttempt makes an open, unleased attempt due now. It reports whether it did.
+func (tx *Tx) HastenAttempt(a *kinora.Attempt, now time.Time) (bool, error) {
+	n, err := tx.Exec(`UPDATE attempts SET due_at = ? WHERE generation_id = ? AND ordinal = ? AND state = 'open' AND due_at > ?`,
+		Micros(now), a.GenerationID, a.Ordinal, Micros(now))
+	return n > 0, err
+}
+
+// OverdueAttempts reads unfinished attempts whose deadline has passed, whoever holds them.
+func (tx *Tx) OverdueAttempts(now time.Time, limit int) ([]*kinora.Attempt, error) {
+	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE finished_at = 0 AND deadline_at <= ?
+		ORDER BY deadline_at LIMIT ? {skip locked}`, Micros(now), limit)
+}
+
+// LiveLanes lists the lanes that have claimable work, by skipping through the due index:
+// its cost depends on the number of lanes, not of attempts.
+func (tx *Tx) LiveLanes() ([]string, error) {
+	var list []string
+	err := tx.Query(`WITH RECURSIVE lanes(lane) AS (
+			SELECT min(lane) FROM attempts WHERE due_at > 0
+			UNION ALL
+			SELECT (SELECT min(a.lane) FROM attempts a WHERE a.due_at > 0 AND a.lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL)
+		SELECT lane FROM lanes WHERE lane IS NOT NULL`, nil, func(row Row) error {
+		var lane string
+		err := row.Scan(&lane)
+		list = append(list, lane)
+		return err
+	})
+	return list, err
+}
+
+// ReleaseAttempts makes attempts leased by owner claimable at once; an empty owner means
+// everybody's leases.
+func (tx *Tx) ReleaseAttempts(owner string, now time.Time) (int64, error) {
+	return tx.Exec(`UPDATE attempts SET due_at = ?, lease_owner = '', version = version + 1
+		WHERE lease_owner <> '' AND (? = '' OR lease_owner = ?) AND finished_at = 0`, Micros(now), owner, owner)
+}

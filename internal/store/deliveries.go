@@ -1,0 +1,199 @@
+package store
+
+import (
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+// InsertEvent writes the event of a terminal generation. A second one for the same
+// generation is a violation and fails.
+func (tx *Tx) InsertEvent(e *kinora.Event) error {
+	_, err := tx.Exec(`INSERT INTO events (id, organisation_id, generation_id, type, created_at) VALUES (?,?,?,?,?)`,
+		e.ID, e.OrganisationID, e.GenerationID, string(e.Type), Micros(e.CreatedAt))
+	return err
+}
+
+// Event reads an event, or ErrNotFound.
+func (tx *Tx) Event(id string) (*kinora.Event, error) {
+	var (
+		e       kinora.Event
+		typ     string
+		created int64
+	)
+	err := tx.QueryRow(`SELECT id, organisation_id, generation_id, type, created_at FROM events WHERE id = ?`, id).
+		Scan(&e.ID, &e.OrganisationID, &e.GenerationID, &typ, &created)
+	if err != nil {
+		return nil, err
+	}
+	e.Type, e.CreatedAt = kinora.EventType(typ), Time(created)
+	return &e, nil
+}
+
+const deliveryColumns = `id, event_id, organisation_id, generation_id, url, destination, state, attempts, due_at, lease_owner,
+	version, last_status, last_error, created_at, finished_at`
+
+func scanDelivery(row Row) (*kinora.Delivery, error) {
+	var (
+		d                      kinora.Delivery
+		state                  string
+		due, created, finished int64
+	)
+	err := row.Scan(&d.ID, &d.EventID, &d.OrganisationID, &d.GenerationID, &d.URL, &d.Destination, &state, &d.Attempts, &due, &d.LeaseOwner,
+		&d.Version, &d.LastStatus, &d.LastError, &created, &finished)
+	if err != nil {
+		return nil, err
+	}
+	d.State, d.DueAt, d.CreatedAt, d.FinishedAt = kinora.DeliveryState(state), Time(due), Time(created), Time(finished)
+	return &d, nil
+}
+
+func (tx *Tx) deliveries(query string, args ...any) ([]*kinora.Delivery, error) {
+	var list []*kinora.Delivery
+	err := tx.Query(query, args, func(row Row) error {
+		d, err := scanDelivery(row)
+		if err == nil {
+			list = append(list, d)
+		}
+		return err
+	})
+	return list, err
+}
+
+// InsertDelivery writes a new delivery, pending and due at d.DueAt.
+func (tx *Tx) InsertDelivery(d *kinora.Delivery) error {
+	_, err := tx.Exec(`INSERT INTO deliveries (id, event_id, organisation_id, generation_id, url, destination, state, due_at, created_at)
+		VALUES (?,?,?,?,?,?,'pending',?,?)`,
+		d.ID, d.EventID, d.OrganisationID, d.GenerationID, d.URL, d.Destination, Micros(d.DueAt), Micros(d.CreatedAt))
+	return err
+}
+
+// Delivery reads one delivery, or ErrNotFound. An empty organisation reads any.
+func (tx *Tx) Delivery(organisation, id string) (*kinora.Delivery, error) {
+	return scanDelivery(tx.QueryRow(`SELECT `+deliveryColumns+` FROM deliveries WHERE id = ? AND (? = '' OR organisation_id = ?)`,
+		id, organisation, organisation))
+}
+
+// DeliveriesOf reads the deliveries of a generation's event.
+func (tx *Tx) DeliveriesOf(generationID string) ([]*kinora.Delivery, error) {
+	return tx.deliveries(`SELECT `+deliveryColumns+` FROM deliveries WHERE event_id IN
+		(SELECT id FROM events WHERE generation_id = ?) ORDER BY created_at`, generationID)
+}
+
+// ClaimDeliveries leases due deliveries to a node, most overdue first: first attempts, or retries.
+func (tx *Tx) ClaimDeliveries(retries bool, node string, now time.Time, limit int) ([]*kinora.Delivery, error) {
+	return tx.deliveries(`UPDATE deliveries SET due_at = 0, lease_owner = ?, version = version + 1
+		WHERE id IN (SELECT id FROM deliveries WHERE retry = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})
+		RETURNING `+deliveryColumns, node, bit(retries), Micros(now), limit)
+}
+
+// ClaimHeld leases deliveries that are held for a destination, oldest first.
+func (tx *Tx) ClaimHeld(destination, node string, limit int) ([]*kinora.Delivery, error) {
+	return tx.deliveries(`UPDATE deliveries SET state = 'pending', lease_owner = ?, version = version + 1
+		WHERE id IN (SELECT id FROM deliveries WHERE destination = ? AND state = 'held' ORDER BY created_at LIMIT ? {skip locked})
+		RETURNING `+deliveryColumns, node, destination, limit)
+}
+
+// HeldDestinations lists the destinations that have held deliveries, by skipping through
+// the index: its cost depends on their number, not on the number of deliveries.
+func (tx *Tx) HeldDestinations() ([]string, error) {
+	var list []string
+	err := tx.Query(`WITH RECURSIVE held(destination) AS (
+			SELECT min(destination) FROM deliveries WHERE state = 'held'
+			UNION ALL
+			SELECT (SELECT min(d.destination) FROM deliveries d WHERE d.state = 'held' AND d.destination > held.destination)
+			FROM held WHERE held.destination IS NOT NULL)
+		SELECT destination FROM held WHERE destination IS NOT NULL`, nil, func(row Row) error {
+		var s string
+		err := row.Scan(&s)
+		list = append(list, s)
+		return err
+	})
+	return list, err
+}
+
+// NextDeliveryDue returns when the next first attempt, or retry, falls due; zero = none waits.
+func (tx *Tx) NextDeliveryDue(retries bool) (time.Time, error) {
+	var due int64
+	err := tx.QueryRow(`SELECT coalesce(min(due_at), 0) FROM deliveries WHERE retry = ? AND due_at > 0`, bit(retries)).Scan(&due)
+	return Time(due), err
+}
+
+// DeliveryResult is the outcome of one leased delivery: the fields of Delivery that it
+// changes and, when a POST was made, its log.
+type DeliveryResult struct {
+	Delivery *kinora.Delivery // with State, Attempts, DueAt, LastStatus, LastError, FinishedAt as they are to be
+	Attempt  *kinora.DeliveryAttempt
+}
+
+// SaveDeliveries ends leases: each row must still have its lease's version, else it is
+// returned as stale and nothing of it is written.
+func (tx *Tx) SaveDeliveries(results []DeliveryResult) (stale []*kinora.Delivery, err error) {
+	sets := make([][]any, len(results))
+	for i, r := range results {
+		d := r.Delivery
+		sets[i] = []any{string(d.State), bit(d.Attempts > 0), d.Attempts, Micros(d.DueAt), d.LastStatus, d.LastError, Micros(d.FinishedAt), d.ID, d.Version}
+	}
+	changed, err := tx.ExecMany(`UPDATE deliveries SET state = ?, retry = ?, attempts = ?, due_at = ?, last_status = ?, last_error = ?, finished_at = ?,
+		lease_owner = '', version = version + 1 WHERE id = ? AND version = ?`, sets)
+	if err != nil {
+		return nil, err
+	}
+	var log [][]any
+	for i, r := range results {
+		if changed[i] == 0 {
+			stale = append(stale, r.Delivery)
+			continue
+		}
+		r.Delivery.Version++
+		if a := r.Attempt; a != nil {
+			log = append(log, []any{a.DeliveryID, a.Number, Micros(a.StartedAt), a.Duration.Microseconds(), a.Status, string(a.Fault), a.Error, a.Address,
+				a.DNS.Microseconds(), a.Connect.Microseconds(), a.TLS.Microseconds(), a.FirstByte.Microseconds(), a.Response, Micros(a.NextAt)})
+		}
+	}
+	_, err = tx.ExecMany(`INSERT INTO delivery_attempts (delivery_id, number, started_at, duration_us, status, fault, error, address,
+		dns_us, connect_us, tls_us, first_byte_us, response, next_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+		ON CONFLICT (delivery_id, number) DO NOTHING`, log)
+	return stale, err
+}
+
+// DeliveryAttempts reads the log of a delivery, oldest first.
+func (tx *Tx) DeliveryAttempts(deliveryID string) ([]kinora.DeliveryAttempt, error) {
+	var list []kinora.DeliveryAttempt
+	err := tx.Query(`SELECT delivery_id, number, started_at, duration_us, status, fault, error, address, dns_us, connect_us, tls_us,
+		first_byte_us, response, next_at FROM delivery_attempts WHERE delivery_id = ? ORDER BY number`, []any{deliveryID}, func(row Row) error {
+		var (
+			a                                                     kinora.DeliveryAttempt
+			fault                                                 string
+			started, duration, dns, connect, tls, firstByte, next int64
+		)
+		if err := row.Scan(&a.DeliveryID, &a.Number, &started, &duration, &a.Status, &fault, &a.Error, &a.Address, &dns, &connect, &tls,
+			&firstByte, &a.Response, &next); err != nil {
+			return err
+		}
+		a.StartedAt, a.NextAt, a.Fault = Time(started), Time(next), kinora.Fault(fault)
+		for _, f := range []struct {
+			to *time.Duration
+			us int64
+		}{{&a.Duration, duration}, {&a.DNS, dns}, {&a.Connect, connect}, {&a.TLS, tls}, {&a.FirstByte, firstByte}} {
+			*f.to = time.Duration(f.us) * time.Microsecond
+		}
+		list = append(list, a)
+		return nil
+	})
+	return list, err
+}
+
+// ReleaseDeliveries makes deliveries leased by owner due at once; an empty owner means
+// everybody's leases. An attempt that was under way may be made again.
+func (tx *Tx) ReleaseDeliveries(owner string, now time.Time) (int64, error) {
+	return tx.Exec(`UPDATE deliveries SET due_at = ?, lease_owner = '', version = version + 1
+		WHERE lease_owner <> '' AND (? = '' OR lease_owner = ?)`, Micros(now), owner, owner)
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,206 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+const generationColumns = `id, organisation_id, surface, model, kind, state, progress, input, reference, metadata,
+	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at`
+
+// InsertGeneration writes a new generation.
+func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
+	input, err := json.Marshal(g.Input)
+	if err != nil {
+		return fmt.Errorf("store: encode input: %w", err)
+	}
+	var metadata sql.NullString
+	if g.Metadata != nil {
+		metadata = sql.NullString{String: string(g.Metadata), Valid: true}
+	}
+	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, string(input),
+		g.Reference, metadata, g.WebhookURL, "", "",
+		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt))
+	return err
+}
+
+// Generation reads one generation, or ErrNotFound. An empty organisation reads any;
+// otherwise another organisation's generation is not found.
+func (tx *Tx) Generation(organisation, id string) (*kinora.Generation, error) {
+	return scanGeneration(tx.QueryRow(`SELECT `+generationColumns+` FROM generations WHERE id = ? AND (? = '' OR organisation_id = ?)`,
+		id, organisation, organisation))
+}
+
+func scanGeneration(row Row) (*kinora.Generation, error) {
+	var (
+		g                                     kinora.Generation
+		surface, kind, state, input           string
+		reference, metadata                   sql.NullString
+		code, message                         string
+		created, updated, completed, deadline int64
+	)
+	err := row.Scan(&g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &g.Progress, &input, &reference, &metadata,
+		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(input), &g.Input); err != nil {
+		return nil, fmt.Errorf("store: decode input of %s: %w", g.ID, err)
+	}
+	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
+	if reference.Valid {
+		g.Reference = &reference.String
+	}
+	if metadata.Valid {
+		g.Metadata = json.RawMessage(metadata.String)
+	}
+	if code != "" {
+		g.Failure = kinora.NewFailure(kinora.FailureCode(code), message)
+	}
+	g.CreatedAt, g.UpdatedAt, g.CompletedAt, g.DeadlineAt = Time(created), Time(updated), Time(completed), Time(deadline)
+	return &g, nil
+}
+
+// StartGeneration moves a queued generation to running; one that already left the queue
+// is left as it is.
+func (tx *Tx) StartGeneration(id string, now time.Time) error {
+	_, err := tx.Exec(`UPDATE generations SET state = 'running', updated_at = ? WHERE id = ? AND state = 'queued'`, Micros(now), id)
+	return err
+}
+
+// RaiseProgress sets the progress of running generations; it never lowers it.
+func (tx *Tx) RaiseProgress(progress map[string]int, now time.Time) error {
+	sets := make([][]any, 0, len(progress))
+	for id, p := range progress {
+		sets = append(sets, []any{p, Micros(now), id, p})
+	}
+	_, err := tx.ExecMany(`UPDATE generations SET progress = ?, updated_at = ? WHERE id = ? AND state = 'running' AND progress < ?`, sets)
+	return err
+}
+
+// FinishGeneration writes g's terminal state, guarded by the state machine: the row must
+// still be in a state from which g.State can be reached, else ErrStale.
+func (tx *Tx) FinishGeneration(g *kinora.Generation) error {
+	var code, message string
+	if g.Failure != nil {
+		code, message = string(g.Failure.Code), g.Failure.Message
+	}
+	n, err := tx.Exec(`UPDATE generations SET state = ?, progress = CASE WHEN ? > progress THEN ? ELSE progress END,
+		failure_code = ?, failure_message = ?, updated_at = ?, completed_at = ?
+		WHERE id = ? AND state IN ('ingesting', 'queued', 'running')`,
+		string(g.State), g.Progress, g.Progress, code, message, Micros(g.UpdatedAt), Micros(g.CompletedAt), g.ID)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrStale
+	}
+	return nil
+}
+
+// InsertOutputs writes the outputs of a generation; retention is how long their files are kept.
+func (tx *Tx) InsertOutputs(outputs []kinora.Output, retention time.Duration) error {
+	sets := make([][]any, len(outputs))
+	for i, o := range outputs {
+		sets[i] = []any{o.ID, o.GenerationID, o.Ordinal, o.BlobKey, string(o.Kind), o.ContentType, o.Bytes, o.SHA256,
+			o.Width, o.Height, o.Duration.Microseconds(), Micros(o.CreatedAt), Micros(o.CreatedAt.Add(retention))}
+	}
+	_, err := tx.ExecMany(`INSERT INTO outputs (id, generation_id, ordinal, blob_key, kind, content_type, bytes, sha256,
+		width, height, duration_us, created_at, expires_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, sets)
+	return err
+}
+
+const outputColumns = `id, generation_id, ordinal, blob_key, kind, content_type, bytes, sha256, width, height, duration_us, created_at, removed_at`
+
+// Outputs reads the outputs of a generation whose files are still kept, in order.
+func (tx *Tx) Outputs(generationID string) ([]kinora.Output, error) {
+	return tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 ORDER BY ordinal`, generationID)
+}
+
+// ExpiredOutputs reads outputs whose retention has ended and whose file is still there.
+func (tx *Tx) ExpiredOutputs(now time.Time, limit int) ([]kinora.Output, error) {
+	return tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE removed_at = 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?`, Micros(now), limit)
+}
+
+func (tx *Tx) outputs(query string, args ...any) ([]kinora.Output, error) {
+	var list []kinora.Output
+	err := tx.Query(query, args, func(row Row) error {
+		var (
+			o                          kinora.Output
+			kind                       string
+			duration, created, removed int64
+		)
+		if err := row.Scan(&o.ID, &o.GenerationID, &o.Ordinal, &o.BlobKey, &kind, &o.ContentType, &o.Bytes, &o.SHA256,
+			&o.Width, &o.Height, &duration, &created, &removed); err != nil {
+			return err
+		}
+		o.Kind, o.Duration = kinora.Kind(kind), time.Duration(duration)*time.Microsecond
+		o.CreatedAt, o.RemovedAt = Time(created), Time(removed)
+		o.Role = "alternate"
+		if o.Ordinal == 0 {
+			o.Role = "primary"
+		}
+		list = append(list, o)
+		return nil
+	})
+	return list, err
+}
+
+// MarkOutputRemoved notes that retention has removed the file.
+func (tx *Tx) MarkOutputRemoved(id string, now time.Time) error {
+	_, err := tx.Exec(`UPDATE outputs SET removed_at = ? WHERE id = ?`, Micros(now), id)
+	return err
+}
+
+// KnownOutput tells whether an output with that stored object belongs to the generation,
+// for the sweep that removes orphans.
+func (tx *Tx) KnownOutput(generationID, blobKey string) (bool, error) {
+	var n int
+	err := tx.QueryRow(`SELECT count(*) FROM outputs WHERE generation_id = ? AND blob_key = ? AND removed_at = 0`, generationID, blobKey).Scan(&n)
+	return n > 0, err
+}
+
+// InsertUsage writes the ledger entry of a succeeded generation.
+func (tx *Tx) InsertUsage(id string, g *kinora.Generation, usageType string, outputs int) error {
+	_, err := tx.Exec(`INSERT INTO usage_entries (id, organisation_id, generation_id, usage_type, model, outputs, created_at)
+		VALUES (?,?,?,?,?,?,?)`, id, g.OrganisationID, g.ID, usageType, g.Model, outputs, Micros(g.CompletedAt))
+	return err
+}
+
+// Remembered is what an idempotency key stands for.
+type Remembered struct {
+	RequestHash  string
+	GenerationID string
+}
+
+// Remember claims an idempotency key for a generation. When the key is taken and not
+// older than since, it returns what it stands for and writes nothing; an older entry is
+// replaced. Concurrent claims of one key wait for each other.
+func (tx *Tx) Remember(organisation, scope, key string, r Remembered, now, since time.Time) (taken *Remembered, err error) {
+	n, err := tx.Exec(`INSERT INTO idempotency_keys (organisation_id, scope, idempotency_key, request_hash, generation_id, created_at)
+		VALUES (?,?,?,?,?,?)
+		ON CONFLICT (organisation_id, scope, idempotency_key) DO UPDATE
+		SET request_hash = excluded.request_hash, generation_id = excluded.generation_id, created_at = excluded.created_at
+		WHERE idempotency_keys.created_at <= ?`,
+		organisation, scope, key, r.RequestHash, r.GenerationID, Micros(now), Micros(since))
+	if err != nil || n > 0 {
+		return nil, err
+	}
+	var old Remembered
+	err = tx.QueryRow(`SELECT request_hash, generation_id FROM idempotency_keys
+		WHERE organisation_id = ? AND scope = ? AND idempotency_key = ?`, organisation, scope, key).
+		Scan(&old.RequestHash, &old.GenerationID)
+	return &old, err
+}
+
+// ForgetIdempotencyKeys removes entries older than before, at most limit of them.
+func (tx *Tx) ForgetIdempotencyKeys(before time.Time, limit int) (int64, error) {
+	return tx.Exec(`DELETE FROM idempotency_keys WHERE (organisation_id, scope, idempotency_key) IN
+		(SELECT organisation_id, scope, idempotency_key FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)`,
+		Micros(before), limit)
+}

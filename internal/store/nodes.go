@@ -1,0 +1,92 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Beat notes that a node is alive, making its row when there is none.
+func (tx *Tx) Beat(node string, started, now time.Time) error {
+	_, err := tx.Exec(`INSERT INTO nodes (id, started_at, beat_at) VALUES (?,?,?)
+		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`, node, Micros(started), Micros(now))
+	return err
+}
+
+// Nodes lists the live nodes and when each was last heard of.
+func (tx *Tx) Nodes() (map[string]time.Time, error) {
+	list := map[string]time.Time{}
+	err := tx.Query(`SELECT id, beat_at FROM nodes`, nil, func(row Row) error {
+		var (
+			id   string
+			beat int64
+		)
+		err := row.Scan(&id, &beat)
+		list[id] = Time(beat)
+		return err
+	})
+	return list, err
+}
+
+// RemoveNode forgets a node and gives back everything it had leased.
+func (tx *Tx) RemoveNode(node string, now time.Time) (released int64, err error) {
+	if _, err := tx.Exec(`DELETE FROM nodes WHERE id = ?`, node); err != nil {
+		return 0, err
+	}
+	a, err := tx.ReleaseAttempts(node, now)
+	if err != nil {
+		return 0, err
+	}
+	d, err := tx.ReleaseDeliveries(node, now)
+	return a + d, err
+}
+
+// RemoveAllNodes does so for every node: right when this process is the only one.
+func (tx *Tx) RemoveAllNodes(now time.Time) (released int64, err error) {
+	if _, err := tx.Exec(`DELETE FROM nodes`); err != nil {
+		return 0, err
+	}
+	a, err := tx.ReleaseAttempts("", now)
+	if err != nil {
+		return 0, err
+	}
+	d, err := tx.ReleaseDeliveries("", now)
+	return a + d, err
+}
+
+// LearntDurations reads what generations of each model took upstream.
+func (tx *Tx) LearntDurations() (map[string][]time.Duration, error) {
+	learnt := map[string][]time.Duration{}
+	err := tx.Query(`SELECT model, samples FROM learnt_durations`, nil, func(row Row) error {
+		var model, text string
+		if err := row.Scan(&model, &text); err != nil {
+			return err
+		}
+		var ms []int64
+		if err := json.Unmarshal([]byte(text), &ms); err != nil {
+			return err
+		}
+		list := make([]time.Duration, len(ms))
+		for i, m := range ms {
+			list[i] = time.Duration(m) * time.Millisecond
+		}
+		learnt[model] = list
+		return nil
+	})
+	return learnt, err
+}
+
+// SaveLearntDurations replaces the samples of a model.
+func (tx *Tx) SaveLearntDurations(model string, samples []time.Duration, now time.Time) error {
+	ms := make([]int64, len(samples))
+	for i, d := range samples {
+		ms[i] = d.Milliseconds()
+	}
+	text, err := json.Marshal(ms)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO learnt_durations (model, samples, updated_at) VALUES (?,?,?)
+		ON CONFLICT (model) DO UPDATE SET samples = excluded.samples, updated_at = excluded.updated_at`,
+		model, string(text), Micros(now))
+	return err
+}

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+// InsertOrganisation writes a new organisation.
+func (tx *Tx) InsertOrganisation(o *kinora.Organisation) error {
+	hosts, err := json.Marshal(append([]string{}, o.WebhookHosts...))
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO organisations (id, name, default_webhook, webhook_hosts, disabled, created_at) VALUES (?,?,?,?,?,?)`,
+		o.ID, o.Name, o.DefaultWebhook, string(hosts), bit(o.Disabled), Micros(o.CreatedAt))
+	return err
+}
+
+// SaveOrganisation writes the mutable fields of an organisation, or ErrNotFound.
+func (tx *Tx) SaveOrganisation(o *kinora.Organisation) error {
+	hosts, err := json.Marshal(append([]string{}, o.WebhookHosts...))
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(`UPDATE organisations SET name = ?, default_webhook = ?, webhook_hosts = ?, disabled = ? WHERE id = ?`,
+		o.Name, o.DefaultWebhook, string(hosts), bit(o.Disabled), o.ID)
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+const organisationColumns = `id, name, default_webhook, webhook_hosts, disabled, created_at`
+
+// Organisation reads one organisation, or ErrNotFound.
+func (tx *Tx) Organisation(id string) (*kinora.Organisation, error) {
+	return scanOrganisation(tx.QueryRow(`SELECT `+organisationColumns+` FROM organisations WHERE id = ?`, id))
+}
+
+// Organisations lists all organisations, oldest first.
+func (tx *Tx) Organisations() ([]*kinora.Organisation, error) {
+	var list []*kinora.Organisation
+	err := tx.Query(`SELECT `+organisationColumns+` FROM organisations ORDER BY created_at, id`, nil, func(row Row) error {
+		o, err := scanOrganisation(row)
+		if err == nil {
+			list = append(list, o)
+		}
+		return err
+	})
+	return list, err
+}
+
+func scanOrganisation(row Row) (*kinora.Organisation, error) {
+	var (
+		o        kinora.Organisation
+		hosts    string
+		disabled int
+		created  int64
+	)
+	if err := row.Scan(&o.ID, &o.Name, &o.DefaultWebhook, &hosts, &disabled, &created); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(hosts), &o.WebhookHosts); err != nil {
+		return nil, err
+	}
+	o.Disabled, o.CreatedAt = disabled != 0, Time(created)
+	return &o, nil
+}
+
+// InsertKey writes a new key under the hash of its text.
+func (tx *Tx) InsertKey(k *kinora.Key, hash string) error {
+	_, err := tx.Exec(`INSERT INTO keys (id, organisation_id, name, start, hash, created_at) VALUES (?,?,?,?,?,?)`,
+		k.ID, k.OrganisationID, k.Name, k.Start, hash, Micros(k.CreatedAt))
+	return err
+}
+
+const keyColumns = `id, organisation_id, name, start, created_at, last_used_at, revoked_at`
+
+// KeyByHash finds a key by the hash of its text, revoked ones too, or ErrNotFound.
+func (tx *Tx) KeyByHash(hash string) (*kinora.Key, error) {
+	return scanKey(tx.QueryRow(`SELECT `+keyColumns+` FROM keys WHERE hash = ?`, hash))
+}
+
+// Keys lists the keys of an organisation, oldest first.
+func (tx *Tx) Keys(organisation string) ([]*kinora.Key, error) {
+	var list []*kinora.Key
+	err := tx.Query(`SELECT `+keyColumns+` FROM keys WHERE organisation_id = ? ORDER BY created_at, id`, []any{organisation}, func(row Row) error {
+		k, err := scanKey(row)
+		if err == nil {
+			list = append(list, k)
+		}
+		return err
+	})
+	return list, err
+}
+
+func scanKey(row Row) (*kinora.Key, error) {
+	var (
+		k                      kinora.Key
+		created, used, revoked int64
+	)
+	if err := row.Scan(&k.ID, &k.OrganisationID, &k.Name, &k.Start, &created, &used, &revoked); err != nil {
+		return nil, err
+	}
+	k.CreatedAt, k.LastUsedAt, k.RevokedAt = Time(created), Time(used), Time(revoked)
+	return &k, nil
+}
+
+// RevokeKey ends a key of an organisation; ErrNotFound when it has none of that id.
+func (tx *Tx) RevokeKey(organisation, id string, now time.Time) error {
+	n, err := tx.Exec(`UPDATE keys SET revoked_at = CASE WHEN revoked_at = 0 THEN ? ELSE revoked_at END
+		WHERE id = ? AND organisation_id = ?`, Micros(now), id, organisation)
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+// TouchKeys notes the last use of keys, by id.
+func (tx *Tx) TouchKeys(used map[string]time.Time) error {
+	sets := make([][]any, 0, len(used))
+	for id, at := range used {
+		sets = append(sets, []any{Micros(at), id, Micros(at)})
+	}
+	_, err := tx.ExecMany(`UPDATE keys SET last_used_at = ? WHERE id = ? AND last_used_at < ?`, sets)
+	return err
+}
+
+// SealedSecret is a webhook secret as it lies in the database.
+type SealedSecret struct {
+	ID        string
+	Sealed    string
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero = the current secret
+}
+
+// InsertWebhookSecret makes a secret the organisation's current one; the one before it
+// keeps signing beside it until previousUntil, or not at all when that is not after now.
+func (tx *Tx) InsertWebhookSecret(organisation string, s SealedSecret, previousUntil time.Time) error {
+	if _, err := tx.Exec(`UPDATE webhook_secrets SET expires_at = ? WHERE organisation_id = ? AND expires_at = 0`,
+		Micros(previousUntil), organisation); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`DELETE FROM webhook_secrets WHERE organisation_id = ? AND expires_at > 0 AND expires_at <= ?`,
+		organisation, Micros(s.CreatedAt)); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO webhook_secrets (id, organisation_id, sealed, created_at, expires_at) VALUES (?,?,?,?,0)`,
+		s.ID, organisation, s.Sealed, Micros(s.CreatedAt))
+	return err
+}
+
+// WebhookSecrets reads an organisation's secrets that sign at the instant now, the current one first.
+func (tx *Tx) WebhookSecrets(organisation string, now time.Time) ([]SealedSecret, error) {
+	var list []SealedSecret
+	err := tx.Query(`SELECT id, sealed, created_at, expires_at FROM webhook_secrets
+		WHERE organisation_id = ? AND (expires_at = 0 OR expires_at > ?)
+		ORDER BY CASE WHEN expires_at = 0 THEN 0 ELSE 1 END, created_at DESC`, []any{organisation, Micros(now)}, func(row Row) error {
+		var (
+			s                SealedSecret
+			created, expires int64
+		)
+		err := row.Scan(&s.ID, &s.Sealed, &created, &expires)
+		s.CreatedAt, s.ExpiresAt = Time(created), Time(expires)
+		list = append(list, s)
+		return err
+	})
+	return list, err
+}

@@ -1,0 +1,30 @@
+package kinora
+
+import "encoding/json"
+
+// Submission is a request for a generation, parsed by a public surface and not yet
+// accepted. Accepting it checks it against the model's and provider's own limits.
+type Submission struct {
+	OrganisationID string
+	Surface        Surface
+	Model          string
+	Input          Input
+	Reference      *string         // nil = not sent
+	Metadata       json.RawMessage // the caller's own object, as sent; nil = not sent
+	WebhookURL     string          // for this generation only; empty = the organisation's default
+
+	// IdempotencyKey makes a repeat of the same request answer with the same generation
+	// for 24 hours. Empty = none.
+	IdempotencyKey string
+	// IdempotencyScope is the method and route that the key is good for.
+	IdempotencyScope string
+	// RequestHash identifies the request's content: equal for equal JSON documents
+	// whatever their key order and white space.
+	RequestHash string
+}
+
+// Accepted is the answer to a Submission.
+type Accepted struct {
+	Generation *Generation
+	Replayed   bool // an earlier generation under the same idempotency key
+}
