@@ -115,3 +115,15 @@ func (db *DB) goose() (*goose.Provider, func(), error) {
 	}
 	return p, done, nil
 }
+
+// MigrationTexts returns the text of every schema change, in order, so that tests can
+// tell one version of the schema from another.
+func MigrationTexts() []string {
+	names, _ := fs.Glob(migrations, "migrations/*.sql")
+	texts := make([]string, 0, len(names))
+	for _, n := range names {
+		b, _ := migrations.ReadFile(n)
+		texts = append(texts, string(b))
+	}
+	return texts
+}
