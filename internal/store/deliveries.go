@@ -1,6 +1,9 @@
 package store
 
 import (
+	"database/sql"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -94,16 +97,17 @@ func (tx *Tx) ClaimHeld(destination, node string, limit int) ([]*kinora.Delivery
 		RETURNING `+deliveryColumns, node, destination, limit)
 }
 
-// HeldDestinations lists the destinations that have held deliveries, by skipping through
-// the index: its cost depends on their number, not on the number of deliveries.
-func (tx *Tx) HeldDestinations() ([]string, error) {
+// HeldDestinations lists destinations that have held deliveries, in order, from the first
+// behind after and at most limit of them. It skips through the index: its cost depends on
+// their number, not on the number of deliveries.
+func (tx *Tx) HeldDestinations(after string, limit int) ([]string, error) {
 	var list []string
 	err := tx.Query(`WITH RECURSIVE held(destination) AS (
-			SELECT min(destination) FROM deliveries WHERE state = 'held'
+			SELECT min(destination) FROM deliveries WHERE state = 'held' AND destination > ?
 			UNION ALL
 			SELECT (SELECT min(d.destination) FROM deliveries d WHERE d.state = 'held' AND d.destination > held.destination)
 			FROM held WHERE held.destination IS NOT NULL)
-		SELECT destination FROM held WHERE destination IS NOT NULL`, nil, func(row Row) error {
+		SELECT destination FROM held WHERE destination IS NOT NULL LIMIT ?`, []any{after, limit}, func(row Row) error {
 		var s string
 		err := row.Scan(&s)
 		list = append(list, s)
@@ -127,7 +131,8 @@ type DeliveryResult struct {
 }
 
 // SaveDeliveries ends leases: each row must still have its lease's version, else it is
-// returned as stale and nothing of it is written.
+// returned as stale and nothing of it is written. The row's version grows by one; the one
+// in memory does not, because the transaction may still fail and be run again.
 func (tx *Tx) SaveDeliveries(results []DeliveryResult) (stale []*kinora.Delivery, err error) {
 	sets := make([][]any, len(results))
 	for i, r := range results {
@@ -145,7 +150,6 @@ func (tx *Tx) SaveDeliveries(results []DeliveryResult) (stale []*kinora.Delivery
 			stale = append(stale, r.Delivery)
 			continue
 		}
-		r.Delivery.Version++
 		if a := r.Attempt; a != nil {
 			log = append(log, []any{a.DeliveryID, a.Number, Micros(a.StartedAt), a.Duration.Microseconds(), a.Status, string(a.Fault), a.Error, a.Address,
 				a.DNS.Microseconds(), a.Connect.Microseconds(), a.TLS.Microseconds(), a.FirstByte.Microseconds(), a.Response, Micros(a.NextAt)})
@@ -182,6 +186,120 @@ func (tx *Tx) DeliveryAttempts(deliveryID string) ([]kinora.DeliveryAttempt, err
 		return nil
 	})
 	return list, err
+}
+
+// LeasedDeliveries reads everything that a node has leased.
+func (tx *Tx) LeasedDeliveries(node string) ([]*kinora.Delivery, error) {
+	return tx.deliveries(`SELECT `+deliveryColumns+` FROM deliveries WHERE lease_owner = ? AND lease_owner <> ''`, node)
+}
+
+// DeliveryCounts tells how many deliveries wait for their time, are held, and are dead,
+// each counted up to limit and no further, so that a large backlog is not read for a gauge.
+func (tx *Tx) DeliveryCounts(limit int) (pending, held, dead int, err error) {
+	err = tx.QueryRow(`SELECT
+		(SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE due_at > 0 LIMIT ?) AS p),
+		(SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state = 'held' LIMIT ?) AS h),
+		(SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state = 'dead' LIMIT ?) AS d)`, limit, limit, limit).
+		Scan(&pending, &held, &dead)
+	return pending, held, dead, err
+}
+
+// EventContent is what the body of an event's deliveries is made of.
+type EventContent struct {
+	Event      *kinora.Event
+	Generation *kinora.Generation // without its Input
+	Outputs    []kinora.Output    // those whose files are still kept, in order
+}
+
+// EventContents reads events with their generations and outputs, by the events' ids. An
+// event that is not there, or whose generation is not, is left out.
+func (tx *Tx) EventContents(eventIDs []string) (map[string]*EventContent, error) {
+	contents := make(map[string]*EventContent, len(eventIDs))
+	byGeneration := make(map[string]*EventContent, len(eventIDs))
+	err := inChunks(eventIDs, func(marks string, ids []any) error {
+		return tx.Query(`SELECT e.id, e.type, e.created_at, g.id, g.organisation_id, g.surface, g.model, g.kind, g.state, g.reference, g.metadata,
+				g.failure_code, g.failure_message, g.created_at, g.completed_at
+			FROM events e JOIN generations g ON g.id = e.generation_id WHERE e.id IN (`+marks+`)`, ids, func(row Row) error {
+			c, err := scanEventContent(row)
+			if err == nil {
+				contents[c.Event.ID], byGeneration[c.Generation.ID] = c, c
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	var succeeded []string
+	for id, c := range byGeneration {
+		if c.Generation.State == kinora.GenerationSucceeded {
+			succeeded = append(succeeded, id)
+		}
+	}
+	err = inChunks(succeeded, func(marks string, ids []any) error {
+		outputs, err := tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE generation_id IN (`+marks+`) AND removed_at = 0
+			ORDER BY generation_id, ordinal`, ids...)
+		for _, o := range outputs {
+			c := byGeneration[o.GenerationID]
+			c.Outputs = append(c.Outputs, o)
+		}
+		return err
+	})
+	return contents, err
+}
+
+func scanEventContent(row Row) (*EventContent, error) {
+	var (
+		e                                kinora.Event
+		g                                kinora.Generation
+		typ, surface, kind, state        string
+		reference, metadata              sql.NullString
+		code, message                    string
+		eventCreated, created, completed int64
+	)
+	err := row.Scan(&e.ID, &typ, &eventCreated, &g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &reference, &metadata,
+		&code, &message, &created, &completed)
+	if err != nil {
+		return nil, err
+	}
+	e.Type, e.OrganisationID, e.GenerationID, e.CreatedAt = kinora.EventType(typ), g.OrganisationID, g.ID, Time(eventCreated)
+	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
+	if reference.Valid {
+		g.Reference = &reference.String
+	}
+	if metadata.Valid {
+		g.Metadata = json.RawMessage(metadata.String)
+	}
+	if code != "" {
+		g.Failure = kinora.NewFailure(kinora.FailureCode(code), message)
+	}
+	g.CreatedAt, g.CompletedAt = Time(created), Time(completed)
+	return &EventContent{Event: &e, Generation: &g}, nil
+}
+
+// inChunks calls fn with the place holders and arguments of an IN list, for as many ids at
+// a time as fit. Lists have one of three lengths, filled up with the last id, so that there
+// are three texts to prepare and not hundreds.
+func inChunks(ids []string, fn func(marks string, args []any) error) error {
+	for len(ids) > 0 {
+		n := 1
+		switch {
+		case len(ids) > 8:
+			n = 64
+		case len(ids) > 1:
+			n = 8
+		}
+		chunk := ids[:min(n, len(ids))]
+		ids = ids[len(chunk):]
+		args := make([]any, n)
+		for i := range args {
+			args[i] = chunk[min(i, len(chunk)-1)]
+		}
+		if err := fn(strings.Repeat("?,", n-1)+"?", args); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ReleaseDeliveries makes deliveries leased by owner due at once; an empty owner means
