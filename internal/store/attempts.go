@@ -89,7 +89,9 @@ func (tx *Tx) NextDue(lane string, state kinora.AttemptState) (time.Time, error)
 }
 
 // SaveAttempt writes every mutable field of a, provided that the row still has the state
-// and version that the caller read; it then raises a.Version. Otherwise ErrStale.
+// and version that the caller read, else ErrStale. The row's version grows by one; the
+// one in memory does not, because the transaction may still fail and be run again. An
+// empty upstream id leaves the row's as it is: a callback may have noted one.
 func (tx *Tx) SaveAttempt(a *kinora.Attempt, from kinora.AttemptState) error {
 	stale, err := tx.SaveAttempts([]AttemptSave{{a, from}})
 	if err == nil && len(stale) > 0 {
@@ -109,12 +111,14 @@ func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err er
 	sets := make([][]any, len(saves))
 	for i, s := range saves {
 		a := s.Attempt
-		sets[i] = []any{a.Account, a.UpstreamModel, string(a.State), a.UpstreamID, string(a.Handle), a.CallbackToken, string(a.CallbackMode),
+		sets[i] = []any{a.Account, a.UpstreamModel, string(a.State),
+			a.UpstreamID, a.UpstreamID, string(a.Handle), string(a.Handle), a.CallbackToken, string(a.CallbackMode),
 			Micros(a.DueAt), a.LeaseOwner, a.Tries, a.Polls, a.ReadErrors, string(a.Result), a.ErrorClass, a.ErrorCode, a.ErrorMessage,
 			Micros(a.SubmittedAt), Micros(a.AcceptedAt), Micros(a.DoneAt), Micros(a.FinishedAt), Micros(a.DeadlineAt),
 			a.GenerationID, a.Ordinal, string(s.From), a.Version}
 	}
-	changed, err := tx.ExecMany(`UPDATE attempts SET account = ?, upstream_model = ?, state = ?, upstream_id = ?, handle = ?, callback_token = ?, callback_mode = ?,
+	changed, err := tx.ExecMany(`UPDATE attempts SET account = ?, upstream_model = ?, state = ?,
+		upstream_id = CASE WHEN ? <> '' THEN ? ELSE upstream_id END, handle = CASE WHEN ? <> '' THEN ? ELSE handle END, callback_token = ?, callback_mode = ?,
 		due_at = ?, lease_owner = ?, tries = ?, polls = ?, read_errors = ?, result = ?, error_class = ?, error_code = ?, error_message = ?,
 		submitted_at = ?, accepted_at = ?, done_at = ?, finished_at = ?, deadline_at = ?, version = version + 1
 		WHERE generation_id = ? AND ordinal = ? AND state = ? AND version = ?`, sets)
@@ -124,8 +128,6 @@ func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err er
 	for i, n := range changed {
 		if n == 0 {
 			stale = append(stale, saves[i].Attempt)
-		} else {
-			saves[i].Attempt.Version++
 		}
 	}
 	return stale, nil
@@ -161,10 +163,33 @@ func (tx *Tx) HastenAttempt(a *kinora.Attempt, now time.Time) (bool, error) {
 	return n > 0, err
 }
 
+// NoteUpstreamID keeps the upstream's id that a callback brought for an attempt whose
+// submit call has not been settled. It leaves lease and version alone: whoever is
+// submitting goes on, and settling finds the id if that call is lost.
+func (tx *Tx) NoteUpstreamID(a *kinora.Attempt, upstreamID string, handle json.RawMessage, now time.Time) error {
+	_, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, handle = ?, due_at = CASE WHEN state = 'unsettled' AND due_at > 0 THEN ? ELSE due_at END
+		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled') AND upstream_id = ''`,
+		upstreamID, string(handle), Micros(now), a.GenerationID, a.Ordinal)
+	return err
+}
+
+// LeasedAttempts lists the attempts that a node holds.
+func (tx *Tx) LeasedAttempts(owner string) ([]*kinora.Attempt, error) {
+	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE lease_owner = ?`, owner)
+}
+
+// ReleaseAttempt gives back one lease, if a is still under the version that was read.
+func (tx *Tx) ReleaseAttempt(a *kinora.Attempt, now time.Time) error {
+	_, err := tx.Exec(`UPDATE attempts SET due_at = ?, lease_owner = '', version = version + 1
+		WHERE generation_id = ? AND ordinal = ? AND version = ? AND lease_owner <> '' AND finished_at = 0`,
+		Micros(now), a.GenerationID, a.Ordinal, a.Version)
+	return err
+}
+
 // OverdueAttempts reads unfinished attempts whose deadline has passed, whoever holds them.
 func (tx *Tx) OverdueAttempts(now time.Time, limit int) ([]*kinora.Attempt, error) {
 	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE finished_at = 0 AND deadline_at <= ?
-		ORDER BY deadline_at LIMIT ? {skip locked}`, Micros(now), limit)
+		ORDER BY deadline_at LIMIT ?`, Micros(now), limit)
 }
 
 // LiveLanes lists the lanes that have claimable work, by skipping through the due index:
