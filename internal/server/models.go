@@ -1,0 +1,3 @@
+package server
+
+func (s *Server) modelRoutes() []route { return nil }

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+)
+
+// authentication is who may use a route.
+type authentication uint8
+
+const (
+	public   authentication = iota // anybody; what is secret about it stands in the URL
+	keyed                          // whoever has an API key; the exchange then has Key and Organisation
+	adminned                       // whoever has the admin token
+)
+
+// workload says which gate a request has to pass.
+type workload uint8
+
+const (
+	ordinary  workload = iota // counted against MaxInFlight and bounded by RequestTimeout
+	transfer                  // counted against MaxDownloads; lasts as long as the client needs
+	operation                 // never refused: probes must be answered under load as well
+)
+
+// handlerFunc answers a request, or returns the error that the route's dialect is to show. It must not return an error
+// after it has begun to write.
+type handlerFunc func(ctx context.Context, x *exchange, r *http.Request) error
+
+// route is one operation of the HTTP surface. The table of routes is what is mounted, what metrics are labelled with
+// and what the OpenAPI document is held against.
+type route struct {
+	method  string
+	pattern string // of net/http.ServeMux, without method and host
+	dialect *dialect
+	auth    authentication
+	limit   limitClass // "" = no rate limit
+	load    workload
+	handler handlerFunc
+}
+
+// allRoutes is the whole surface, in the order of the documentation.
+func (s *Server) allRoutes() []route {
+	return slices.Concat(
+		s.submitRoutes(),
+		s.uploadRoutes(),
+		s.generationRoutes(),
+		s.modelRoutes(),
+		s.fileRoutes(),
+		s.callbackRoutes(),
+		s.adminRoutes(),
+		s.healthRoutes(),
+		s.metricsRoutes(),
+		s.openapiRoutes(),
+	)
+}
+
+// mount builds the handler. Every path of the table also answers the methods that it does not have, and everything else
+// is answered as not found: both in the dialect of that path, which the mux's own answers are not.
+func (s *Server) mount() http.Handler {
+	mux := http.NewServeMux()
+	allowed := make(map[string][]string)
+	for i := range s.routes {
+		rt := &s.routes[i]
+		mux.HandleFunc(rt.method+" "+rt.pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(rt, w, r) })
+		allowed[rt.pattern] = append(allowed[rt.pattern], rt.method)
+		if rt.method == http.MethodGet {
+			allowed[rt.pattern] = append(allowed[rt.pattern], http.MethodHead)
+		}
+	}
+	for pattern, methods := range allowed {
+		slices.Sort(methods)
+		allow := strings.Join(slices.Compact(methods), ", ")
+		rt := s.fallback(pattern, func(_ context.Context, x *exchange, r *http.Request) error {
+			x.Header().Set("Allow", allow)
+			return refuse(errMethod, "method %s is not allowed here", shown(r.Method))
+		})
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(rt, w, r) })
+	}
+	unknown := make(map[*dialect]*route)
+	for _, d := range dialects() {
+		unknown[d] = s.fallback(unmatched, func(context.Context, *exchange, *http.Request) error {
+			return refuse(errRoute, "no such route")
+		})
+		unknown[d].dialect = d
+	}
+	notFound := func(w http.ResponseWriter, r *http.Request) { s.serve(unknown[dialectOf(r.URL.Path)], w, r) }
+	mux.HandleFunc("/", notFound)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux would answer a path that is not clean, and one that lacks a trailing slash, with a redirect of
+		// its own making. Ours have one spelling.
+		if !cleanPath(r.URL.Path) {
+			notFound(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// unmatched is the metrics' label for all paths outside the table.
+const unmatched = "unmatched"
+
+// fallback is the route of an answer outside the table. It needs no key: what routes exist is no secret.
+func (s *Server) fallback(pattern string, h handlerFunc) *route {
+	return &route{pattern: pattern, dialect: dialectOf(pattern), handler: h}
+}
+
+func cleanPath(p string) bool {
+	return p == "/" || strings.HasPrefix(p, "/") && path.Clean(p) == p && p != "/files"
+}
+
+// dialectOf says in which envelope errors under a path are told.
+func dialectOf(p string) *dialect {
+	switch {
+	case strings.HasPrefix(p, "/api/common/"):
+		return &detailDialect
+	case strings.HasPrefix(p, "/api/generate/"), strings.HasPrefix(p, "/v1/"):
+		return &submitDialect
+	case strings.HasPrefix(p, "/admin/"):
+		return &adminDialect
+	}
+	return &generationsDialect
+}

@@ -1,0 +1,184 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/blob"
+	"github.com/kinora/kinora/provider"
+)
+
+// Authenticator tells whose key a request carries.
+type Authenticator interface {
+	// Authenticate returns the live key whose text is key, and its organisation.
+	//
+	// Errors: kinora.ErrUnauthorized for an unknown or revoked key, kinora.ErrForbidden when the organisation may not
+	// use the API, kinora.ErrUnavailable.
+	Authenticate(ctx context.Context, key string) (*kinora.Key, *kinora.Organisation, error)
+}
+
+// Generations accepts generations and reads them.
+type Generations interface {
+	// Accept makes a generation durable, or answers a repeat with the earlier one.
+	//
+	// Errors: kinora.ErrInvalid with a message that names the field, kinora.ErrConflict, kinora.ErrForbidden,
+	// kinora.ErrRateLimited, kinora.ErrNoUpstream, kinora.ErrUnavailable.
+	Accept(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error)
+	// Generation reads one generation of an organisation and those of its outputs whose files are still kept, in order.
+	//
+	// Errors: kinora.ErrNotFound, for a foreign generation too; kinora.ErrUnavailable.
+	Generation(ctx context.Context, organisationID, id string) (*kinora.Generation, []kinora.Output, error)
+}
+
+// Callbacks takes what upstreams post on the URLs of attempts.
+type Callbacks interface {
+	// Callback checks an inbound call and acts on it. It must be fast: upstreams give up after about three seconds.
+	//
+	// Errors: kinora.ErrNotFound when no attempt of that provider has the token, kinora.ErrUnauthorized for a bad
+	// signature, kinora.ErrInvalid for a body that cannot be read, kinora.ErrUnavailable.
+	Callback(ctx context.Context, providerName, token string, in provider.InboundCallback) (provider.Callback, error)
+}
+
+// Files opens stored files. Every blob.Store is a Files.
+type Files interface {
+	// Open returns the object under key, or an error of kind blob.ErrNotFound, blob.ErrInvalidKey, blob.ErrDenied or
+	// blob.ErrUnavailable. The server closes it.
+	Open(ctx context.Context, key string) (blob.Object, error)
+}
+
+// FileSigner checks the signature of a file's URL. A *blob.Signer is one.
+type FileSigner interface {
+	// Verify returns when the URL expires, or blob.ErrSignature or blob.ErrExpired. path is the decoded URL path.
+	Verify(path, query string, now time.Time) (expires time.Time, err error)
+}
+
+// Model is one entry of the model list.
+type Model struct {
+	Name     string // as callers send it
+	Provider string
+	Kind     kinora.Kind
+}
+
+// Models lists the models that callers may name, in the order in which they are to be shown.
+type Models interface {
+	Models() []Model
+}
+
+// Check is one condition of readiness.
+type Check struct {
+	Name string // lower-case word, such as "database"
+	// Run returns nil when all is well. It must heed ctx. Its error is logged, never shown to who asks.
+	Run func(ctx context.Context) error
+}
+
+// Config is all that a Server works with. Generations, Authenticator, Files, FileSigner, FileURL and Logger are needed;
+// a surface whose service is nil is not served.
+type Config struct {
+	Authenticator Authenticator
+	Generations   Generations
+	Callbacks     Callbacks // nil: no inbound callbacks
+	Files         Files
+	FileSigner    FileSigner
+	// FileURL makes a fresh signed URL for the object under blobKey and says when it expires.
+	FileURL func(blobKey string) (url string, expires time.Time)
+	Models  Models  // nil: no model list
+	Uploads Uploads // nil: no uploads
+	Admin   Admin   // nil: no admin API
+	// AdminToken opens the admin API. Empty: no admin API. At least MinAdminToken bytes.
+	AdminToken string
+
+	Checks     []Check               // of /readyz
+	Gatherer   prometheus.Gatherer   // shown at /metrics; nil: no such route
+	Registerer prometheus.Registerer // where the server's own metrics go; nil: nowhere
+	Logger     *slog.Logger
+
+	Limits Limits
+	// MaxBody is the largest JSON body, in bytes. 0 means DefaultMaxBody.
+	MaxBody int64
+	// MaxInFlight is how many requests are worked on at once; what exceeds it is answered with 503. Downloads are
+	// counted apart, by MaxDownloads. 0 means DefaultMaxInFlight and DefaultMaxDownloads.
+	MaxInFlight, MaxDownloads int
+	// RequestTimeout bounds the work on one request, uploads and downloads excepted. 0 means DefaultRequestTimeout.
+	RequestTimeout time.Duration
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Empty: the peer is the client.
+	TrustedProxies []netip.Prefix
+	// PublicPath is the path of the public base URL where a proxy takes it off before requests get here; usually
+	// empty. Upstreams sign the path that they were given, so inbound callbacks are judged by the whole of it.
+	PublicPath string
+	// Now is the clock. nil means time.Now.
+	Now func() time.Time
+}
+
+// Defaults and bounds of Config.
+const (
+	DefaultMaxBody        = 1 << 20
+	DefaultMaxInFlight    = 1024
+	DefaultMaxDownloads   = 512
+	DefaultRequestTimeout = 30 * time.Second
+	MinAdminToken         = 16
+)
+
+// Server answers HTTP requests. It is safe for concurrent use and has nothing to close.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	routes  []route
+	handler http.Handler
+	limits  *limiter
+	metrics *metrics
+	admin   [32]byte // SHA-256 of the admin token
+
+	inFlight, downloads *gate
+	overload            sampled // log lines about refusals that can come by the thousand
+
+	ready readiness
+}
+
+// sampled lets something happen at most once a second.
+type sampled struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (s *sampled) allow(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.IsZero() && now.Sub(s.last) < time.Second {
+		return false
+	}
+	s.last = now
+	return true
+}
+
+// New returns a Server. It fails when cfg cannot be served.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, now: cfg.Now,
+		limits:    newLimiter(cfg.Limits, cfg.Now),
+		inFlight:  newGate(cfg.MaxInFlight),
+		downloads: newGate(cfg.MaxDownloads),
+		admin:     tokenDigest(cfg.AdminToken),
+	}
+	s.ready.checks = cfg.Checks
+	s.routes = s.allRoutes()
+	var err error
+	if s.metrics, err = newMetrics(cfg.Registerer, s.routes); err != nil {
+		return nil, err
+	}
+	s.handler = s.mount()
+	return s, nil
+}
+
+// Handler returns the handler of all routes.
+func (s *Server) Handler() http.Handler { return s.handler }
