@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 	case "s3":
 		serveS3()
 		return
+	case "put":
+		os.Exit(runPutter())
 	case "disk":
 		os.Exit(runOnSmallDisk())
 	default:

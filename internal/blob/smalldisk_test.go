@@ -1,3 +1,0 @@
-package blob_test
-
-func runOnSmallDisk() int { return 0 }
