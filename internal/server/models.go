@@ -1,3 +1,41 @@
 package server
 
-func (s *Server) modelRoutes() []route { return nil }
+import (
+	"context"
+	"net/http"
+
+	"github.com/kinora/kinora"
+)
+
+// The list of models, in the shape that clients of OpenAI's API know (submit API contract, section 7).
+func (s *Server) modelRoutes() []route {
+	if s.cfg.Models == nil {
+		return nil
+	}
+	return []route{{
+		method: http.MethodGet, pattern: "/v1/models", dialect: &submitDialect,
+		auth: keyed, limit: limitStatus, handler: s.listModels,
+	}}
+}
+
+type modelList struct {
+	Object string        `json:"object"`
+	Data   []modelRecord `json:"data"`
+}
+
+type modelRecord struct {
+	ID      string      `json:"id"`
+	Object  string      `json:"object"`
+	Created int64       `json:"created"` // unix seconds; 0, as nobody knows
+	OwnedBy string      `json:"owned_by"`
+	Kind    kinora.Kind `json:"kind"` // own addition
+}
+
+func (s *Server) listModels(_ context.Context, x *exchange, _ *http.Request) error {
+	list := modelList{Object: "list", Data: []modelRecord{}}
+	for _, m := range s.cfg.Models.Models() {
+		list.Data = append(list.Data, modelRecord{ID: m.Name, Object: "model", OwnedBy: m.Provider, Kind: m.Kind})
+	}
+	writeJSON(x, http.StatusOK, list)
+	return nil
+}
