@@ -267,10 +267,10 @@ func TestSourceKeepsItsError(t *testing.T) {
 	cause := errors.New("cause")
 	s := &source{ctx: t.Context(), r: io.MultiReader(strings.NewReader("abc"), &oneError{cause})}
 	n, done, err := s.fill(make([]byte, 10))
-	if n != 3 || done || err != errSource || s.err != cause {
+	if n != 3 || done || err != cause || s.err != cause {
 		t.Errorf("fill = %d, %v, %v; kept %v", n, done, err, s.err)
 	}
-	if _, err := s.Read(make([]byte, 1)); err != errSource || s.err != cause {
+	if _, err := s.Read(make([]byte, 1)); err != cause || s.err != cause {
 		t.Errorf("the second Read = %v; kept %v", err, s.err)
 	}
 }

@@ -2,18 +2,14 @@ package blob
 
 import (
 	"context"
-	"errors"
 	"io"
 )
 
 // maxEmptyReads is how often in a row a reader may return neither data nor an error.
 const maxEmptyReads = 100
 
-// errSource stands in for the error of a Put's reader while that passes through code that gives io.ErrUnexpectedEOF a
-// meaning of its own: taken for an ordinary end it would store a file that was cut off.
-var errSource = errors.New("source failed")
-
-// source reads the data of one Put: it ends when the context does, and keeps the reader's error for the caller.
+// source reads the data of one Put: it ends when the context does, and remembers that it failed, so that a failure of the
+// source is not taken for one of the storage.
 type source struct {
 	ctx   context.Context
 	r     io.Reader
@@ -23,11 +19,11 @@ type source struct {
 
 func (s *source) Read(p []byte) (int, error) {
 	if s.err != nil {
-		return 0, errSource
+		return 0, s.err
 	}
 	if err := s.ctx.Err(); err != nil {
 		s.err = err
-		return 0, errSource
+		return 0, s.err
 	}
 	n, err := s.r.Read(p)
 	if n > 0 {
@@ -41,7 +37,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return n, err
 	}
 	s.err = err
-	return n, errSource
+	return n, err
 }
 
 // fill reads until p is full or the source ends. done says that the source ended properly.

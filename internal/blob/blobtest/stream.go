@@ -2,6 +2,7 @@ package blobtest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"runtime"
@@ -17,17 +18,23 @@ const (
 	sampleEvery   = 4 << 20
 )
 
+// streamPeriod is a prime, so that no two parts or buffers hold the same bytes: a swapped one is noticed.
+const streamPeriod = 999_983
+
 // stream yields size bytes that depend on seed, in chunks of uneven length.
 type stream struct {
-	random *rand.PCG
-	left   int64
-	rest   []byte
-	at     func(read int64) // called before each chunk, if set
-	read   int64
+	block []byte // repeats for ever
+	read  int64
+	left  int64
+	at    func(read int64) // called before each chunk, if set
 }
 
 func newStream(seed uint64, size int64) *stream {
-	return &stream{random: rand.NewPCG(seed, 1), left: size}
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	block := make([]byte, min(streamPeriod, size))
+	rand.NewChaCha8(key).Read(block) // never fails
+	return &stream{block: block, left: size}
 }
 
 func (s *stream) Read(p []byte) (int, error) {
@@ -37,17 +44,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	if s.left == 0 {
 		return 0, io.EOF
 	}
-	n := 0
-	limit := int(min(int64(len(p)), s.left, 1+s.read%70001))
-	for n < limit {
-		if len(s.rest) == 0 {
-			v := s.random.Uint64()
-			s.rest = append(s.rest, byte(v), byte(v>>8), byte(v>>16), byte(v>>24), byte(v>>32), byte(v>>40), byte(v>>48))
-		}
-		c := copy(p[n:limit], s.rest)
-		s.rest = s.rest[c:]
-		n += c
-	}
+	n := copy(p[:min(int64(len(p)), s.left, 1+s.read%70001)], s.block[s.read%int64(len(s.block)):])
 	s.left -= int64(n)
 	s.read += int64(n)
 	return n, nil
