@@ -1,0 +1,212 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/id"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// MaxWebhookHosts is the longest allowlist of an organisation.
+const MaxWebhookHosts = 200
+
+// maxURL is what the destination check takes at most, in bytes.
+const maxURL = 2048
+
+// OrganisationChange says what is to be changed; nil leaves a field as it is.
+type OrganisationChange struct {
+	Name           *string
+	DefaultWebhook *string   // "" = none
+	WebhookHosts   *[]string // empty = any public host
+	Disabled       *bool
+}
+
+// CreateOrganisation makes an organisation with a webhook secret, which is returned this once.
+// DefaultWebhook and WebhookHosts of change are optional. Errors: ErrInvalid.
+func (s *Service) CreateOrganisation(ctx context.Context, change OrganisationChange) (*kinora.Organisation, *kinora.WebhookSecret, error) {
+	now := s.instant()
+	org := &kinora.Organisation{ID: id.New(id.Organisation, now), WebhookHosts: []string{}, CreatedAt: now}
+	if change.Name == nil {
+		change.Name = new(string) // refused by apply
+	}
+	if err := s.apply(org, change); err != nil {
+		return nil, nil, err
+	}
+	secret, sealed, err := s.newSecret(org.ID, randomSecret(), now)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.change(ctx, func(tx *store.Tx) error {
+		if err := tx.InsertOrganisation(org); err != nil {
+			return err
+		}
+		return tx.InsertWebhookSecret(org.ID, sealed, now)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return org, secret, nil
+}
+
+// Organisation reads one organisation, as it was at most DefaultCacheFor ago. Errors: ErrNotFound.
+func (s *Service) Organisation(ctx context.Context, organisationID string) (*kinora.Organisation, error) {
+	org, err := s.orgs.get(ctx, organisationID, func(ctx context.Context) (org *kinora.Organisation, err error) {
+		err = s.db.View(ctx, func(tx *store.Tx) error {
+			org, err = tx.Organisation(organisationID)
+			return absent(err, noOrganisation)
+		})
+		return org, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return copyOf(org), nil
+}
+
+// ListOrganisations reads all organisations, oldest first.
+func (s *Service) ListOrganisations(ctx context.Context) ([]*kinora.Organisation, error) {
+	var list []*kinora.Organisation
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Organisations()
+		return err
+	})
+	return list, err
+}
+
+// UpdateOrganisation changes an organisation and returns it as it then is. Disabling it
+// cuts its keys off on this node before the method returns, on others within
+// DefaultCacheFor; generations under way run on. Errors: ErrInvalid, ErrNotFound.
+func (s *Service) UpdateOrganisation(ctx context.Context, organisationID string, change OrganisationChange) (*kinora.Organisation, error) {
+	var org *kinora.Organisation
+	err := s.change(ctx, func(tx *store.Tx) (err error) {
+		if org, err = lock(tx, organisationID); err != nil {
+			return err
+		}
+		if err := s.apply(org, change); err != nil {
+			return err
+		}
+		return tx.SaveOrganisation(org)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return org, nil
+}
+
+// apply puts a change into org after checking it. The default callback URL is checked
+// against the allowlist as it will be, also where only the list changes.
+func (s *Service) apply(org *kinora.Organisation, change OrganisationChange) (err error) {
+	if change.Name != nil {
+		if org.Name, err = checkName(*change.Name); err != nil {
+			return err
+		}
+	}
+	if change.WebhookHosts != nil {
+		if org.WebhookHosts, err = checkHosts(*change.WebhookHosts); err != nil {
+			return err
+		}
+	}
+	if change.Disabled != nil {
+		org.Disabled = *change.Disabled
+	}
+	if change.DefaultWebhook != nil {
+		org.DefaultWebhook = *change.DefaultWebhook
+	}
+	if org.DefaultWebhook == "" || change.DefaultWebhook == nil && change.WebhookHosts == nil {
+		return nil
+	}
+	if len(org.DefaultWebhook) > maxURL {
+		return kinora.Errorf(kinora.ErrInvalid, "default_webhook is longer than %d bytes", maxURL)
+	}
+	if err := s.check(org, org.DefaultWebhook); err != nil {
+		return &kinora.Error{Code: kinora.ErrInvalid, Message: "default_webhook: " + messageOf(err), Err: err}
+	}
+	return nil
+}
+
+// messageOf leaves out what an error tells operators only.
+func messageOf(err error) string {
+	var e *kinora.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
+}
+
+func checkName(name string) (string, error) {
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "":
+		return "", kinora.Errorf(kinora.ErrInvalid, "name is required")
+	case !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }):
+		return "", kinora.Errorf(kinora.ErrInvalid, "name must be text without control characters")
+	case utf8.RuneCountInString(name) > maxName:
+		return "", kinora.Errorf(kinora.ErrInvalid, "name is longer than %d characters", maxName)
+	}
+	return name, nil
+}
+
+// checkHosts brings an allowlist into the spelling that it is compared in: lower-case ASCII
+// without a trailing dot, each entry once, "*." in front where all names below are meant.
+func checkHosts(entries []string) ([]string, error) {
+	if len(entries) > MaxWebhookHosts {
+		return nil, kinora.Errorf(kinora.ErrInvalid, "webhook_hosts has more than %d entries", MaxWebhookHosts)
+	}
+	hosts := make([]string, 0, len(entries))
+	seen := make(map[string]bool)
+	for i, entry := range entries {
+		name, below := strings.CutPrefix(strings.TrimSpace(entry), "*.")
+		name, ok := foldHost(name)
+		// "*.com" would be as good as no list.
+		if !ok || below && !strings.Contains(name, ".") {
+			return nil, kinora.Errorf(kinora.ErrInvalid,
+				"webhook_hosts[%d] must be a host name such as hooks.example.com, or *.example.com for all names below one", i)
+		}
+		if below {
+			name = "*." + name
+		}
+		if !seen[name] {
+			seen[name] = true
+			hosts = append(hosts, name)
+		}
+	}
+	return hosts, nil
+}
+
+// foldHost returns the spelling of a host name that URLs are reduced to before they are
+// compared. Addresses are hosts as well.
+func foldHost(name string) (string, bool) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr.String(), addr.Zone() == ""
+	}
+	ascii := name
+	if strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		var err error
+		if ascii, err = idna.Lookup.ToASCII(name); err != nil {
+			return "", false
+		}
+	}
+	if len(ascii) > 253 {
+		return "", false
+	}
+	for label := range strings.SplitSeq(ascii, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return "", false
+		}
+		for i := range len(label) {
+			if c := label[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+				return "", false
+			}
+		}
+	}
+	return ascii, true
+}
