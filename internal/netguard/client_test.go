@@ -311,15 +311,17 @@ func TestEndlessAnswersEnd(t *testing.T) {
 	}
 }
 
+// fillHeader answers with as many KiB of headers as the query asks for.
+func fillHeader(w http.ResponseWriter, r *http.Request) {
+	n, _ := strconv.Atoi(r.URL.Query().Get("kib"))
+	for i := range n {
+		w.Header().Set(fmt.Sprintf("X-Filler-%d", i), strings.Repeat("a", 1000))
+	}
+}
+
 func TestResponseHeadersAreLimited(t *testing.T) {
 	server, pool := tlsServer(t, nil)
-	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, _ := strconv.Atoi(r.URL.Query().Get("kib"))
-		for i := range n {
-			w.Header().Set(fmt.Sprintf("X-Filler-%d", i), strings.Repeat("a", 1000))
-		}
-	})
-	plain := serve(t, server.Config.Handler.ServeHTTP)
+	plain := serve(t, fillHeader)
 	g := loopbackGuard(t, func(c *Config) { c.RootCAs = pool })
 	for _, base := range []string{plain.URL, "https://receiver.test:" + portIn(t, server.URL)} {
 		for kib, ok := range map[string]bool{"32": true, "100": false} {

@@ -5,14 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
 	"net/http"
 	"strings"
 	"testing"
 )
-
-// quiet is for servers whose handshakes are meant to fail.
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func TestDownload(t *testing.T) {
 	g := loopbackGuard(t, nil)
