@@ -59,16 +59,9 @@ type FileSigner interface {
 	Verify(path, query string, now time.Time) (expires time.Time, err error)
 }
 
-// Model is one entry of the model list.
-type Model struct {
-	Name     string // as callers send it
-	Provider string
-	Kind     kinora.Kind
-}
-
 // Models lists the models that callers may name, in the order in which they are to be shown.
 type Models interface {
-	Models() []Model
+	Models() []kinora.Model
 }
 
 // Check is one condition of readiness.
