@@ -1,0 +1,169 @@
+// Package config is the one configuration of a server: defaults, then a YAML file, then
+// the environment. It reads and checks values; it opens nothing.
+package config
+
+import (
+	"time"
+)
+
+// Config is everything that an operator can set. The tags are its reference: `doc` is the
+// text of docs/configuration.md, `env` the variable (with the prefix KINORA_).
+type Config struct {
+	Listen    string `yaml:"listen" env:"LISTEN" doc:"Address and port to listen on."`
+	PublicURL string `yaml:"public_url" env:"PUBLIC_URL" doc:"Where callers and upstreams reach this server, e.g. https://kinora.example. Empty: file URLs use the address the server listens on, and upstreams are not asked to call back."`
+	DataDir   string `yaml:"data_dir" env:"DATA_DIR" doc:"Folder for the SQLite database, stored files, and the key files made on first start."`
+
+	Database         string `yaml:"database" env:"DATABASE" doc:"postgres://user:password@host/name, or the path of a SQLite file. Empty: kinora.db in data_dir." secret:"url"`
+	DatabaseMaxConns int    `yaml:"database_max_conns" env:"DATABASE_MAX_CONNS" doc:"Most connections to PostgreSQL, or readers of SQLite. 0: 16, or 4."`
+	AutoMigrate      bool   `yaml:"auto_migrate" env:"AUTO_MIGRATE" doc:"Bring the schema up to date at start. When false, run kinora migrate."`
+
+	Storage   Storage   `yaml:"storage" envPrefix:"STORAGE_" doc:"Where outputs and uploads are kept."`
+	Retention Retention `yaml:"retention" envPrefix:"RETENTION_" doc:"How long things are kept."`
+	Uploads   Uploads   `yaml:"uploads" envPrefix:"UPLOADS_" doc:"Files that callers bring."`
+	Webhooks  Webhooks  `yaml:"webhooks" envPrefix:"WEBHOOKS_" doc:"How events are delivered."`
+	Network   Network   `yaml:"network" envPrefix:"NETWORK_" doc:"Where Kinora may connect to when a caller or an upstream chose the address."`
+	Limits    Limits    `yaml:"limits" envPrefix:"LIMITS_" doc:"What callers may ask for."`
+	Sandbox   Sandbox   `yaml:"sandbox" envPrefix:"SANDBOX_" doc:"The built-in generator, for trying things out without an upstream."`
+
+	Accounts []Account `yaml:"accounts" doc:"Upstream accounts."`
+	Models   []Model   `yaml:"models" doc:"Public models, beside the built-in ones. A model named as a built-in one replaces it."`
+
+	AdminToken     Secret   `yaml:"admin_token" env:"ADMIN_TOKEN" doc:"Token of the admin API, at least 32 characters. Empty: made on first start in data_dir/admin.token (mode 0600)."`
+	MasterKey      Secret   `yaml:"master_key" env:"MASTER_KEY" doc:"32 bytes, base64 or hexadecimal: encrypts secrets at rest and signs file URLs. Empty: made on first start in data_dir/master.key (mode 0600). All nodes on one database need the same."`
+	OldMasterKeys  []Secret `yaml:"old_master_keys" env:"OLD_MASTER_KEYS" doc:"Master keys of before a rotation, still accepted for reading."`
+	Log            Log      `yaml:"log" envPrefix:"LOG_" doc:"What is logged, to standard error."`
+	Metrics        bool     `yaml:"metrics" env:"METRICS" doc:"Serve Prometheus metrics at /metrics."`
+	ShutdownGrace  Duration `yaml:"shutdown_grace" env:"SHUTDOWN_GRACE" doc:"How long a stop waits for work in hand."`
+	NodeBeat       Duration `yaml:"node_beat" env:"NODE_BEAT" doc:"Time between two signs of life of a node. Another node takes its work over after five missed ones."`
+	UpkeepInterval Duration `yaml:"upkeep_interval" env:"UPKEEP_INTERVAL" doc:"How often expired files and records are removed."`
+}
+
+// Storage is a folder or an S3 bucket.
+type Storage struct {
+	Folder string `yaml:"folder" env:"FOLDER" doc:"Folder for files. Empty: files in data_dir. Not used with s3."`
+	S3     S3     `yaml:"s3" envPrefix:"S3_" doc:"S3-compatible object storage, used when a bucket is named."`
+}
+
+// S3 is a bucket and the way to it.
+type S3 struct {
+	Endpoint  string `yaml:"endpoint" env:"ENDPOINT" doc:"Host and port, e.g. s3.eu-central-1.amazonaws.com."`
+	Bucket    string `yaml:"bucket" env:"BUCKET" doc:"Bucket; it must exist."`
+	Prefix    string `yaml:"prefix" env:"PREFIX" doc:"Put in front of every key."`
+	Region    string `yaml:"region" env:"REGION" doc:"Region. Empty: asked of the server."`
+	AccessKey string `yaml:"access_key" env:"ACCESS_KEY" doc:"Access key. Empty: from the AWS variables, files or instance role."`
+	SecretKey Secret `yaml:"secret_key" env:"SECRET_KEY" doc:"Secret key."`
+	PathStyle bool   `yaml:"path_style" env:"PATH_STYLE" doc:"Bucket in the path instead of in the host name, as most servers other than AWS want it."`
+	Insecure  bool   `yaml:"insecure" env:"INSECURE" doc:"Plain http. Only for a server on the same machine or network."`
+}
+
+// Retention says how long things are kept.
+type Retention struct {
+	Outputs     Duration `yaml:"outputs" env:"OUTPUTS" doc:"Output files. Afterwards a generation still reads as succeeded, without files."`
+	FileURLs    Duration `yaml:"file_urls" env:"FILE_URLS" doc:"Life of a signed file URL. Each read of a generation gives fresh ones."`
+	DeliveryLog Duration `yaml:"delivery_log" env:"DELIVERY_LOG" doc:"Log of delivery attempts, and delivered deliveries. Dead deliveries stay as long as their generation."`
+}
+
+// Uploads bounds what callers upload.
+type Uploads struct {
+	MaxImage  Size     `yaml:"max_image" env:"MAX_IMAGE" doc:"Largest image."`
+	MaxVideo  Size     `yaml:"max_video" env:"MAX_VIDEO" doc:"Largest video."`
+	KeepImage Duration `yaml:"keep_image" env:"KEEP_IMAGE" doc:"How long an uploaded image is kept."`
+	KeepVideo Duration `yaml:"keep_video" env:"KEEP_VIDEO" doc:"How long an uploaded video is kept."`
+	PerMinute int      `yaml:"per_minute" env:"PER_MINUTE" doc:"Uploads per key and minute."`
+}
+
+// Webhooks says how events are delivered.
+type Webhooks struct {
+	Timeout   Duration   `yaml:"timeout" env:"TIMEOUT" doc:"One attempt: name look-up, connection, TLS, answer and body together."`
+	Schedule  []Duration `yaml:"schedule" env:"SCHEDULE" doc:"Waits before the second and every further attempt. A delivery is dead after the last."`
+	AllowHTTP bool       `yaml:"allow_http" env:"ALLOW_HTTP" doc:"Deliver to plain http destinations too."`
+}
+
+// Network opens what the guard keeps shut.
+type Network struct {
+	AllowPrefixes []string `yaml:"allow_prefixes" env:"ALLOW_PREFIXES" doc:"Private address ranges that callers' URLs may lead to, e.g. 10.1.0.0/16. Empty: public addresses only."`
+	AllowHosts    []string `yaml:"allow_hosts" env:"ALLOW_HOSTS" doc:"Host names that may resolve to private addresses."`
+	Ports         []uint16 `yaml:"ports" env:"PORTS" doc:"Ports allowed beside 443 (and 80 where http is)."`
+}
+
+// Limits bounds what callers ask for. 0 means the default where not said otherwise.
+type Limits struct {
+	MaxBody         Size `yaml:"max_body" env:"MAX_BODY" doc:"Largest JSON request."`
+	InFlight        int  `yaml:"in_flight" env:"IN_FLIGHT" doc:"Requests handled at once; more are answered 503."`
+	SubmitPerMinute int  `yaml:"submit_per_minute" env:"SUBMIT_PER_MINUTE" doc:"Submits per key and minute. 0: no limit."`
+	ReadPerMinute   int  `yaml:"read_per_minute" env:"READ_PER_MINUTE" doc:"Reads per key and minute. 0: no limit."`
+	MaxOutput       Size `yaml:"max_output" env:"MAX_OUTPUT" doc:"Largest output file taken from an upstream."`
+}
+
+// Sandbox is the built-in generator.
+type Sandbox struct {
+	Enabled     *bool `yaml:"enabled" env:"ENABLED" doc:"Offer the sandbox models. Unset: when no account is configured."`
+	MaxInFlight int   `yaml:"max_in_flight" env:"MAX_IN_FLIGHT" doc:"Generations at the sandbox at once."`
+}
+
+// Account is one set of credentials and limits at a provider.
+type Account struct {
+	Name        string            `yaml:"name" doc:"Its name; unique."`
+	Provider    string            `yaml:"provider" doc:"The provider's name."`
+	BaseURL     string            `yaml:"base_url" doc:"The upstream's address. Empty: the provider's default."`
+	Settings    map[string]Secret `yaml:"settings" doc:"What the provider needs, e.g. api_key. A value of the form ${NAME} is read from the environment."`
+	MaxInFlight int               `yaml:"max_in_flight" doc:"Generations at the upstream at once, across all nodes. 0: 1,000."`
+	PerMinute   int               `yaml:"per_minute" doc:"Submit calls per minute and node. 0: no limit."`
+	Weight      int               `yaml:"weight" doc:"Share of new work among accounts with room. 0: 1."`
+}
+
+// Model is a public name and what stands behind it.
+type Model struct {
+	Name          string   `yaml:"name" doc:"The name that callers send."`
+	Kind          string   `yaml:"kind" doc:"image or video."`
+	Provider      string   `yaml:"provider" doc:"The provider's name."`
+	UpstreamModel string   `yaml:"upstream_model" doc:"The upstream's id. Empty: the name."`
+	Accounts      []string `yaml:"accounts" doc:"Accounts it may run on. Empty: all of the provider."`
+	Deadline      Duration `yaml:"deadline" doc:"From acceptance to its end. 0: 10m for images, 60m for videos."`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level  string `yaml:"level" env:"LEVEL" doc:"debug, info, warn or error. Prompts appear at debug only."`
+	Format string `yaml:"format" env:"FORMAT" doc:"text or json."`
+}
+
+// Default returns the configuration of a server that was told nothing.
+func Default() Config {
+	return Config{
+		Listen:      "127.0.0.1:8080",
+		DataDir:     "kinora-data",
+		AutoMigrate: true,
+		Retention: Retention{
+			Outputs:     Duration(30 * 24 * time.Hour),
+			FileURLs:    Duration(15 * time.Minute),
+			DeliveryLog: Duration(30 * 24 * time.Hour),
+		},
+		Uploads: Uploads{
+			MaxImage: 20 << 20, MaxVideo: 100 << 20, PerMinute: 60,
+			KeepImage: Duration(72 * time.Hour), KeepVideo: Duration(24 * time.Hour),
+		},
+		Webhooks: Webhooks{
+			Timeout: Duration(10 * time.Second),
+			Schedule: []Duration{
+				Duration(5 * time.Second), Duration(5 * time.Minute), Duration(30 * time.Minute), Duration(2 * time.Hour), Duration(5 * time.Hour),
+				Duration(10 * time.Hour), Duration(14 * time.Hour), Duration(20 * time.Hour), Duration(24 * time.Hour),
+			},
+		},
+		Limits:         Limits{MaxBody: 1 << 20, InFlight: 2048, MaxOutput: 4 << 30},
+		Sandbox:        Sandbox{MaxInFlight: 10_000},
+		Log:            Log{Level: "info", Format: "text"},
+		Metrics:        true,
+		ShutdownGrace:  Duration(20 * time.Second),
+		NodeBeat:       Duration(3 * time.Second),
+		UpkeepInterval: Duration(5 * time.Minute),
+	}
+}
+
+// SandboxEnabled tells whether the sandbox models are offered.
+func (c *Config) SandboxEnabled() bool {
+	if c.Sandbox.Enabled != nil {
+		return *c.Sandbox.Enabled
+	}
+	return len(c.Accounts) == 0
+}
