@@ -1,0 +1,135 @@
+// Command kinora is the server and its command line: it runs the gateway, looks after its organisations and keys, and
+// submits generations to it.
+//
+// One file per command; what they share is the parsing of arguments (main.go), how results and failures are shown
+// (console.go, exit.go, progress.go) and the files that were produced (outputs.go). What a command does is the duty of
+// the packages that it calls: everything a user of the API could do goes through package client, everything a server
+// does through internal/app.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/kinora/kinora/client"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the default action is back: the second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// grammar is the whole command line: one field per command.
+type grammar struct {
+	JSON bool `name:"json" help:"Write one JSON document to standard output instead of text; failures go to standard error as JSON."`
+
+	Submit  submitCommand  `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
+	Status  statusCommand  `cmd:"" group:"use" help:"Show where a generation stands."`
+	Version versionCommand `cmd:"" group:"about" help:"Show the version."`
+	Help    helpCommand    `cmd:"" group:"about" help:"Explain a command."`
+}
+
+// groups are the headings of the help page, in its order.
+func groups() []kong.Group {
+	return []kong.Group{
+		{Key: "try", Title: "Try it:"},
+		{Key: "run", Title: "Run a server:"},
+		{Key: "tenants", Title: "Operate it:"},
+		{Key: "use", Title: "Use one:"},
+		{Key: "about", Title: "About:"},
+	}
+}
+
+const description = "Kinora is a gateway for asynchronous image and video generation: submit once, over one API, to any " +
+	"of many upstream models; outputs are kept, and signed webhooks tell when they are there."
+
+// run runs one command and returns the exit code. It is the whole program but for signals, which arrive as the end of ctx.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return newConsole(stdin, stdout, stderr).run(ctx, args)
+}
+
+func (c *console) run(ctx context.Context, args []string) int {
+	if len(args) == 0 {
+		_, _, _ = c.parse(ctx, []string{"--help"})
+		return exitUsage
+	}
+	parsed, ended, err := c.parse(ctx, args)
+	if ended {
+		return exitOK
+	}
+	if err == nil {
+		err = parsed.Run()
+	}
+	return c.fail(err)
+}
+
+// parse reads the arguments. ended means that the answer has been given already, by --help.
+func (c *console) parse(ctx context.Context, args []string) (parsed *kong.Context, ended bool, err error) {
+	var g grammar
+	parser, err := kong.New(&g,
+		kong.Name("kinora"), kong.Description(description), kong.ExplicitGroups(groups()),
+		kong.Writers(c.out, c.err), kong.Help(help),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Exit(func(int) { ended = true }), // parsing goes on regardless; what it says then is not of interest
+		kong.Bind(c), kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		return nil, false, fmt.Errorf("the command line is defined wrongly: %w", err)
+	}
+	parsed, err = parser.Parse(args)
+	c.json = c.json || g.JSON
+	if err != nil && !ended {
+		c.json = c.json || asksForJSON(args)
+		return nil, false, usageFrom(err)
+	}
+	return parsed, ended, nil
+}
+
+// asksForJSON looks for the flag where the arguments could not be parsed.
+func asksForJSON(args []string) bool {
+	for _, arg := range args {
+		switch arg {
+		case "--json", "--json=true":
+			return true
+		case "--":
+			return false
+		}
+	}
+	return false
+}
+
+// defaultServer is where `kinora serve` listens unless it is told otherwise.
+const defaultServer = "http://127.0.0.1:8080"
+
+// connection is how the commands that use the public API reach it.
+type connection struct {
+	Server string `help:"Address of the server; http://127.0.0.1:8080 when absent." placeholder:"URL" env:"KINORA_SERVER"`
+	Key    string `help:"API key. Prefer the variable: other users of a machine can read arguments." placeholder:"sk-…" env:"KINORA_KEY"`
+}
+
+// open makes a client. It sends nothing.
+func (x connection) open(c *console) (*client.Client, error) {
+	if x.Server == "" { // a variable that is set to nothing counts as absent
+		x.Server = defaultServer
+	}
+	if x.Key == "" {
+		return nil, usage("no API key", "set KINORA_KEY, or give --key")
+	}
+	opts := []client.Option{client.WithUserAgent(userAgent())}
+	if c.clock != nil {
+		opts = append(opts, client.WithClock(c.clock))
+	}
+	api, err := client.New(x.Server, x.Key, opts...)
+	if err != nil {
+		return nil, usage(withoutPrefix(err.Error()), "check --server and --key")
+	}
+	return api, nil
+}
