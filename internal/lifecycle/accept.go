@@ -1,0 +1,198 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/id"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/provider"
+)
+
+// idempotencyWindow is how long an idempotency key stands for its generation.
+const idempotencyWindow = 24 * time.Hour
+
+// Accept checks a submission and commits the generation with its first attempt. When it
+// returns without an error the generation is durable and will come to an end.
+//
+// Errors (*kinora.Error): ErrInvalid, with the field in the message; ErrNoUpstream when
+// no account can run the model; ErrConflict when the idempotency key stands for another
+// request; ErrNotFound when the organisation does not exist; ErrUnavailable when the
+// database cannot take it now, in which case nothing was accepted.
+func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
+	m := e.models[s.Model]
+	if m == nil {
+		return nil, kinora.Errorf(kinora.ErrInvalid, "unsupported model: %s", clip(s.Model))
+	}
+	p := e.providers[m.Provider]
+	if len(e.laneAccounts(e.laneOf(m))) == 0 {
+		return nil, &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account is configured for this model",
+			Hint: "add an account of provider " + m.Provider}
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	g := e.newGeneration(s, m, p, now)
+	if err := p.Validate(e.request(g, nil, m)); err != nil {
+		var pe *provider.Error
+		if errors.As(err, &pe) {
+			return nil, kinora.Errorf(kinora.ErrInvalid, "%s", pe.Message)
+		}
+		return nil, fmt.Errorf("validate: %w", err)
+	}
+	if err := e.checkWebhook(ctx, g); err != nil {
+		return nil, err
+	}
+	a := &kinora.Attempt{
+		GenerationID: g.ID, OrganisationID: g.OrganisationID, Lane: e.laneOf(m), Model: m.Name, Provider: m.Provider,
+		CallbackMode: e.callbackMode(g, p), DueAt: now, CreatedAt: now, DeadlineAt: g.DeadlineAt,
+	}
+
+	var taken *store.Remembered
+	err := e.db.Update(ctx, func(tx *store.Tx) (err error) {
+		taken = nil
+		if s.IdempotencyKey != "" {
+			taken, err = tx.Remember(g.OrganisationID, s.IdempotencyScope, s.IdempotencyKey,
+				store.Remembered{RequestHash: s.RequestHash, GenerationID: g.ID}, now, now.Add(-idempotencyWindow))
+			if err != nil || taken != nil {
+				return err
+			}
+		}
+		if err := tx.InsertGeneration(g); err != nil {
+			return err
+		}
+		return tx.InsertAttempt(a)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if taken != nil {
+		return e.replay(ctx, s, taken)
+	}
+	e.metrics.accepted.WithLabelValues(m.Name).Inc()
+	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
+	return &kinora.Accepted{Generation: g}, nil
+}
+
+// checkWebhook refuses a destination that could never be delivered to.
+func (e *Engine) checkWebhook(ctx context.Context, g *kinora.Generation) error {
+	if g.WebhookURL == "" {
+		return nil
+	}
+	var org *kinora.Organisation
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		org, err = tx.Organisation(g.OrganisationID)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return kinora.Errorf(kinora.ErrNotFound, "there is no such organisation")
+	}
+	if err != nil {
+		return err
+	}
+	return e.cfg.Events.Check(org, g.WebhookURL)
+}
+
+func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider.Provider, now time.Time) *kinora.Generation {
+	prefix := id.Task
+	if s.Surface == kinora.SurfaceGenerations {
+		prefix = id.Job
+	}
+	g := &kinora.Generation{
+		ID: id.New(prefix, now), OrganisationID: s.OrganisationID, Surface: s.Surface, Model: m.Name, Kind: m.Kind,
+		State: kinora.GenerationQueued, Input: s.Input, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL,
+		CreatedAt: now, UpdatedAt: now, DeadlineAt: now.Add(m.DeadlineAfter()),
+	}
+	g.Input.CallbackIgnored = g.Input.CallbackURL != "" && !p.Describe().Callbacks
+	return g
+}
+
+func (e *Engine) callbackMode(g *kinora.Generation, p provider.Provider) kinora.CallbackMode {
+	switch {
+	case !p.Describe().Callbacks:
+		return kinora.CallbackNone
+	case g.Input.CallbackURL != "":
+		return kinora.CallbackForwarded
+	case e.cfg.PublicURL != "":
+		return kinora.CallbackManaged
+	}
+	return kinora.CallbackNone
+}
+
+// replay answers a repeated request with the generation that its first one made.
+func (e *Engine) replay(ctx context.Context, s *kinora.Submission, taken *store.Remembered) (*kinora.Accepted, error) {
+	if taken.RequestHash != s.RequestHash {
+		return nil, kinora.Errorf(kinora.ErrConflict, "the idempotency key was used with another request")
+	}
+	var g *kinora.Generation
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		g, err = tx.Generation(s.OrganisationID, taken.GenerationID)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	return &kinora.Accepted{Generation: g, Replayed: true}, nil
+}
+
+// Generation reads a generation with its outputs; ErrNotFound (as *kinora.Error) when the
+// organisation has none of that id. An empty organisation reads anybody's.
+func (e *Engine) Generation(ctx context.Context, organisationID, generationID string) (*kinora.Generation, []kinora.Output, error) {
+	var (
+		g       *kinora.Generation
+		outputs []kinora.Output
+	)
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		if g, err = tx.Generation(organisationID, generationID); err != nil {
+			return err
+		}
+		if g.State == kinora.GenerationSucceeded {
+			outputs, err = tx.Outputs(g.ID)
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil, &kinora.Error{Code: kinora.ErrNotFound, Message: "generation not found", Err: err}
+	}
+	return g, outputs, err
+}
+
+// Attempts reads a generation's attempts, for operators.
+func (e *Engine) Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error) {
+	var list []*kinora.Attempt
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Attempts(generationID)
+		return err
+	})
+	return list, err
+}
+
+// request is what a provider is told. The attempt is nil while nothing is submitted yet.
+func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Model) provider.Request {
+	req := provider.Request{
+		Model: m.Name, UpstreamModel: m.UpstreamModel, Kind: m.Kind,
+		Prompt: g.Input.Prompt, Size: g.Input.Size, Images: g.Input.Images, Duration: g.Input.Duration, Metadata: g.Input.Metadata,
+	}
+	if a == nil {
+		return req
+	}
+	req.ClientRef, req.SubmittedAt = a.ID(), a.SubmittedAt
+	switch a.CallbackMode {
+	case kinora.CallbackForwarded:
+		req.CallbackURL = g.Input.CallbackURL
+	case kinora.CallbackManaged:
+		req.CallbackURL = e.cfg.PublicURL + "/callbacks/" + a.Provider + "/" + a.CallbackToken
+	}
+	return req
+}
+
+// clip keeps a caller's word short enough to be repeated in an error.
+func clip(s string) string {
+	const limit = 100
+	if utf8.RuneCountInString(s) <= limit {
+		return s
+	}
+	return string([]rune(s)[:limit]) + "…"
+}

@@ -1,0 +1,78 @@
+package lifecycle
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/kinora/kinora/provider"
+)
+
+// defaultInFlight is how many attempts may be in flight at an account that sets no limit.
+const defaultInFlight = 1000
+
+// Account is an upstream account with its limits.
+type Account struct {
+	provider.Account
+	// MaxInFlight is how many attempts may be at the upstream at once, from the submit call to
+	// the upstream's end; 0 = 1,000. It holds across all nodes.
+	MaxInFlight int
+	// PerMinute is how many submit calls may be made in a minute; 0 = no limit. Each node
+	// keeps to it on its own.
+	PerMinute int
+	// Weight is the account's share among those with room; 0 counts as 1.
+	Weight int
+}
+
+// account is an Account and what this node has learnt about its health.
+type account struct {
+	Account
+	limiter *rate.Limiter // nil = no limit
+
+	mu          sync.Mutex
+	parkedUntil time.Time
+	parkedFor   provider.Class
+}
+
+func newAccount(a Account) *account {
+	if a.MaxInFlight <= 0 {
+		a.MaxInFlight = defaultInFlight
+	}
+	if a.Weight <= 0 {
+		a.Weight = 1
+	}
+	acc := &account{Account: a}
+	if a.PerMinute > 0 {
+		acc.limiter = rate.NewLimiter(rate.Limit(float64(a.PerMinute)/60), max(1, a.PerMinute/10))
+	}
+	return acc
+}
+
+// park keeps new work away from the account for a while.
+func (a *account) park(class provider.Class, now time.Time, d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if until := now.Add(d); until.After(a.parkedUntil) {
+		a.parkedUntil, a.parkedFor = until, class
+	}
+}
+
+// parked tells why and until when the account takes no new work; zero = it does.
+func (a *account) parked(now time.Time) (provider.Class, time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now.Before(a.parkedUntil) {
+		return a.parkedFor, a.parkedUntil
+	}
+	return "", time.Time{}
+}
+
+// jitterUnit is a random number in [-1, 1).
+func jitterUnit() float64 { return 2*rand.Float64() - 1 }
+
+// jitter spreads a wait by ±20 %.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}

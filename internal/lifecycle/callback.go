@@ -1,0 +1,120 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/provider"
+)
+
+// Callback takes an upstream's call on an attempt's own URL. It is a hint and nothing
+// more: the attempt is looked at now, and the poll stays the truth. The returned value
+// says what to answer.
+//
+// Errors (*kinora.Error): ErrNotFound for a token that was never made for that provider,
+// answered without a database write; ErrUnauthorized for a bad signature.
+func (e *Engine) Callback(ctx context.Context, providerName, token string, in provider.InboundCallback) (provider.Callback, error) {
+	verifier, ok := e.providers[providerName].(provider.CallbackVerifier)
+	if !ok || len(token) < 16 || len(token) > 64 {
+		return provider.Callback{}, kinora.Errorf(kinora.ErrNotFound, "not found")
+	}
+	var a *kinora.Attempt
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		a, err = tx.AttemptByToken(token)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && (a.Provider != providerName || a.CallbackMode != kinora.CallbackManaged) {
+		return provider.Callback{}, kinora.Errorf(kinora.ErrNotFound, "not found")
+	}
+	if err != nil {
+		return provider.Callback{}, err
+	}
+	acc := e.accounts[a.Account]
+	if acc == nil {
+		return provider.Callback{}, kinora.Errorf(kinora.ErrNotFound, "not found")
+	}
+	in.Settled = a.State != kinora.AttemptSubmitting
+	got, err := verifier.VerifyCallback(e.upstream(acc), in)
+	if err != nil {
+		e.metrics.callbacks.WithLabelValues(providerName, "refused").Inc()
+		return provider.Callback{}, &kinora.Error{Code: kinora.ErrUnauthorized, Op: "callback", Message: "the callback cannot be verified", Err: err}
+	}
+	if !got.Hint || a.State.Terminal() {
+		e.metrics.callbacks.WithLabelValues(providerName, "ignored").Inc()
+		return got, nil
+	}
+	e.metrics.callbacks.WithLabelValues(providerName, "hint").Inc()
+	return got, e.hint(ctx, a, got)
+}
+
+// hint makes the attempt due now, or, while the submit call's outcome is not known,
+// remembers the upstream's id so that settling can confirm it by a poll.
+func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callback) error {
+	switch a.State {
+	case kinora.AttemptOpen:
+		err := e.db.Update(ctx, func(tx *store.Tx) error {
+			_, err := tx.HastenAttempt(a, time.Now())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		e.nudge(a.Lane, func(l *lane) bell { return l.watch })
+	case kinora.AttemptSubmitting, kinora.AttemptUnsettled:
+		if got.UpstreamID == "" {
+			return nil
+		}
+		e.hints.put(a.CallbackToken, got.UpstreamID, got.Handle)
+		err := e.db.Update(ctx, func(tx *store.Tx) error {
+			return tx.NoteUpstreamID(a, got.UpstreamID, got.Handle, time.Now())
+		})
+		if err != nil {
+			return err
+		}
+		e.nudge(a.Lane, func(l *lane) bell { return l.settle })
+	}
+	return nil
+}
+
+// callbackHints keeps upstream ids that callbacks brought before the submit call had
+// returned, for as long as settling may need them.
+type callbackHints struct {
+	mu   sync.Mutex
+	byID map[string]callbackHint
+}
+
+type callbackHint struct {
+	upstreamID string
+	handle     json.RawMessage
+	at         time.Time
+}
+
+// hintLife is longer than the longest submit call and settling together.
+const hintLife = 15 * time.Minute
+
+func (h *callbackHints) put(token, upstreamID string, handle json.RawMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.byID == nil {
+		h.byID = map[string]callbackHint{}
+	}
+	now := time.Now()
+	for t, old := range h.byID {
+		if now.Sub(old.at) > hintLife {
+			delete(h.byID, t)
+		}
+	}
+	h.byID[token] = callbackHint{upstreamID, handle, now}
+}
+
+func (h *callbackHints) of(token string) (string, json.RawMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hint := h.byID[token]
+	return hint.upstreamID, hint.handle
+}

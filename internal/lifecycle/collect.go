@@ -1,0 +1,280 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/blob"
+	"github.com/kinora/kinora/internal/id"
+	"github.com/kinora/kinora/internal/media"
+	"github.com/kinora/kinora/internal/netguard"
+	"github.com/kinora/kinora/provider"
+)
+
+const (
+	// collectJobs bounds the attempts of a lane whose outputs are copied at once.
+	collectJobs = 8
+	// collectTries is how often an upstream may fail to hand out an output before the
+	// generation fails. Waits double from a second to two minutes: about ten minutes in all.
+	collectTries = 12
+)
+
+// collectLoop copies the outputs of a lane's finished attempts into our storage.
+func (e *Engine) collectLoop(l *lane) {
+	var jobs atomic.Int64
+	for {
+		claimed, err := e.claim(l, kinora.AttemptCollecting, collectJobs-int(jobs.Load()))
+		if err != nil && e.run.Err() == nil {
+			e.log.Warn("claiming finished attempts failed", "lane", l.name, "error", err)
+			e.metrics.databaseErrors.Inc()
+		}
+		for _, a := range claimed {
+			jobs.Add(1)
+			e.take([]*kinora.Attempt{a}, func() {
+				e.collect(l, a)
+				jobs.Add(-1)
+				l.collect.ring()
+			})
+		}
+		if len(claimed) > 0 && e.run.Err() == nil {
+			continue
+		}
+		if !e.sleep(l.collect, e.nextDue(l, kinora.AttemptCollecting, err)) {
+			return
+		}
+	}
+}
+
+// collect copies all outputs of one attempt and finishes its generation.
+func (e *Engine) collect(l *lane, a *kinora.Attempt) {
+	g, err := e.readGeneration(a.GenerationID)
+	if err != nil {
+		e.collectLater(a, time.Second)
+		return
+	}
+	if g.State.Terminal() {
+		e.drop(a)
+		return
+	}
+	acc := e.accounts[a.Account]
+	var wanted []provider.Output
+	if err := json.Unmarshal(a.Result, &wanted); err != nil || len(wanted) == 0 || acc == nil {
+		e.fail(g, a, kinora.FailureInternal, "the outputs could not be collected")
+		return
+	}
+	if a.ReadErrors > 0 {
+		// Output URLs die; many upstreams hand out fresh ones when asked again.
+		wanted = e.freshOutputs(l, acc, a, wanted)
+	}
+	outputs := make([]kinora.Output, 0, len(wanted))
+	for i, w := range wanted {
+		o, err := e.copyOutput(l, acc, g, a, i, w)
+		if err != nil {
+			e.collectFailed(g, a, outputs, err)
+			return
+		}
+		outputs = append(outputs, *o)
+	}
+	if !e.finish(g, a, kinora.GenerationSucceeded, nil, outputs) {
+		e.discard(g, outputs)
+	}
+}
+
+// discard removes copies that nothing will refer to. Another finish may have won with
+// the same keys: those stay.
+func (e *Engine) discard(g *kinora.Generation, outputs []kinora.Output) {
+	if e.work.Err() != nil {
+		return // what is left over is found by the orphan sweep
+	}
+	now, kept, err := e.Generation(e.work, "", g.ID)
+	if err != nil || now.State == kinora.GenerationSucceeded && len(kept) > 0 || !now.State.Terminal() {
+		return
+	}
+	for _, o := range outputs {
+		if err := e.cfg.Blob.Delete(e.work, o.BlobKey); err != nil {
+			e.log.Warn("a discarded output was not removed", "generation", g.ID, "error", err)
+		}
+	}
+}
+
+func (e *Engine) freshOutputs(l *lane, acc *account, a *kinora.Attempt, old []provider.Output) []provider.Output {
+	ctx, cancel := context.WithTimeout(e.work, e.timing.Poll)
+	defer cancel()
+	reports, err := l.provider.Poll(ctx, e.upstream(acc), []provider.Job{e.job(a)})
+	if err != nil || len(reports) != 1 || reports[0].State != provider.StateSucceeded || len(reports[0].Outputs) != len(old) {
+		return old
+	}
+	return reports[0].Outputs
+}
+
+// storageError marks failures of our own storage: they say nothing about the upstream.
+type storageError struct{ err error }
+
+func (s storageError) Error() string { return "output storage: " + s.err.Error() }
+func (s storageError) Unwrap() error { return s.err }
+
+// copyOutput streams one output into storage and finds out what it is. The key depends
+// on the attempt and the ordinal only, so that a repeated copy replaces its forerunner.
+func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kinora.Attempt, ordinal int, w provider.Output) (*kinora.Output, error) {
+	ctx, cancel := context.WithTimeout(e.work, e.timing.Collect)
+	defer cancel()
+	res, err := e.openOutput(ctx, l, acc, a, w)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	source := &bounded{r: res.Body, limit: e.cfg.MaxOutput}
+	stream := media.NewSniffer(source)
+	typ, err := stream.Type()
+	if err != nil {
+		return nil, fmt.Errorf("read output: %w", err)
+	}
+	if typ.Kind() == media.KindOther {
+		return nil, provider.Errorf(provider.Generation, "the output is neither an image nor a video")
+	}
+	key := fmt.Sprintf("outputs/%s/%s-%d%s", g.CreatedAt.UTC().Format("2006/01/02"), a.ID(), ordinal, typ.Extension())
+	if _, err := e.cfg.Blob.Put(ctx, key, stream, blob.PutOptions{ContentType: typ.ContentType()}); err != nil {
+		if source.err != nil {
+			return nil, fmt.Errorf("read output: %w", source.err)
+		}
+		return nil, storageError{err}
+	}
+	facts, err := e.probe(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	e.metrics.collectedBytes.WithLabelValues(a.Provider).Add(float64(stream.Size()))
+	role := "primary"
+	if ordinal > 0 {
+		role = "alternate"
+	}
+	width, height := facts.DisplaySize()
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	return &kinora.Output{
+		ID: id.New(id.Output, now), GenerationID: g.ID, Ordinal: ordinal, Role: role, BlobKey: key, Kind: kinora.Kind(typ.Kind()),
+		ContentType: typ.ContentType(), Bytes: stream.Size(), SHA256: stream.SHA256(),
+		Width: width, Height: height, Duration: facts.Duration, CreatedAt: now,
+	}, nil
+}
+
+// probe reads dimensions and duration from the stored copy. A file that is damaged is
+// the upstream's failure.
+func (e *Engine) probe(ctx context.Context, key string) (media.Properties, error) {
+	obj, err := e.cfg.Blob.Open(ctx, key)
+	if err != nil {
+		return media.Properties{}, storageError{err}
+	}
+	defer obj.Close()
+	facts, err := media.Probe(obj)
+	switch {
+	case errors.Is(err, media.ErrFormat), errors.Is(err, media.ErrTruncated):
+		return facts, provider.Errorf(provider.Generation, "the output is damaged")
+	case err != nil:
+		return facts, storageError{err}
+	}
+	return facts, nil
+}
+
+// openOutput starts the download: with the account's key where only that opens it,
+// directly where the URL lies on the account's own configured host, and through the
+// guard, without any key, everywhere else.
+func (e *Engine) openOutput(ctx context.Context, l *lane, acc *account, a *kinora.Attempt, w provider.Output) (*http.Response, error) {
+	if opener, ok := l.provider.(provider.Opener); ok && len(w.Handle) > 0 {
+		res, err := opener.OpenOutput(ctx, e.upstream(acc), e.job(a), w)
+		if err != nil {
+			return nil, provider.AsError(err, provider.Unavailable)
+		}
+		return res, nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
+	if err != nil {
+		return nil, provider.Errorf(provider.Generation, "the output has no usable address")
+	}
+	client := e.cfg.Downloads
+	if sameOrigin(w.URL, acc.BaseURL) {
+		client = e.cfg.Upstreams
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		// Cause drops the URL, which is signed, from the error.
+		return nil, &provider.Error{Class: provider.Unavailable, Message: "the output could not be downloaded", Err: netguard.Cause(err)}
+	}
+	if res.StatusCode != http.StatusOK {
+		_ = res.Body.Close()
+		class := provider.Unavailable
+		if res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone || res.StatusCode == http.StatusForbidden {
+			class = provider.Gone
+		}
+		return nil, &provider.Error{Class: class, HTTPStatus: res.StatusCode, Message: fmt.Sprintf("the output's address answered with status %d", res.StatusCode)}
+	}
+	return res, nil
+}
+
+func sameOrigin(raw, base string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	b, err := url.Parse(base)
+	return err == nil && u.User == nil && strings.EqualFold(u.Scheme, b.Scheme) && strings.EqualFold(u.Host, b.Host) && u.Host != ""
+}
+
+// collectFailed plans another try, or ends the generation when the upstream has had enough.
+func (e *Engine) collectFailed(g *kinora.Generation, a *kinora.Attempt, stored []kinora.Output, err error) {
+	var ours storageError
+	if errors.As(err, &ours) {
+		// The output is paid for and waits upstream: a full disk must not lose it.
+		e.log.Error("an output could not be stored; it is tried again", "attempt", a.ID(), "error", err)
+		a.ErrorMessage = "output storage is not available"
+		e.collectLater(a, e.backoff(3, time.Second, 30*time.Second, 0))
+		return
+	}
+	pe := provider.AsError(err, provider.Unavailable)
+	a.ReadErrors++
+	note(a, pe)
+	// Gone can mean a URL that has just died: asked again, the upstream may hand out another.
+	hopeless := pe.Class == provider.Generation || pe.Class == provider.Gone && a.ReadErrors >= goneLooks
+	if a.ReadErrors < collectTries && !hopeless {
+		e.log.Warn("an output could not be fetched; it is tried again", "attempt", a.ID(), "tries", a.ReadErrors, "error", err)
+		e.collectLater(a, e.backoff(a.ReadErrors, time.Second, 2*time.Minute, pe.RetryAfter))
+		return
+	}
+	e.fail(g, a, kinora.FailureUpstream, "the outputs could not be fetched from the upstream")
+	e.discard(g, stored)
+}
+
+func (e *Engine) collectLater(a *kinora.Attempt, wait time.Duration) {
+	a.LeaseOwner, a.DueAt = "", time.Now().Add(wait)
+	err := e.persist("collecting attempt", storeSave(a, kinora.AttemptCollecting))
+	e.logLost("collecting attempt", a, err)
+}
+
+// bounded refuses to pass on more than the limit, and keeps the source's own failure, to
+// tell it from the storage's.
+type bounded struct {
+	r     io.Reader
+	n     int64
+	limit int64
+	err   error
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.n += int64(n)
+	if b.n > b.limit {
+		err = provider.Errorf(provider.Generation, "the output is larger than the configured limit")
+	}
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,387 @@
+// Package lifecycle drives a generation from acceptance to its end: accept, submit,
+// settle, watch, collect, finish, one file per step.
+//
+// It owns retries, pace, deadlines, leases and the order of commits. It speaks no
+// upstream's protocol (package provider), signs and sends no webhook (package webhook:
+// it only commits the deliveries that package asks for), and serves no HTTP.
+//
+// Work is found through the due index on attempts. A step claims a few due attempts by
+// lease in one commit, acts, and writes the result under the version it claimed, so
+// that a worker which lost its lease changes nothing. Each lane (a set of accounts) has
+// loops of its own: a stuck upstream delays nothing but its own lane.
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/blob"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/provider"
+)
+
+// Config is what an Engine works with. Fields without a stated default are required.
+type Config struct {
+	DB        *store.DB
+	Blob      blob.Store
+	Providers []provider.Provider
+	Accounts  []Account
+	Models    []kinora.Model
+	// Events says whom a terminal generation is told to.
+	Events Events
+	// PublicURL is where upstreams reach this server, without a trailing slash; empty = no
+	// managed callbacks.
+	PublicURL string
+	// Upstreams is the client for calls to configured upstream hosts. It must not follow redirects.
+	Upstreams *http.Client
+	// Downloads is the guarded client for output URLs, which upstreams choose.
+	Downloads *http.Client
+	// OutputRetention is how long output files are kept; 0 = 72 hours.
+	OutputRetention time.Duration
+	// MaxOutput is the largest output stored, in bytes; 0 = 4 GiB.
+	MaxOutput int64
+	Timing    Timing
+	Logger    *slog.Logger
+	Metrics   prometheus.Registerer // nil = none
+}
+
+// Timing are the engine's waits. Zero values take the defaults, which suit production;
+// tests shorten them.
+type Timing struct {
+	Idle        time.Duration // longest sleep of a loop that finds nothing; default 1 s
+	Submit      time.Duration // one submit call of an asynchronous upstream; default 90 s
+	Synchronous time.Duration // one submit call of a synchronous upstream; default 10 min
+	Poll        time.Duration // one poll call; default 30 s
+	Collect     time.Duration // copying one output; default 15 min
+	// Quiet is the least time between the end of a lost submit call and believing an upstream
+	// that says it has no such job; default 10 s.
+	Quiet time.Duration
+	// Beat is the time between two signs of life of this node; default 3 s. After five
+	// missed ones other nodes take its leases.
+	Beat time.Duration
+	// CollectGrace is how long an output that exists upstream may take to be copied, even past
+	// the generation's deadline, for it has been paid for; default 1 h.
+	CollectGrace time.Duration
+	// Backoff scales every retry wait; default 1. Tests use a small fraction.
+	Backoff float64
+}
+
+func (t Timing) withDefaults() Timing {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&t.Idle, time.Second)
+	def(&t.Submit, 90*time.Second)
+	def(&t.Synchronous, 10*time.Minute)
+	def(&t.Poll, 30*time.Second)
+	def(&t.Collect, 15*time.Minute)
+	def(&t.Quiet, 10*time.Second)
+	def(&t.Beat, 3*time.Second)
+	def(&t.CollectGrace, time.Hour)
+	if t.Backoff == 0 {
+		t.Backoff = 1
+	}
+	return t
+}
+
+// Events connects the lifecycle to the webhooks.
+type Events interface {
+	// Check refuses a destination that the URL itself or the organisation's allowlist rules
+	// out, with a *kinora.Error of code ErrInvalid.
+	Check(org *kinora.Organisation, url string) error
+	// Deliveries returns the deliveries of an event, to be committed with it.
+	Deliveries(e *kinora.Event, g *kinora.Generation, org *kinora.Organisation, now time.Time) []*kinora.Delivery
+	// Nudge says that deliveries were committed.
+	Nudge()
+}
+
+// Engine runs the lifecycle. Make it with New, then Start.
+type Engine struct {
+	cfg       Config
+	timing    Timing
+	db        *store.DB
+	log       *slog.Logger
+	node      node
+	providers map[string]provider.Provider
+	accounts  map[string]*account
+	models    map[string]*kinora.Model
+	metrics   *metrics
+	durations durations
+	hints     callbackHints
+
+	held heldLeases
+
+	mu      sync.Mutex
+	lanes   map[string]*lane
+	started bool
+
+	run    context.Context // ends when no new work may be claimed
+	work   context.Context // ends when work in hand must break off
+	halt   context.CancelFunc
+	abort  context.CancelFunc
+	loops  sync.WaitGroup // loops that claim
+	inHand sync.WaitGroup // work that was claimed
+}
+
+// New checks the configuration and makes an engine that does nothing yet.
+func New(cfg Config) (*Engine, error) {
+	e := &Engine{
+		cfg: cfg, timing: cfg.Timing.withDefaults(), db: cfg.DB, log: cfg.Logger,
+		providers: map[string]provider.Provider{}, accounts: map[string]*account{}, models: map[string]*kinora.Model{},
+		lanes: map[string]*lane{}, metrics: newMetrics(cfg.Metrics),
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.cfg.OutputRetention == 0 {
+		e.cfg.OutputRetention = 72 * time.Hour
+	}
+	if e.cfg.MaxOutput == 0 {
+		e.cfg.MaxOutput = 4 << 30
+	}
+	var errs []error
+	for _, p := range cfg.Providers {
+		e.providers[p.Name()] = p
+	}
+	for _, a := range cfg.Accounts {
+		if e.providers[a.Provider] == nil {
+			errs = append(errs, fmt.Errorf("account %q: there is no provider %q", a.Name, a.Provider))
+		}
+		if e.accounts[a.Name] != nil {
+			errs = append(errs, fmt.Errorf("account %q is configured twice", a.Name))
+		}
+		e.accounts[a.Name] = newAccount(a)
+	}
+	for _, m := range cfg.Models {
+		if e.providers[m.Provider] == nil {
+			errs = append(errs, fmt.Errorf("model %q: there is no provider %q", m.Name, m.Provider))
+		}
+		for _, name := range m.Accounts {
+			if a := e.accounts[name]; a == nil || a.Provider != m.Provider {
+				errs = append(errs, fmt.Errorf("model %q: provider %q has no account %q", m.Name, m.Provider, name))
+			}
+		}
+		if m.UpstreamModel == "" {
+			m.UpstreamModel = m.Name
+		}
+		e.models[m.Name] = &m
+	}
+	return e, errors.Join(errs...)
+}
+
+// Models lists the public models, by name.
+func (e *Engine) Models() []kinora.Model {
+	list := make([]kinora.Model, 0, len(e.models))
+	for _, m := range e.models {
+		list = append(list, *m)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	return list
+}
+
+// Start takes over what a crash left behind and begins to work. It does not block; an
+// error means that nothing was started.
+func (e *Engine) Start(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.started {
+		return errors.New("lifecycle: already started")
+	}
+	if err := e.join(ctx); err != nil {
+		return fmt.Errorf("lifecycle: %w", err)
+	}
+	if err := e.loadDurations(ctx); err != nil {
+		return fmt.Errorf("lifecycle: %w", err)
+	}
+	e.started = true
+	e.run, e.halt = context.WithCancel(context.Background())
+	e.work, e.abort = context.WithCancel(context.Background())
+	for _, m := range e.models {
+		e.startLane(e.laneOf(m), m.Provider)
+	}
+	e.loops.Go(e.keepNode)
+	e.loops.Go(e.sweepDeadlines)
+	return nil
+}
+
+// Stop ends claiming, lets work in hand finish until ctx ends, breaks off the rest and
+// gives all leases back. It is idempotent.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.mu.Lock()
+	started := e.started
+	e.started = false
+	e.mu.Unlock()
+	if !started {
+		return nil
+	}
+	e.halt()
+	e.loops.Wait()
+	finished := make(chan struct{})
+	go func() { e.inHand.Wait(); close(finished) }()
+	select {
+	case <-finished:
+	case <-ctx.Done():
+	}
+	e.abort()
+	<-finished
+	return e.leave(context.WithoutCancel(ctx))
+}
+
+// laneOf names the accounts that a model may run on.
+func (e *Engine) laneOf(m *kinora.Model) string {
+	if len(m.Accounts) == 0 {
+		return m.Provider
+	}
+	names := append([]string(nil), m.Accounts...)
+	sort.Strings(names)
+	return m.Provider + ":" + strings.Join(names, ",")
+}
+
+// laneAccounts is the reverse of laneOf, for lanes that an older configuration left in
+// the database too.
+func (e *Engine) laneAccounts(name string) []*account {
+	providerName, list, some := strings.Cut(name, ":")
+	var accounts []*account
+	if some {
+		for _, n := range strings.Split(list, ",") {
+			if a := e.accounts[n]; a != nil && a.Provider == providerName {
+				accounts = append(accounts, a)
+			}
+		}
+		return accounts
+	}
+	for _, a := range e.accounts {
+		if a.Provider == providerName {
+			accounts = append(accounts, a)
+		}
+	}
+	sort.Slice(accounts, func(i, j int) bool { return accounts[i].Name < accounts[j].Name })
+	return accounts
+}
+
+// startLane starts the loops of a lane once; e.mu is held.
+func (e *Engine) startLane(name, providerName string) *lane {
+	if l := e.lanes[name]; l != nil {
+		return l
+	}
+	l := &lane{
+		name: name, provider: e.providers[providerName], accounts: e.laneAccounts(name),
+		submit: newBell(), settle: newBell(), watch: newBell(), collect: newBell(),
+	}
+	e.lanes[name] = l
+	if l.provider == nil {
+		// A provider that is configured no more: its attempts end at their deadlines.
+		return l
+	}
+	e.loops.Go(func() { e.submitLoop(l) })
+	e.loops.Go(func() { e.settleLoop(l) })
+	e.loops.Go(func() { e.watchLoop(l) })
+	e.loops.Go(func() { e.collectLoop(l) })
+	return l
+}
+
+// nudge rings the bell of a step in a lane, if this node runs the lane.
+func (e *Engine) nudge(laneName string, of func(*lane) bell) {
+	e.mu.Lock()
+	l := e.lanes[laneName]
+	e.mu.Unlock()
+	if l != nil {
+		of(l).ring()
+	}
+}
+
+// nudgeProvider rings the submit bell of every lane of a provider: a slot at one of its
+// accounts has become free.
+func (e *Engine) nudgeProvider(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.lanes {
+		if l.provider != nil && l.provider.Name() == name {
+			l.submit.ring()
+		}
+	}
+}
+
+// lane is a set of accounts with the loops that serve it.
+type lane struct {
+	name     string
+	provider provider.Provider
+	accounts []*account
+
+	submit, settle, watch, collect bell
+}
+
+// bell wakes a sleeping loop; ringing it twice wakes it once.
+type bell chan struct{}
+
+func newBell() bell { return make(bell, 1) }
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// sleep waits for the bell, for the instant until (zero = the idle time), or for the
+// end of claiming; it reports whether to go on. It never sleeps longer than the idle
+// time, because other nodes insert work without ringing here.
+func (e *Engine) sleep(b bell, until time.Time) bool {
+	wait := e.timing.Idle
+	if !until.IsZero() {
+		wait = min(wait, max(time.Until(until), time.Millisecond))
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-e.run.Done():
+		return false
+	case <-b:
+	case <-timer.C:
+	}
+	return true
+}
+
+// persist repeats a write until the database takes it, for results that exist nowhere
+// else yet. It gives up only when work in hand must break off: the lease then expires
+// and the step is done again by its own rules.
+func (e *Engine) persist(what string, fn func(tx *store.Tx) error) error {
+	wait := 20 * time.Millisecond
+	for {
+		err := e.db.Update(context.Background(), fn)
+		if kinora.CodeOf(err) != kinora.ErrUnavailable {
+			return err
+		}
+		e.metrics.databaseErrors.Inc()
+		e.log.Warn("the database is out of reach; the result is kept and written again", "what", what, "error", err)
+		select {
+		case <-e.work.Done():
+			return err
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, time.Second)
+	}
+}
+
+// backoff is the wait before try n (1-based) of something that failed: doubling from
+// first to ceiling, with jitter, never less than what the upstream asked for.
+func (e *Engine) backoff(n int, first, ceiling, asked time.Duration) time.Duration {
+	d := ceiling
+	if n < 20 {
+		d = min(first<<(max(n, 1)-1), ceiling)
+	}
+	d = jitter(time.Duration(float64(d) * e.timing.Backoff))
+	return max(d, min(asked, time.Hour))
+}

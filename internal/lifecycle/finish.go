@@ -1,0 +1,153 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/id"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/provider"
+)
+
+// fail ends a generation without outputs.
+func (e *Engine) fail(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
+	e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(code, message), nil)
+}
+
+// finish commits the end of a generation: its terminal state, the attempt's, the outputs,
+// the usage entry, the event and its deliveries, all in one transaction, guarded by the
+// attempt's version and the generation's state. Exactly one finish of a generation wins.
+func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, to kinora.GenerationState, failure *kinora.Failure, outputs []kinora.Output) bool {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	from := a.State
+	switch to {
+	case kinora.GenerationSucceeded:
+		a.State = kinora.AttemptSucceeded
+	case kinora.GenerationCancelled:
+		a.State = kinora.AttemptCancelled
+	default:
+		a.State = kinora.AttemptFailed
+	}
+	a.LeaseOwner, a.DueAt, a.FinishedAt, a.Result = "", time.Time{}, now, nil
+	if err := g.Finish(to, failure, now); err != nil {
+		a.State = from
+		e.drop(a)
+		return false
+	}
+	event := &kinora.Event{ID: id.New(id.Event, now), OrganisationID: g.OrganisationID, GenerationID: g.ID, Type: kinora.EventTypeOf(to), CreatedAt: now}
+	err := e.persist("end of generation", func(tx *store.Tx) error {
+		if err := tx.SaveAttempt(a, from); err != nil {
+			return err
+		}
+		if err := tx.FinishGeneration(g); err != nil {
+			return err
+		}
+		if to == kinora.GenerationSucceeded {
+			if err := tx.InsertOutputs(outputs, e.cfg.OutputRetention); err != nil {
+				return err
+			}
+			if err := tx.InsertUsage(id.New(id.Usage, now), g, "generation", len(outputs)); err != nil {
+				return err
+			}
+		}
+		return e.emit(tx, event, g, now)
+	})
+	e.nudgeProvider(a.Provider)
+	if err != nil {
+		e.logLost("end of generation", a, err)
+		return false
+	}
+	e.cfg.Events.Nudge()
+	e.metrics.finished(g)
+	e.log.Debug("generation ended", "generation", g.ID, "state", string(g.State), "model", g.Model)
+	return true
+}
+
+// emit writes the event of a terminal generation and the deliveries that tell it.
+func (e *Engine) emit(tx *store.Tx, event *kinora.Event, g *kinora.Generation, now time.Time) error {
+	if err := tx.InsertEvent(event); err != nil {
+		return err
+	}
+	org, err := tx.Organisation(g.OrganisationID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // the event stays; there is nobody to tell
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range e.cfg.Events.Deliveries(event, g, org, now) {
+		if err := tx.InsertDelivery(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepDeadlines ends what would otherwise never end: unknown status words, lost tasks,
+// accounts that never have room, providers that are configured no more.
+func (e *Engine) sweepDeadlines() {
+	never := newBell()
+	for {
+		n, err := e.endOverdue(time.Now())
+		if err != nil && e.run.Err() == nil {
+			e.log.Warn("sweeping deadlines failed", "error", err)
+		}
+		if n == sweepBatch {
+			continue
+		}
+		if !e.sleep(never, time.Time{}) {
+			return
+		}
+	}
+}
+
+const sweepBatch = 100
+
+func (e *Engine) endOverdue(now time.Time) (int, error) {
+	var list []*kinora.Attempt
+	err := e.db.View(e.run, func(tx *store.Tx) (err error) {
+		list, err = tx.OverdueAttempts(now, sweepBatch)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range list {
+		g, err := e.readGeneration(a.GenerationID)
+		if err != nil {
+			return 0, err
+		}
+		if g.State.Terminal() {
+			e.drop(a)
+			continue
+		}
+		message := "the generation did not end within its deadline"
+		if a.State == kinora.AttemptQueued {
+			message = "no upstream had room for the generation within its deadline"
+		}
+		upstreamID := a.UpstreamID
+		if e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(kinora.FailureTimeout, message), nil) && upstreamID != "" {
+			e.cancelUpstream(a)
+		}
+	}
+	return len(list), nil
+}
+
+// cancelUpstream asks the upstream to stop work that nobody waits for any more. It is
+// tried once; the upstream's own limits do the rest.
+func (e *Engine) cancelUpstream(a *kinora.Attempt) {
+	acc := e.accounts[a.Account]
+	canceler, ok := e.providers[a.Provider].(provider.Canceler)
+	if !ok || acc == nil {
+		return
+	}
+	e.inHand.Go(func() {
+		ctx, cancel := context.WithTimeout(e.work, e.timing.Poll)
+		defer cancel()
+		if err := canceler.Cancel(ctx, e.upstream(acc), e.job(a)); err != nil && !errors.Is(err, provider.ErrNotCancellable) {
+			e.log.Info("an overdue task could not be cancelled upstream", "attempt", a.ID(), "error", err)
+		}
+	})
+}

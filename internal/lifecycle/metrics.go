@@ -1,0 +1,81 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/provider"
+)
+
+type metrics struct {
+	accepted         *prometheus.CounterVec
+	ended            *prometheus.CounterVec
+	generationTime   *prometheus.HistogramVec
+	submits          *prometheus.CounterVec
+	submitTime       *prometheus.HistogramVec
+	polls            *prometheus.CounterVec
+	polledJobs       *prometheus.CounterVec
+	upstreamDuration *prometheus.HistogramVec
+	unsettled        *prometheus.CounterVec
+	callbacks        *prometheus.CounterVec
+	collectedBytes   *prometheus.CounterVec
+	databaseErrors   prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	long := []float64{.5, 1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "kinora", Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "kinora", Name: name, Help: help, Buckets: buckets}, labels)
+	}
+	m := &metrics{
+		accepted:         counter("generations_accepted_total", "Generations committed, by model.", "model"),
+		ended:            counter("generations_ended_total", "Terminal generations, by model, state and failure code.", "model", "state", "failure"),
+		generationTime:   histogram("generation_seconds", "From acceptance to the terminal state.", long, "model"),
+		submits:          counter("upstream_submits_total", "Submit calls, by provider and outcome (ok or an error class).", "provider", "outcome"),
+		submitTime:       histogram("upstream_submit_seconds", "Length of submit calls.", prometheus.DefBuckets, "provider"),
+		polls:            counter("upstream_polls_total", "Poll calls, by provider and outcome.", "provider", "outcome"),
+		polledJobs:       counter("upstream_polled_jobs_total", "Looks at single jobs, by provider.", "provider"),
+		upstreamDuration: histogram("upstream_job_seconds", "From the upstream's acceptance to its success being seen.", long, "provider"),
+		unsettled:        counter("submits_unsettled_total", "Submit calls whose outcome was not known when they ended.", "provider"),
+		callbacks:        counter("upstream_callbacks_total", "Inbound upstream callbacks, by provider and what became of them.", "provider", "result"),
+		collectedBytes:   counter("output_bytes_total", "Bytes of outputs stored, by provider.", "provider"),
+		databaseErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "database_errors_total",
+			Help: "Times the lifecycle found the database out of reach."}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.accepted, m.ended, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
+			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.databaseErrors)
+	}
+	return m
+}
+
+func (m *metrics) finished(g *kinora.Generation) {
+	code := ""
+	if g.Failure != nil {
+		code = string(g.Failure.Code)
+	}
+	m.ended.WithLabelValues(g.Model, string(g.State), code).Inc()
+	m.generationTime.WithLabelValues(g.Model).Observe(g.CompletedAt.Sub(g.CreatedAt).Seconds())
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return string(provider.AsError(err, provider.Unavailable).Class)
+}
+
+func (m *metrics) observeSubmit(name string, err error, took time.Duration) {
+	m.submits.WithLabelValues(name, outcome(err)).Inc()
+	m.submitTime.WithLabelValues(name).Observe(took.Seconds())
+}
+
+func (m *metrics) observePoll(name string, jobs int, err error) {
+	m.polls.WithLabelValues(name, outcome(err)).Inc()
+	m.polledJobs.WithLabelValues(name).Add(float64(jobs))
+}

@@ -1,0 +1,141 @@
+package lifecycle
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/provider"
+)
+
+const (
+	// learnFrom is how many ends of a model must have been seen before its pace follows them.
+	learnFrom = 8
+	// learnKeep is how many of the newest durations are kept for a model.
+	learnKeep = 128
+	// looksAhead is the share of the jobs still running that may end before the next look:
+	// one in six. It makes looks sparse while an end is unlikely and dense around the usual one.
+	looksAhead = 6
+)
+
+// durations is what generations of each model took upstream, newest last.
+type durations struct {
+	mu      sync.Mutex
+	samples map[string]*sampled
+}
+
+type sampled struct {
+	newest []time.Duration
+	sorted []time.Duration // nil = to be made
+	dirty  bool            // not saved yet
+}
+
+func (d *durations) learn(model string, took time.Duration) {
+	if took <= 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.samples[model]
+	if s == nil {
+		s = &sampled{}
+		if d.samples == nil {
+			d.samples = map[string]*sampled{}
+		}
+		d.samples[model] = s
+	}
+	s.newest = append(s.newest, took)
+	if len(s.newest) > learnKeep {
+		s.newest = slices.Delete(s.newest, 0, len(s.newest)-learnKeep)
+	}
+	s.sorted, s.dirty = nil, true
+}
+
+// ahead returns how long until about one in looksAhead of the jobs of this model that are
+// still running at age has ended; false = nothing is known of that age.
+func (d *durations) ahead(model string, age time.Duration) (time.Duration, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.samples[model]
+	if s == nil || len(s.newest) < learnFrom {
+		return 0, false
+	}
+	if s.sorted == nil {
+		s.sorted = slices.Clone(s.newest)
+		slices.Sort(s.sorted)
+	}
+	i, _ := slices.BinarySearch(s.sorted, age)
+	left := s.sorted[i:]
+	if len(left) == 0 {
+		return 0, false
+	}
+	return left[min(len(left)/looksAhead, len(left)-1)] - age, true
+}
+
+func (e *Engine) loadDurations(ctx context.Context) error {
+	var learnt map[string][]time.Duration
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		learnt, err = tx.LearntDurations()
+		return err
+	})
+	for model, list := range learnt {
+		for _, d := range list {
+			e.durations.learn(model, d)
+		}
+	}
+	return err
+}
+
+func (e *Engine) saveDurations(ctx context.Context) error {
+	d := &e.durations
+	d.mu.Lock()
+	dirty := map[string][]time.Duration{}
+	for model, s := range d.samples {
+		if s.dirty {
+			dirty[model], s.dirty = slices.Clone(s.newest), false
+		}
+	}
+	d.mu.Unlock()
+	if len(dirty) == 0 {
+		return nil
+	}
+	return e.db.Update(ctx, func(tx *store.Tx) error {
+		for model, list := range dirty {
+			if err := tx.SaveLearntDurations(model, list, time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// nextLook is how long to wait before looking at an open attempt again.
+func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration) time.Duration {
+	pace := provider.Pace{First: 2 * time.Second, Interval: 2 * time.Second, Ceiling: 30 * time.Second}
+	if p := e.providers[a.Provider]; p != nil && p.Describe().Poll.Interval > 0 {
+		pace = p.Describe().Poll
+	}
+	age := now.Sub(a.AcceptedAt)
+	wait, known := e.durations.ahead(a.Model, age)
+	switch {
+	case known:
+		wait = clamp(wait, pace.Interval, max(pace.Ceiling, wait/2))
+	case a.Polls == 0:
+		wait = pace.First
+	default:
+		// Nothing is known: the older the job, the less a second matters.
+		wait = clamp(age/4, pace.Interval, pace.Ceiling)
+	}
+	wait = max(wait, min(asked, time.Hour))
+	// A tenth of jitter keeps jobs of one batch from falling due together for ever.
+	wait += time.Duration(float64(wait) * 0.1 * jitterUnit())
+	if left := a.DeadlineAt.Sub(now); wait > left {
+		wait = max(left, 0)
+	}
+	return wait
+}
+
+func clamp(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }

@@ -1,0 +1,408 @@
+package lifecycle
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/provider"
+)
+
+const (
+	// submitBatch bounds how many attempts one claim takes, and so how long its commit is.
+	submitBatch = 100
+	// submitCalls bounds the submit calls that a lane has open at once. Calls that hang fill
+	// their own lane's share and nobody else's.
+	submitCalls = 128
+	// maxTries is how often an upstream may be unavailable, with nothing created, before the
+	// generation fails. Waits double from a second to a minute: about five minutes in all.
+	maxTries = 10
+)
+
+// How long an account takes no new work after it refused us.
+const (
+	parkBalance    = 10 * time.Minute
+	parkCredential = 5 * time.Minute
+	parkRate       = 2 * time.Second
+)
+
+// submitLoop claims queued attempts of a lane as slots allow and calls the upstream for each.
+func (e *Engine) submitLoop(l *lane) {
+	var open atomic.Int64
+	for {
+		claimed, err := e.claimQueued(l, submitCalls-int(open.Load()))
+		if err != nil && e.run.Err() == nil {
+			e.log.Warn("claiming queued attempts failed", "lane", l.name, "error", err)
+			e.metrics.databaseErrors.Inc()
+		}
+		for _, a := range claimed {
+			open.Add(1)
+			e.take([]*kinora.Attempt{a}, func() {
+				e.submit(l, a)
+				open.Add(-1)
+				l.submit.ring()
+			})
+		}
+		if len(claimed) > 0 {
+			if e.run.Err() == nil {
+				continue
+			}
+			return
+		}
+		if !e.sleep(l.submit, e.nextDue(l, kinora.AttemptQueued, err)) {
+			return
+		}
+	}
+}
+
+// nextDue reads when a lane's next work in a state falls due, to sleep until then. Work
+// that is due already but could not be claimed waits for the bell.
+func (e *Engine) nextDue(l *lane, state kinora.AttemptState, claimErr error) time.Time {
+	if claimErr != nil {
+		return time.Time{}
+	}
+	var due time.Time
+	err := e.db.View(e.run, func(tx *store.Tx) (err error) {
+		due, err = tx.NextDue(l.name, state)
+		return err
+	})
+	if err != nil || !due.After(time.Now()) {
+		return time.Time{}
+	}
+	return due
+}
+
+// claimQueued commits the intent to submit: each claimed attempt gets its account, its
+// callback token and this node's lease in one transaction, before anything is called.
+func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
+	if room <= 0 || e.run.Err() != nil {
+		return nil, nil
+	}
+	now := time.Now()
+	// Most wake-ups find nothing: look before opening a write transaction.
+	var due time.Time
+	if err := e.db.View(e.run, func(tx *store.Tx) (err error) {
+		due, err = tx.NextDue(l.name, kinora.AttemptQueued)
+		return err
+	}); err != nil || due.IsZero() || due.After(now) {
+		return nil, err
+	}
+	var claimed []*kinora.Attempt
+	err := e.db.Update(e.run, func(tx *store.Tx) error {
+		claimed = nil
+		slots, err := e.freeSlots(tx, l, now)
+		if err != nil || slots.total == 0 {
+			return err
+		}
+		list, err := tx.DueAttempts(l.name, kinora.AttemptQueued, now, min(room, submitBatch, slots.total))
+		if err != nil {
+			return err
+		}
+		saves := make([]store.AttemptSave, 0, len(list))
+		for _, a := range list {
+			acc := slots.take(now)
+			if acc == nil {
+				break
+			}
+			a.Account, a.State, a.SubmittedAt = acc.Name, kinora.AttemptSubmitting, now
+			a.LeaseOwner, a.DueAt = e.node.id, time.Time{}
+			a.CallbackToken, a.UpstreamID, a.Handle = newToken(), "", nil
+			if m := e.models[a.Model]; m != nil {
+				a.UpstreamModel = m.UpstreamModel
+			}
+			saves = append(saves, store.AttemptSave{Attempt: a, From: kinora.AttemptQueued})
+		}
+		stale, err := tx.SaveAttempts(saves)
+		if err != nil {
+			return err
+		}
+		lost := map[*kinora.Attempt]bool{}
+		for _, a := range stale {
+			lost[a] = true
+		}
+		for _, s := range saves {
+			if !lost[s.Attempt] {
+				s.Attempt.Version++
+				claimed = append(claimed, s.Attempt)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+// newToken makes the unguessable part of an inbound callback URL: 192 random bits.
+func newToken() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// slots are the free places at a lane's accounts within one claiming transaction.
+type slots struct {
+	free  []slot
+	total int
+}
+
+type slot struct {
+	account *account
+	room    int
+}
+
+func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error) {
+	s := &slots{}
+	for _, acc := range l.accounts {
+		if class, _ := acc.parked(now); class != "" {
+			continue
+		}
+		held, err := tx.InFlight(acc.Name, acc.MaxInFlight)
+		if err != nil {
+			return nil, err
+		}
+		if room := acc.MaxInFlight - held; room > 0 {
+			s.free = append(s.free, slot{acc, room})
+			s.total += room
+		}
+	}
+	return s, nil
+}
+
+// take picks an account by weight among those with room and rate to spare; nil = none.
+func (s *slots) take(now time.Time) *account {
+	for len(s.free) > 0 {
+		sum := 0
+		for _, f := range s.free {
+			sum += f.account.Weight
+		}
+		pick := mathrand.IntN(sum)
+		i := 0
+		for pick >= s.free[i].account.Weight {
+			pick -= s.free[i].account.Weight
+			i++
+		}
+		f := &s.free[i]
+		if f.account.limiter != nil && !f.account.limiter.AllowN(now, 1) {
+			s.free = append(s.free[:i], s.free[i+1:]...)
+			continue
+		}
+		f.room--
+		if f.room == 0 {
+			acc := f.account
+			s.free = append(s.free[:i], s.free[i+1:]...)
+			return acc
+		}
+		return f.account
+	}
+	return nil
+}
+
+// submit makes the one call that a claimed attempt stands for and commits its outcome.
+func (e *Engine) submit(l *lane, a *kinora.Attempt) {
+	g, err := e.readGeneration(a.GenerationID)
+	if err != nil {
+		// Nothing was called: the intent can be taken back as if it had never been.
+		e.requeue(a, time.Second, nil)
+		return
+	}
+	m, acc := e.models[a.Model], e.accounts[a.Account]
+	switch {
+	case g.State.Terminal():
+		e.drop(a)
+		return
+	case m == nil:
+		e.fail(g, a, kinora.FailureModelUnavailable, "the model is not configured any more")
+		return
+	}
+	timeout := e.timing.Submit
+	if l.provider.Describe().Synchronous {
+		timeout = e.timing.Synchronous
+	}
+	ctx, cancel := context.WithTimeout(e.work, timeout)
+	defer cancel()
+	started := time.Now()
+	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.request(g, a, m))
+	e.metrics.observeSubmit(a.Provider, err, time.Since(started))
+	if err == nil {
+		e.accepted(l, g, a, accepted)
+		return
+	}
+	e.refused(l, g, a, acc, provider.AsError(err, provider.OutcomeUnknown))
+}
+
+func (e *Engine) readGeneration(generationID string) (*kinora.Generation, error) {
+	var g *kinora.Generation
+	err := e.db.View(e.work, func(tx *store.Tx) (err error) {
+		g, err = tx.Generation("", generationID)
+		return err
+	})
+	if err != nil {
+		e.log.Warn("a generation could not be read", "generation", generationID, "error", err)
+	}
+	return g, err
+}
+
+func (e *Engine) upstream(acc *account) provider.Upstream {
+	return provider.Upstream{Account: acc.Account.Account, Client: e.cfg.Upstreams}
+}
+
+// accepted commits the upstream's id, so that from here on the attempt is watched.
+func (e *Engine) accepted(l *lane, g *kinora.Generation, a *kinora.Attempt, got provider.Accepted) {
+	from := a.State
+	now := time.Now()
+	e.open(a, got, now)
+	if got.Report != nil && got.Report.State.Final() {
+		e.conclude(l, a, from, *got.Report, now)
+		return
+	}
+	err := e.persist("accepted attempt", func(tx *store.Tx) error {
+		if err := tx.SaveAttempt(a, from); err != nil {
+			return err
+		}
+		return tx.StartGeneration(a.GenerationID, now)
+	})
+	e.logLost("accepted attempt", a, err)
+	l.watch.ring()
+}
+
+// open turns a into an attempt that the upstream has accepted.
+func (e *Engine) open(a *kinora.Attempt, got provider.Accepted, now time.Time) {
+	a.State, a.UpstreamID, a.Handle = kinora.AttemptOpen, got.UpstreamID, got.Handle
+	a.AcceptedAt, a.LeaseOwner, a.ReadErrors = now, "", 0
+	a.ErrorClass, a.ErrorCode, a.ErrorMessage = "", "", ""
+	a.DueAt = now.Add(e.nextLook(a, now, got.PollAfter))
+}
+
+// refused decides what an upstream's refusal or silence means.
+func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *account, pe *provider.Error) {
+	now := time.Now()
+	note(a, pe)
+	switch pe.Class {
+	case provider.OutcomeUnknown:
+		e.unsettle(l, g, a)
+	case provider.Rate:
+		acc.park(pe.Class, now, max(parkRate, min(pe.RetryAfter, time.Hour)))
+		e.requeue(a, e.backoff(a.Tries+1, time.Second, 30*time.Second, pe.RetryAfter), nil)
+	case provider.Unavailable:
+		if a.Tries+1 >= maxTries {
+			e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
+			return
+		}
+		e.requeue(a, e.backoff(a.Tries+1, time.Second, time.Minute, pe.RetryAfter), nil)
+	case provider.Balance, provider.Credential, provider.Permission:
+		rest := parkCredential
+		if pe.Class == provider.Balance {
+			rest = parkBalance
+		}
+		acc.park(pe.Class, now, rest)
+		e.log.Error("an upstream refuses the account; it takes no new work for a while",
+			"account", acc.Name, "provider", acc.Provider, "class", string(pe.Class), "code", pe.Code, "for", rest)
+		if e.otherAccount(l, now) {
+			e.requeue(a, 0, nil)
+			return
+		}
+		e.fail(g, a, kinora.FailureUpstream, "the upstream account cannot be used at present")
+	default:
+		code, message := failureOf(pe)
+		e.fail(g, a, code, message)
+	}
+}
+
+// otherAccount tells whether some account of the lane still takes work.
+func (e *Engine) otherAccount(l *lane, now time.Time) bool {
+	for _, acc := range l.accounts {
+		if class, _ := acc.parked(now); class == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// note keeps an upstream's error with the attempt, for operators.
+func note(a *kinora.Attempt, pe *provider.Error) {
+	a.ErrorClass, a.ErrorCode, a.ErrorMessage = string(pe.Class), clip(pe.Code), pe.Message
+	if pe.Detail != "" {
+		a.ErrorMessage = pe.Message + ": " + clip(pe.Detail)
+	}
+}
+
+// requeue puts a submitting attempt back: the upstream provably created nothing.
+func (e *Engine) requeue(a *kinora.Attempt, after time.Duration, also func(tx *store.Tx) error) {
+	from := a.State
+	a.State, a.Account, a.LeaseOwner = kinora.AttemptQueued, "", ""
+	a.Tries++
+	a.DueAt = time.Now().Add(after)
+	a.ReadErrors = 0
+	err := e.persist("requeued attempt", func(tx *store.Tx) error {
+		if err := tx.SaveAttempt(a, from); err != nil || also == nil {
+			return err
+		}
+		return also(tx)
+	})
+	e.logLost("requeued attempt", a, err)
+	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
+}
+
+// drop ends an attempt whose generation has ended without it.
+func (e *Engine) drop(a *kinora.Attempt) {
+	from := a.State
+	a.State, a.LeaseOwner, a.DueAt, a.FinishedAt = kinora.AttemptCancelled, "", time.Time{}, time.Now()
+	err := e.persist("dropped attempt", func(tx *store.Tx) error { return tx.SaveAttempt(a, from) })
+	e.logLost("dropped attempt", a, err)
+	e.nudgeProvider(a.Provider)
+}
+
+// logLost reports a result that could not be written. ErrStale is no fault: somebody
+// else (a deadline, a cancel, a node that took over) has decided meanwhile.
+func (e *Engine) logLost(what string, a *kinora.Attempt, err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrStale):
+		e.log.Info("a result came after the attempt had moved on", "what", what, "attempt", a.ID())
+	default:
+		e.log.Error("a result could not be written", "what", what, "attempt", a.ID(), "error", err)
+	}
+}
+
+// failureOf maps an upstream's error to what the caller reads.
+func failureOf(pe *provider.Error) (kinora.FailureCode, string) {
+	switch pe.Class {
+	case provider.Invalid:
+		return kinora.FailureInvalidRequest, pe.Message
+	case provider.Moderation:
+		return kinora.FailureContentRejected, "the upstream refused the content"
+	case provider.ModelGone:
+		return kinora.FailureModelUnavailable, "the upstream does not offer the model any more"
+	case provider.OutcomeUnknown:
+		return kinora.FailureOutcomeUnknown, "it is not known whether the upstream accepted the request; it was not repeated"
+	case provider.Gone:
+		return kinora.FailureUpstream, "the upstream has lost the task"
+	case provider.Generation:
+		return kinora.FailureUpstream, fmt.Sprintf("the upstream produced nothing usable: %s", pe.Message)
+	}
+	return kinora.FailureUpstream, "the upstream failed"
+}
+
+// encodeResult keeps what is to be collected with the attempt.
+func encodeResult(outputs []provider.Output) json.RawMessage {
+	b, err := json.Marshal(outputs)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// storeSave is the write of one attempt, for persist.
+func storeSave(a *kinora.Attempt, from kinora.AttemptState) func(tx *store.Tx) error {
+	return func(tx *store.Tx) error { return tx.SaveAttempt(a, from) }
+}

@@ -1,0 +1,230 @@
+package lifecycle
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/provider"
+)
+
+const (
+	// pollCalls bounds the poll calls that a lane has open at once.
+	pollCalls = 16
+	// watchBatch bounds how many due attempts one claim takes.
+	watchBatch = 400
+	// goneLooks is how often an upstream must say "no such task" before it is believed: some
+	// say so right after the submit.
+	goneLooks = 4
+)
+
+// watchLoop looks at the open attempts of a lane when they fall due, as many in one call
+// as the upstream allows.
+func (e *Engine) watchLoop(l *lane) {
+	var calls atomic.Int64
+	size := max(1, l.provider.Describe().BatchPoll)
+	for {
+		free := pollCalls - int(calls.Load())
+		claimed, err := e.claim(l, kinora.AttemptOpen, min(free*size, watchBatch))
+		if err != nil && e.run.Err() == nil {
+			e.log.Warn("claiming due attempts failed", "lane", l.name, "error", err)
+			e.metrics.databaseErrors.Inc()
+		}
+		for _, batch := range batches(claimed, size) {
+			calls.Add(1)
+			e.take(batch, func() {
+				e.look(l, batch)
+				calls.Add(-1)
+				l.watch.ring()
+			})
+		}
+		if len(claimed) > 0 && e.run.Err() == nil {
+			continue
+		}
+		if !e.sleep(l.watch, e.nextDue(l, kinora.AttemptOpen, err)) {
+			return
+		}
+	}
+}
+
+// batches groups attempts by account, each group cut into pieces of one call.
+func batches(list []*kinora.Attempt, size int) [][]*kinora.Attempt {
+	byAccount := map[string][]*kinora.Attempt{}
+	for _, a := range list {
+		byAccount[a.Account] = append(byAccount[a.Account], a)
+	}
+	var out [][]*kinora.Attempt
+	for _, group := range byAccount {
+		for len(group) > size {
+			out = append(out, group[:size])
+			group = group[size:]
+		}
+		out = append(out, group)
+	}
+	return out
+}
+
+// look polls the attempts of one account and commits what was seen.
+func (e *Engine) look(l *lane, list []*kinora.Attempt) {
+	acc := e.accounts[list[0].Account]
+	if acc == nil {
+		for _, a := range list {
+			e.unreadable(a, provider.Errorf(provider.Credential, "the account is not configured any more"), time.Now())
+		}
+		e.saveLooked(list, nil)
+		return
+	}
+	jobs := make([]provider.Job, len(list))
+	for i, a := range list {
+		jobs[i] = e.job(a)
+	}
+	ctx, cancel := context.WithTimeout(e.work, e.timing.Poll)
+	defer cancel()
+	reports, err := l.provider.Poll(ctx, e.upstream(acc), jobs)
+	now := time.Now()
+	e.metrics.observePoll(l.provider.Name(), len(jobs), err)
+	byID := make(map[string]*provider.Report, len(reports))
+	for i := range reports {
+		byID[reports[i].UpstreamID] = &reports[i]
+	}
+	var open []*kinora.Attempt
+	progress := map[string]int{}
+	for _, a := range list {
+		a.Polls++
+		r := byID[a.UpstreamID]
+		switch {
+		case err != nil:
+			e.unreadable(a, provider.AsError(err, provider.Unavailable), now)
+			open = append(open, a)
+		case r == nil:
+			e.unreadable(a, provider.Errorf(provider.Gone, "the upstream does not know the task"), now)
+			open = append(open, a)
+		case r.State.Final():
+			e.conclude(l, a, kinora.AttemptOpen, *r, now)
+		default:
+			a.ReadErrors, a.LeaseOwner = 0, ""
+			a.DueAt = now.Add(e.nextLook(a, now, r.PollAfter))
+			if p := e.progressOf(a, r, now); p > 0 {
+				progress[a.GenerationID] = p
+			}
+			open = append(open, a)
+		}
+	}
+	lost := open[:0]
+	var kept []*kinora.Attempt
+	for _, a := range open {
+		if a.ErrorClass == string(provider.Gone) && a.ReadErrors >= goneLooks {
+			lost = append(lost, a)
+			continue
+		}
+		kept = append(kept, a)
+	}
+	for _, a := range lost {
+		if g, err := e.readGeneration(a.GenerationID); err == nil {
+			e.fail(g, a, kinora.FailureUpstream, "the upstream has lost the task")
+		}
+	}
+	e.saveLooked(kept, progress)
+}
+
+func (e *Engine) job(a *kinora.Attempt) provider.Job {
+	job := provider.Job{UpstreamID: a.UpstreamID, Handle: a.Handle, ClientRef: a.ID(), UpstreamModel: a.UpstreamModel, Kind: kinora.KindImage}
+	if m := e.models[a.Model]; m != nil {
+		job.Kind = m.Kind
+	}
+	return job
+}
+
+// unreadable plans the next look after one that failed. Nothing but the deadline ends an
+// attempt whose upstream cannot be read: the work there may go on.
+func (e *Engine) unreadable(a *kinora.Attempt, pe *provider.Error, now time.Time) {
+	a.ReadErrors++
+	a.LeaseOwner = ""
+	note(a, pe)
+	a.DueAt = now.Add(e.backoff(a.ReadErrors, 2*time.Second, time.Minute, pe.RetryAfter))
+}
+
+// progressOf is the generation's progress after a look: the upstream's own figure, or a
+// coarse one from the time that such jobs take, never reaching the end.
+func (e *Engine) progressOf(a *kinora.Attempt, r *provider.Report, now time.Time) int {
+	if r.Progress >= 0 {
+		return min(r.Progress, 99)
+	}
+	if wait, known := e.durations.ahead(a.Model, 0); known && wait > 0 {
+		return int(min(90, 100*now.Sub(a.AcceptedAt)/(2*wait)))
+	}
+	return 0
+}
+
+// saveLooked commits the attempts that stay open, in one transaction.
+func (e *Engine) saveLooked(list []*kinora.Attempt, progress map[string]int) {
+	if len(list) == 0 {
+		return
+	}
+	saves := make([]store.AttemptSave, len(list))
+	for i, a := range list {
+		saves[i] = store.AttemptSave{Attempt: a, From: kinora.AttemptOpen}
+	}
+	err := e.persist("looks", func(tx *store.Tx) error {
+		if _, err := tx.SaveAttempts(saves); err != nil {
+			return err
+		}
+		return tx.RaiseProgress(progress, time.Now())
+	})
+	e.logLost("looks", list[0], err)
+}
+
+// conclude commits the upstream's end of a job, found by a look or brought by the submit
+// answer itself.
+func (e *Engine) conclude(l *lane, a *kinora.Attempt, from kinora.AttemptState, r provider.Report, now time.Time) {
+	if r.State != provider.StateSucceeded || len(r.Outputs) == 0 {
+		a.State = from
+		e.concludeFailed(a, r)
+		return
+	}
+	e.durations.learn(a.Model, now.Sub(a.AcceptedAt))
+	e.metrics.upstreamDuration.WithLabelValues(a.Provider).Observe(now.Sub(a.AcceptedAt).Seconds())
+	a.State, a.DoneAt, a.Result = kinora.AttemptCollecting, now, encodeResult(r.Outputs)
+	a.LeaseOwner, a.DueAt, a.ReadErrors = "", now, 0
+	// The output exists and has been paid for: it is fetched even if that takes past the deadline.
+	if late := now.Add(e.timing.CollectGrace); a.DeadlineAt.Before(late) {
+		a.DeadlineAt = late
+	}
+	err := e.persist("upstream success", func(tx *store.Tx) error {
+		if err := tx.SaveAttempt(a, from); err != nil {
+			return err
+		}
+		return tx.StartGeneration(a.GenerationID, now)
+	})
+	e.logLost("upstream success", a, err)
+	l.collect.ring()
+	e.nudgeProvider(a.Provider)
+}
+
+func (e *Engine) concludeFailed(a *kinora.Attempt, r provider.Report) {
+	g, err := e.readGeneration(a.GenerationID)
+	if err != nil {
+		return // the lease is given back later and the look repeated
+	}
+	pe := r.Err
+	switch {
+	case pe != nil:
+	case r.State == provider.StateSucceeded:
+		pe = provider.Errorf(provider.Generation, "it reported success without an output")
+	case r.State == provider.StateExpired:
+		pe = provider.Errorf(provider.Generation, "it gave up on time")
+	case r.State == provider.StateCancelled:
+		pe = provider.Errorf(provider.Generation, "it cancelled the task")
+	default:
+		pe = provider.Errorf(provider.Generation, "no reason was given")
+	}
+	note(a, pe)
+	a.DoneAt = time.Now()
+	code, message := failureOf(pe)
+	if r.State == provider.StateExpired {
+		code = kinora.FailureTimeout
+	}
+	e.fail(g, a, code, message)
+}
