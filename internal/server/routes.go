@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/kinora/kinora/internal/blob"
 )
 
 // authentication is who may use a route.
@@ -82,17 +84,21 @@ func (s *Server) mount() http.Handler {
 	}
 	unknown := make(map[*dialect]*route)
 	for _, d := range dialects() {
-		unknown[d] = s.fallback(unmatched, func(context.Context, *exchange, *http.Request) error {
+		unknown[d] = s.fallback(unmatched, func(_ context.Context, _ *exchange, r *http.Request) error {
+			if strings.HasPrefix(r.URL.Path, "/api/generate/status/") {
+				return taskNotFound() // an id with slashes is malformed, and so is an empty one
+			}
 			return refuse(errRoute, "no such route")
 		})
 		unknown[d].dialect = d
 	}
 	notFound := func(w http.ResponseWriter, r *http.Request) { s.serve(unknown[dialectOf(r.URL.Path)], w, r) }
 	mux.HandleFunc("/", notFound)
+	mux.HandleFunc(strings.TrimSuffix(blob.FilesPath, "/"), notFound) // else redirected to the path with the slash
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would answer a path that is not clean, and one that lacks a trailing slash, with a redirect of
 		// its own making. Ours have one spelling.
-		if !cleanPath(r.URL.Path) {
+		if !cleanPath(r.URL.EscapedPath()) {
 			notFound(w, r)
 			return
 		}
@@ -108,8 +114,9 @@ func (s *Server) fallback(pattern string, h handlerFunc) *route {
 	return &route{pattern: pattern, dialect: dialectOf(pattern), handler: h}
 }
 
+// cleanPath takes the escaped path, as the mux does: an escaped slash is a part of its segment.
 func cleanPath(p string) bool {
-	return p == "/" || strings.HasPrefix(p, "/") && path.Clean(p) == p && p != "/files"
+	return p == "/" || strings.HasPrefix(p, "/") && path.Clean(p) == p
 }
 
 // dialectOf says in which envelope errors under a path are told.
