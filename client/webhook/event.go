@@ -19,7 +19,8 @@ type Event struct {
 	EventType string `json:"event_type"`
 	// JobID is the generation's id as its API shows it: job_… or task_…
 	JobID string `json:"job_id"`
-	// SourceAssetID is nil for tasks of the submit API, and when an inline ingest failed before there was an asset.
+	// SourceAssetID is nil for tasks of the submit API, and when an inline ingest failed before there was an
+	// asset.
 	SourceAssetID *string `json:"source_asset_id"`
 	// Reference is the caller's own id as it was sent; nil when none was.
 	Reference *string `json:"reference"`
@@ -45,7 +46,8 @@ type Output struct {
 	ID string `json:"output_id"`
 	// Role is "primary" or "alternate".
 	Role string `json:"role"`
-	// URL is signed and short-lived: anybody who has it can read the file until ExpiresAt. Read the generation for a fresh one.
+	// URL is signed and short-lived: anybody who has it can read the file until ExpiresAt. Read the
+	// generation for a fresh one.
 	URL         string    `json:"url"`
 	ExpiresAt   time.Time `json:"expires_at"`
 	ContentType string    `json:"content_type"`

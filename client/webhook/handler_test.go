@@ -118,7 +118,8 @@ func TestVerifyRequest(t *testing.T) {
 	}
 }
 
-// TestVerifyRequestReadsNothingInVain: whoever has no signature, or tells that the body is too large, costs no memory.
+// TestVerifyRequestReadsNothingInVain: whoever has no signature, or tells that the body is too large, costs
+// no memory.
 func TestVerifyRequestReadsNothingInVain(t *testing.T) {
 	tests := map[string]struct {
 		header http.Header

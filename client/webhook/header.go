@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// maxSignatureHeader bounds webhook-signature, in bytes: room for some eighty signatures, where a rotation needs two.
+	// maxSignatureHeader bounds webhook-signature, in bytes: room for some eighty signatures, where a
+	// rotation needs two.
 	maxSignatureHeader = 4 << 10
 	// maxTimestampDigits keeps the time far from every overflow.
 	maxTimestampDigits = 12

@@ -63,7 +63,8 @@ const (
 // Option changes a default of NewVerifier.
 type Option func(*Verifier) error
 
-// WithTolerance sets how far webhook-timestamp may be from the clock, either way; exactly d is still accepted. Default DefaultTolerance.
+// WithTolerance sets how far webhook-timestamp may be from the clock, either way; exactly d is still
+// accepted. Default DefaultTolerance.
 func WithTolerance(d time.Duration) Option {
 	return func(v *Verifier) error {
 		if d <= 0 {
@@ -102,9 +103,10 @@ func WithMaxBody(n int64) Option {
 // webhook-* headers too; when they are missing somebody took them off, most likely to replay an old
 // delivery, and it is refused. An imported secret has no webhook-* headers, so its hex signature is accepted.
 //
-// RequireTimestamp(true) refuses the hex header whatever the secret; NewVerifier then fails unless there is a whsec_ secret.
-// RequireTimestamp(false) accepts the hex header with every secret: only for receivers behind something that drops the
-// webhook-* headers. It gives up the protection against replays; drop repeats with the greatest care then.
+// RequireTimestamp(true) refuses the hex header whatever the secret; NewVerifier then fails unless there is a
+// whsec_ secret. RequireTimestamp(false) accepts the hex header with every secret: only for receivers behind
+// something that drops the webhook-* headers. It gives up the protection against replays; drop repeats with
+// the greatest care then.
 //
 // With any setting, webhook-* headers that are there must verify as soon as one secret is able to check them.
 func RequireTimestamp(required bool) Option {
@@ -169,7 +171,8 @@ func (v *Verifier) String() string {
 // Verify checks one delivery and returns its event.
 //
 // rawBody is the body exactly as it arrived, before any parsing. When the webhook-* headers are there and a
-// secret can check them, they alone decide; otherwise x-katalo-signature or -previous does, within RequireTimestamp's rules.
+// secret can check them, they alone decide; otherwise x-katalo-signature or -previous does, within
+// RequireTimestamp's rules.
 //
 // Errors: ErrMissing, ErrMalformed, ErrTimestamp, ErrMismatch; and ErrBody when the signature is genuine
 // but the body is not an event. Secrets and signatures are compared in constant time.
