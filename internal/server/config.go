@@ -19,7 +19,7 @@ func (c *Config) complete() error {
 		return errors.New("server: config: FileURL is needed")
 	case c.Files == nil || c.FileSigner == nil:
 		return errors.New("server: config: Files and FileSigner are needed")
-	case c.Admin != nil && c.AdminToken != "" && len(c.AdminToken) < MinAdminToken:
+	case c.AdminToken != "" && len(c.AdminToken) < MinAdminToken:
 		return fmt.Errorf("server: config: AdminToken has %d bytes, at least %d are needed", len(c.AdminToken), MinAdminToken)
 	case c.MaxBody < 0 || c.MaxInFlight < 0 || c.MaxDownloads < 0 || c.RequestTimeout < 0:
 		return errors.New("server: config: limits must not be negative")

@@ -392,7 +392,9 @@ func TestSubmitTakesAnyContentType(t *testing.T) {
 	is(t, f.do("POST", submitPath, input(""), header("Content-Type", "text/plain")), 200, accepted)
 }
 
-func statusOf(f *fixture, id string) string { return f.do("GET", "/api/generate/status/"+id, "").Body.String() }
+func statusOf(f *fixture, id string) string {
+	return f.do("GET", "/api/generate/status/"+id, "").Body.String()
+}
 
 func TestTaskStatusBodies(t *testing.T) {
 	generation := func(state kinora.GenerationState, progress int, failure *kinora.Failure) *kinora.Generation {
@@ -435,7 +437,9 @@ func TestTaskStatusBodies(t *testing.T) {
 
 func TestTaskStatusFiles(t *testing.T) {
 	f := newFixture(t, func(c *Config) {
-		c.FileURL = func(key string) (string, time.Time) { return "https://files.example/files/" + key + "?exp=1&sig=x", testTime }
+		c.FileURL = func(key string) (string, time.Time) {
+			return "https://files.example/files/" + key + "?exp=1&sig=x", testTime
+		}
 	})
 	f.generations.store(&kinora.Generation{
 		ID: taskOne, OrganisationID: ownID, State: kinora.GenerationSucceeded, Progress: 100, CreatedAt: testTime,
