@@ -70,9 +70,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		env  string
 		want []string
 	}{
-		"unknown key":    {text: "listen: :1\nlisen: :2\n", want: []string{"line 2", "lisen"}},
-		"wrong type":     {text: "accounts: 7\n", want: []string{"line 1"}},
-		"bad duration":   {text: "shutdown_grace: soon\n", want: []string{"is not a duration"}},
+		"unknown key":  {text: "listen: :1\nlisen: :2\n", want: []string{"line 2", "lisen"}},
+		"wrong type":   {text: "accounts: 7\n", want: []string{"line 1"}},
+		"bad duration": {text: "shutdown_grace: soon\n", want: []string{"is not a duration"}},
 		"several at once": {text: "log: {level: loud, format: xml}\nlisten: nowhere\nnetwork: {allow_prefixes: [here]}\n",
 			want: []string{"log.level", "log.format", "listen", "network.allow_prefixes[0]"}},
 		"models":      {text: "models: [{name: a, kind: sound, provider: x, accounts: [none]}]\n", want: []string{"models[0].kind", "no account"}},

@@ -32,8 +32,11 @@ import (
 
 // Config is what an Engine works with. Fields without a stated default are required.
 type Config struct {
-	DB        *store.DB
-	Blob      blob.Store
+	DB   *store.DB
+	Blob blob.Store
+	// Node is this process's name among those that share the database, new at every start;
+	// empty = made here.
+	Node      string
 	Providers []provider.Provider
 	Accounts  []Account
 	Models    []kinora.Model

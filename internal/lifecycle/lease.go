@@ -36,7 +36,11 @@ type sighting struct {
 // join makes this node known, and takes back all leases when no other process can hold any.
 func (e *Engine) join(ctx context.Context) error {
 	now := time.Now()
-	e.node = node{id: id.New(id.Node, now), started: now, seen: map[string]sighting{}}
+	name := e.cfg.Node
+	if name == "" {
+		name = id.New(id.Node, now)
+	}
+	e.node = node{id: name, started: now, seen: map[string]sighting{}}
 	return e.db.Update(ctx, func(tx *store.Tx) error {
 		if !e.db.Shared() {
 			n, err := tx.RemoveAllNodes(now)

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
-	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/kinora/kinora"
 )
@@ -213,39 +215,95 @@ type EventContent struct {
 
 // EventContents reads events with their generations and outputs, by the events' ids. An
 // event that is not there, or whose generation is not, is left out.
+//
+// It looks each one up by its key. An IN list would save a little work, but PostgreSQL may
+// plan it, while a table is new and not yet analysed, as a scan of everything.
 func (tx *Tx) EventContents(eventIDs []string) (map[string]*EventContent, error) {
 	contents := make(map[string]*EventContent, len(eventIDs))
 	byGeneration := make(map[string]*EventContent, len(eventIDs))
-	err := inChunks(eventIDs, func(marks string, ids []any) error {
-		return tx.Query(`SELECT e.id, e.type, e.created_at, g.id, g.organisation_id, g.surface, g.model, g.kind, g.state, g.reference, g.metadata,
-				g.failure_code, g.failure_message, g.created_at, g.completed_at
-			FROM events e JOIN generations g ON g.id = e.generation_id WHERE e.id IN (`+marks+`)`, ids, func(row Row) error {
-			c, err := scanEventContent(row)
-			if err == nil {
-				contents[c.Event.ID], byGeneration[c.Generation.ID] = c, c
-			}
+	var succeeded []string
+	err := tx.queryEach(`SELECT e.id, e.type, e.created_at, g.id, g.organisation_id, g.surface, g.model, g.kind, g.state, g.reference, g.metadata,
+			g.failure_code, g.failure_message, g.created_at, g.completed_at
+		FROM events e JOIN generations g ON g.id = e.generation_id WHERE e.id = ?`, eventIDs, func(row Row) error {
+		c, err := scanEventContent(row)
+		if err != nil {
 			return err
-		})
+		}
+		if byGeneration[c.Generation.ID] == nil && c.Generation.State == kinora.GenerationSucceeded {
+			succeeded = append(succeeded, c.Generation.ID)
+		}
+		contents[c.Event.ID], byGeneration[c.Generation.ID] = c, c
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	var succeeded []string
-	for id, c := range byGeneration {
-		if c.Generation.State == kinora.GenerationSucceeded {
-			succeeded = append(succeeded, id)
-		}
-	}
-	err = inChunks(succeeded, func(marks string, ids []any) error {
-		outputs, err := tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE generation_id IN (`+marks+`) AND removed_at = 0
-			ORDER BY generation_id, ordinal`, ids...)
-		for _, o := range outputs {
+	err = tx.queryEach(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 ORDER BY ordinal`, succeeded, func(row Row) error {
+		o, err := scanOutput(row)
+		if err == nil {
 			c := byGeneration[o.GenerationID]
 			c.Outputs = append(c.Outputs, o)
 		}
 		return err
 	})
 	return contents, err
+}
+
+// queryEach runs one query once for each key, pipelined in one round trip on PostgreSQL.
+func (tx *Tx) queryEach(query string, keys []string, scan func(Row) error) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	text := tx.db.rebind(query)
+	if tx.pg == nil {
+		return classify("read", tx.lite.queryEach(tx.ctx, text, keys, scan))
+	}
+	var b pgx.Batch
+	for _, key := range keys {
+		b.Queue(text, key).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				if err := scan(rows); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+	}
+	return classify("read", tx.pg.SendBatch(tx.ctx, &b).Close())
+}
+
+func (c liteConn) queryEach(ctx context.Context, text string, keys []string, scan func(Row) error) error {
+	var (
+		st  *sql.Stmt
+		err error
+	)
+	if c.tx == nil {
+		st, err = c.prepared(ctx, text)
+	} else if st, err = c.tx.PrepareContext(ctx, text); err == nil {
+		defer func() { _ = st.Close() }()
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		rows, err := st.QueryContext(ctx, key)
+		if err != nil {
+			return err
+		}
+		for err == nil && rows.Next() {
+			err = scan(rows)
+		}
+		if err == nil {
+			err = rows.Err()
+		}
+		if closed := rows.Close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func scanEventContent(row Row) (*EventContent, error) {
@@ -277,31 +335,6 @@ func scanEventContent(row Row) (*EventContent, error) {
 	return &EventContent{Event: &e, Generation: &g}, nil
 }
 
-// inChunks calls fn with the place holders and arguments of an IN list, for as many ids at
-// a time as fit. Lists have one of three lengths, filled up with the last id, so that there
-// are three texts to prepare and not hundreds.
-func inChunks(ids []string, fn func(marks string, args []any) error) error {
-	for len(ids) > 0 {
-		n := 1
-		switch {
-		case len(ids) > 8:
-			n = 64
-		case len(ids) > 1:
-			n = 8
-		}
-		chunk := ids[:min(n, len(ids))]
-		ids = ids[len(chunk):]
-		args := make([]any, n)
-		for i := range args {
-			args[i] = chunk[min(i, len(chunk)-1)]
-		}
-		if err := fn(strings.Repeat("?,", n-1)+"?", args); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // ReleaseDeliveries makes deliveries leased by owner due at once; an empty owner means
 // everybody's leases. An attempt that was under way may be made again.
 func (tx *Tx) ReleaseDeliveries(owner string, now time.Time) (int64, error) {
@@ -314,4 +347,29 @@ func bit(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// TrimDeliveries removes delivered deliveries that ended before an instant, with their
+// log, at most limit of them. Dead ones stay: they can be revived.
+func (tx *Tx) TrimDeliveries(before time.Time, limit int) (int64, error) {
+	var ids []string
+	err := tx.Query(`SELECT id FROM deliveries WHERE state = 'delivered' AND finished_at > 0 AND finished_at <= ? ORDER BY finished_at LIMIT ?`,
+		[]any{Micros(before), limit}, func(row Row) error {
+			var s string
+			err := row.Scan(&s)
+			ids = append(ids, s)
+			return err
+		})
+	if err != nil {
+		return 0, err
+	}
+	sets := make([][]any, len(ids))
+	for i, s := range ids {
+		sets[i] = []any{s}
+	}
+	if _, err := tx.ExecMany(`DELETE FROM delivery_attempts WHERE delivery_id = ?`, sets); err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecMany(`DELETE FROM deliveries WHERE id = ?`, sets)
+	return int64(len(ids)), err
 }

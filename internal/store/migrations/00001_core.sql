@@ -156,6 +156,7 @@ CREATE INDEX deliveries_held ON deliveries (destination, created_at) WHERE state
 CREATE INDEX deliveries_dead ON deliveries (organisation_id, finished_at) WHERE state = 'dead';
 CREATE INDEX deliveries_leased ON deliveries (lease_owner) WHERE lease_owner <> '';
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
+CREATE INDEX deliveries_done ON deliveries (finished_at) WHERE state = 'delivered';
 
 CREATE TABLE delivery_attempts (
     delivery_id  TEXT NOT NULL,

@@ -1,0 +1,92 @@
+package lifecycle
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/provider"
+)
+
+// paced is a provider of which only the pace matters.
+type paced struct {
+	provider.Provider
+	pace provider.Pace
+}
+
+func (p paced) Describe() provider.Description { return provider.Description{Poll: p.pace} }
+
+func engineFor(pace provider.Pace) *Engine {
+	return &Engine{providers: map[string]provider.Provider{"p": paced{pace: pace}}}
+}
+
+// simulate watches one job that lasts took and returns the looks made and how late its
+// end was seen.
+func simulate(e *Engine, took time.Duration) (looks int, lag time.Duration) {
+	start := time.Unix(1_800_000_000, 0)
+	a := &kinora.Attempt{Model: "m", Provider: "p", AcceptedAt: start, DeadlineAt: start.Add(time.Hour)}
+	now := start
+	for {
+		now = now.Add(e.nextLook(a, now, 0))
+		looks++
+		a.Polls++
+		if age := now.Sub(start); age >= took {
+			return looks, age - took
+		}
+	}
+}
+
+// The published target: jobs of 5 to 15 s are seen within a second at the median and
+// three at the 99th percentile, with at most eight looks a job on average, once the model is learnt.
+func TestLearntPaceMeetsTheTarget(t *testing.T) {
+	e := engineFor(provider.Pace{First: time.Second, Interval: time.Second, Ceiling: 5 * time.Second})
+	r := rand.New(rand.NewPCG(1, 2))
+	draw := func() time.Duration { return 5*time.Second + time.Duration(r.Int64N(int64(10*time.Second))) }
+	for range learnKeep {
+		e.durations.learn("m", draw())
+	}
+	var lags []time.Duration
+	looks := 0
+	const jobs = 2000
+	for range jobs {
+		n, lag := simulate(e, draw())
+		looks += n
+		lags = append(lags, lag)
+	}
+	slices.Sort(lags)
+	if p50, p99 := lags[jobs/2], lags[jobs*99/100]; p50 > time.Second || p99 > 3*time.Second {
+		t.Errorf("lag p50 %v, p99 %v", p50, p99)
+	}
+	if mean := float64(looks) / jobs; mean > 8 {
+		t.Errorf("%.1f looks a job", mean)
+	}
+}
+
+func TestUnknownPaceKeepsToTheUpstreamsHints(t *testing.T) {
+	pace := provider.Pace{First: 5 * time.Second, Interval: 5 * time.Second, Ceiling: 30 * time.Second}
+	e := engineFor(pace)
+	start := time.Unix(1_800_000_000, 0)
+	a := &kinora.Attempt{Model: "m", Provider: "p", AcceptedAt: start, DeadlineAt: start.Add(time.Hour)}
+	for age := time.Duration(0); age < 20*time.Minute; {
+		wait := e.nextLook(a, start.Add(age), 0)
+		if wait < pace.Interval*9/10 || wait > pace.Ceiling*11/10 {
+			t.Fatalf("at %v: waits %v", age, wait)
+		}
+		age += wait
+		a.Polls++
+	}
+}
+
+func TestNextLookObeysUpstreamAndDeadline(t *testing.T) {
+	e := engineFor(provider.Pace{First: time.Second, Interval: time.Second, Ceiling: 5 * time.Second})
+	start := time.Unix(1_800_000_000, 0)
+	a := &kinora.Attempt{Model: "m", Provider: "p", AcceptedAt: start, DeadlineAt: start.Add(20 * time.Second)}
+	if wait := e.nextLook(a, start, 12*time.Second); wait < 10*time.Second {
+		t.Errorf("waits %v although the upstream asked for 12 s", wait)
+	}
+	if wait := e.nextLook(a, start.Add(19*time.Second), 12*time.Second); wait > time.Second {
+		t.Errorf("waits %v past the deadline", wait)
+	}
+}
