@@ -5,315 +5,264 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
+	"net"
+	"net/netip"
+	"net/url"
 	"os"
-	"reflect"
+	"path/filepath"
 	"regexp"
-	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora"
 )
 
-const (
-	// DefaultFile is read when it is there and no other file is named.
-	DefaultFile = "kinora.yaml"
-	// FileVariable names the file where no argument does.
-	FileVariable = "KINORA_CONFIG"
+// envPrefix is in front of every variable's name.
+const envPrefix = "KINORA_"
 
-	maxFile   = 1 << 20
-	maxSecret = 64 << 10 // of a file named by a …_FILE variable
-)
-
-// Options say where a configuration comes from.
-type Options struct {
-	// File is the YAML file; it must exist. Empty: the one that FileVariable names, else
-	// DefaultFile if there is one, else none.
-	File string
-	// Environ holds "NAME=value" pairs, as os.Environ gives them.
-	Environ []string
-	// Providers are the settings of each known provider, by its name, against which accounts
-	// and models are checked. nil: they are not.
-	Providers map[string][]provider.Setting
-}
-
-// Load reads a configuration and checks it. Its error is an *Error with everything that is
-// wrong, or that of reading the file.
-func Load(o Options) (*Config, error) {
-	environ := make(map[string]string)
-	for _, pair := range o.Environ {
-		if name, value, ok := strings.Cut(pair, "="); ok && strings.HasPrefix(name, envPrefix) {
-			environ[name] = value
+// Load reads the file, if one is named, and the environment over the defaults, and checks
+// the result. Its errors (*kinora.Error, ErrInvalid) name the field or the file's line and
+// never a value that may be secret.
+func Load(path string, environ []string) (Config, error) {
+	c := Default()
+	if path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return c, &kinora.Error{Code: kinora.ErrInvalid, Op: "read configuration", Message: "the configuration file cannot be read",
+				Hint: "check the path after --config", Err: err}
+		}
+		if err := c.parse(text); err != nil {
+			return c, &kinora.Error{Code: kinora.ErrInvalid, Op: "read " + filepath.Base(path), Message: err.Error()}
 		}
 	}
-	c := Default()
-	text, err := c.readFile(o.File, environ)
-	if err != nil {
-		return nil, err
+	vars := env.ToMap(environ)
+	if err := env.ParseWithOptions(&c, env.Options{Environment: vars, Prefix: envPrefix}); err != nil {
+		return c, &kinora.Error{Code: kinora.ErrInvalid, Op: "read environment", Message: envMessage(err)}
 	}
-	var found problems
-	if err := c.decode(text, &found); err != nil {
-		return nil, err
+	c.expand(vars)
+	if err := c.Validate(); err != nil {
+		return c, err
 	}
-	c.applyEnvironment(environ, &found)
-	c.normalise()
-	// Values that could not be read would be complained about twice.
-	if len(found) == 0 {
-		c.validate(o.Providers, &found)
-	}
-	if len(found) > 0 {
-		return nil, &Error{File: c.file, Problems: found}
-	}
-	c.warn(environ)
 	return c, nil
 }
 
-// File is the file that was read; empty = none.
-func (c *Config) File() string { return c.file }
-
-// Warnings are what an operator should know and may want to change: complete sentences.
-func (c *Config) Warnings() []string { return slices.Clone(c.warnings) }
-
-func (c *Config) readFile(name string, environ map[string]string) ([]byte, error) {
-	mayBeAbsent := false
-	if name == "" {
-		name = environ[FileVariable]
-	}
-	if name == "" {
-		name, mayBeAbsent = DefaultFile, true
-	}
-	f, err := os.Open(name)
-	if mayBeAbsent && errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	defer f.Close()
-	c.file = name
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("configuration: %s is larger than %d bytes", name, maxFile)
-	}
-	if info, err := f.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0 && holdsSecrets(text) {
-		c.warnings = append(c.warnings, fmt.Sprintf("%s holds secrets and every user of this machine can read it; run chmod 600 on it.", name))
-	}
-	return text, nil
-}
-
-// decode reads the file's text into c.
-func (c *Config) decode(text []byte, found *problems) error {
+// parse reads YAML strictly: an unknown key is an error with its line.
+func (c *Config) parse(text []byte) error {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	err := dec.Decode(c)
-	if errors.Is(err, io.EOF) {
-		return nil // nothing but comments
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
 	}
-	var typed *yaml.TypeError
-	switch {
-	case errors.As(err, &typed):
-		for _, text := range typed.Errors {
-			*found = append(*found, problemOf(text))
+	var te *yaml.TypeError
+	if errors.As(err, &te) {
+		lines := make([]string, len(te.Errors))
+		for i, l := range te.Errors {
+			lines[i] = quoted.ReplaceAllString(l, "$1…")
 		}
-	case err != nil:
-		// The syntax errors of the yaml package name a line and a rule, and quote nothing.
-		return &Error{File: c.file, Problems: []Problem{{Field: "syntax", Message: strings.TrimPrefix(err.Error(), "yaml: ")}}}
+		return errors.New(strings.Join(lines, "; "))
+	}
+	return errors.New(quoted.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "$1…"))
+}
+
+// quoted finds the value that yaml repeats when it cannot convert it; it may be a secret.
+var quoted = regexp.MustCompile("(cannot unmarshal !!\\w+ )`[^`]*`")
+
+// envMessage names the field of an environment error without its value.
+func envMessage(err error) string {
+	var agg env.AggregateError
+	if !errors.As(err, &agg) {
+		return "a variable cannot be read"
+	}
+	var list []string
+	for _, e := range agg.Errors {
+		var pe env.ParseError
+		if errors.As(e, &pe) {
+			list = append(list, fmt.Sprintf("the variable for %s cannot be read as %s", pe.Name, pe.Type))
+			continue
+		}
+		list = append(list, "a variable cannot be read")
+	}
+	return strings.Join(list, "; ")
+}
+
+var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+
+// expand reads account settings of the form ${NAME} from the environment.
+func (c *Config) expand(vars map[string]string) {
+	for i := range c.Accounts {
+		for k, v := range c.Accounts[i].Settings {
+			if m := variable.FindStringSubmatch(v.Reveal()); m != nil {
+				c.Accounts[i].Settings[k] = Secret(vars[m[1]])
+			}
+		}
+	}
+}
+
+// DatabaseDSN is the database's address, with the default filled in.
+func (c *Config) DatabaseDSN() string {
+	if c.Database != "" {
+		return c.Database
+	}
+	return filepath.Join(c.DataDir, "kinora.db")
+}
+
+// StorageFolder is the folder for files, with the default filled in.
+func (c *Config) StorageFolder() string {
+	if c.Storage.Folder != "" {
+		return c.Storage.Folder
+	}
+	return filepath.Join(c.DataDir, "files")
+}
+
+// Validate checks what can be known without opening anything, and reports all that is
+// wrong at once.
+func (c *Config) Validate() error {
+	var wrong []string
+	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		bad("listen: want host:port, such as 127.0.0.1:8080 or :8080")
+	}
+	if c.DataDir == "" {
+		bad("data_dir: must not be empty")
+	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			bad("public_url: want an http or https address without query, such as https://kinora.example")
+		}
+		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	}
+	if strings.HasPrefix(c.Database, "postgres") {
+		if _, err := url.Parse(c.Database); err != nil {
+			bad("database: the PostgreSQL address cannot be read")
+		}
+	}
+	if c.DatabaseMaxConns < 0 || c.DatabaseMaxConns > 1000 {
+		bad("database_max_conns: must be between 0 and 1000")
+	}
+	if t := c.AdminToken.Reveal(); t != "" && len(t) < 32 {
+		bad("admin_token: must have at least 32 characters")
+	}
+	c.validateStorage(bad)
+	c.validateTimes(bad)
+	for i, p := range c.Network.AllowPrefixes {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			bad("network.allow_prefixes[%d]: want an address range such as 10.1.0.0/16", i)
+		}
+	}
+	for i, p := range c.Network.NAT64Prefixes {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			bad("network.nat64_prefixes[%d]: want an address range such as 64:ff9b::/96", i)
+		}
+	}
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
 	default:
-		var more yaml.Node
-		if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-			found.add("file", "must hold one YAML document", "remove everything from the second --- on")
-		}
+		bad("log.level: must be debug, info, warn or error")
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		bad("log.format: must be text or json")
+	}
+	c.validateRoutes(bad)
+	if len(wrong) > 0 {
+		return &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: strings.Join(wrong, "; "), Hint: "see docs/configuration.md"}
 	}
 	return nil
 }
 
+func (c *Config) validateStorage(bad func(string, ...any)) {
+	s := c.Storage.S3
+	if s.Bucket == "" && (s.Endpoint != "" || s.AccessKey != "") {
+		bad("storage.s3.bucket: must be named")
+	}
+	if s.Bucket != "" && s.Endpoint == "" {
+		bad("storage.s3.endpoint: must be named")
+	}
+	if s.Bucket != "" && (s.AccessKey == "") != (s.SecretKey == "") {
+		bad("storage.s3: access_key and secret_key go together")
+	}
+	for name, n := range map[string]Size{"uploads.max_image": c.Uploads.MaxImage, "uploads.max_video": c.Uploads.MaxVideo,
+		"limits.max_body": c.Limits.MaxBody, "limits.max_output": c.Limits.MaxOutput} {
+		if n <= 0 {
+			bad("%s: must be above 0", name)
+		}
+	}
+}
+
+func (c *Config) validateTimes(bad func(string, ...any)) {
+	for _, t := range []struct {
+		name string
+		d    Duration
+	}{
+		{"retention.outputs", c.Retention.Outputs}, {"retention.file_urls", c.Retention.FileURLs}, {"retention.delivery_log", c.Retention.DeliveryLog},
+		{"uploads.keep_image", c.Uploads.KeepImage}, {"uploads.keep_video", c.Uploads.KeepVideo}, {"webhooks.timeout", c.Webhooks.Timeout},
+		{"node_beat", c.NodeBeat}, {"upkeep_interval", c.UpkeepInterval},
+	} {
+		if t.d <= 0 {
+			bad("%s: must be above 0", t.name)
+		}
+	}
+	if len(c.Webhooks.Schedule) == 0 {
+		bad("webhooks.schedule: needs at least one wait")
+	}
+	for i, d := range c.Webhooks.Schedule {
+		if d <= 0 {
+			bad("webhooks.schedule[%d]: must be above 0", i)
+		}
+	}
+}
+
 var (
-	unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type config\.(\w+)$`)
-	wrongType  = regexp.MustCompile(`(?s)^line (\d+): cannot unmarshal .* into ([^ ]+)$`)
-	definedTwo = regexp.MustCompile(`^line (\d+): mapping key "(.+)" already defined at line (\d+)$`)
+	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	modelName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
 )
 
-// problemOf turns an error of the yaml package into one for operators. Those quote values, so nothing
-// of an error that is not known is passed on but its line.
-func problemOf(text string) Problem {
-	if m := unknownKey.FindStringSubmatch(text); m != nil {
-		return Problem{Field: "line " + m[1], Message: fmt.Sprintf("unknown key %q", m[2]), Hint: didYouMean(m[2], keysOf(m[3]))}
-	}
-	if m := wrongType.FindStringSubmatch(text); m != nil {
-		return Problem{Field: "line " + m[1], Message: expected(m[2])}
-	}
-	if m := definedTwo.FindStringSubmatch(text); m != nil {
-		return Problem{Field: "line " + m[1], Message: fmt.Sprintf("key %q stands in line %s already", m[2], m[3])}
-	}
-	line, _, _ := strings.Cut(text, ":")
-	return Problem{Field: line, Message: "cannot be read"}
-}
-
-// applyEnvironment lays the variables over the file. An empty variable counts as not set.
-func (c *Config) applyEnvironment(environ map[string]string, found *problems) {
-	for _, f := range fields(c) {
-		if f.env == "" {
-			continue
+func (c *Config) validateRoutes(bad func(string, ...any)) {
+	accounts := map[string]string{}
+	for i, a := range c.Accounts {
+		at := fmt.Sprintf("accounts[%d]", i)
+		if !accountName.MatchString(a.Name) {
+			bad("%s.name: lower-case letters, digits, dots, dashes; at most 64", at)
 		}
-		value := environ[f.env]
-		if isSecret(f.value.Type()) {
-			var ok bool
-			if value, ok = fromFile(f.env, value, environ, found); !ok {
-				continue
+		if _, twice := accounts[a.Name]; twice {
+			bad("%s.name: %q is used twice", at, a.Name)
+		}
+		if a.Provider == "" {
+			bad("%s.provider: must be named", at)
+		}
+		if a.BaseURL != "" {
+			if u, err := url.Parse(a.BaseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				bad("%s.base_url: want an http or https address", at)
 			}
 		}
-		if value == "" {
-			continue
+		if a.MaxInFlight < 0 || a.PerMinute < 0 || a.Weight < 0 {
+			bad("%s: limits and weight must not be below 0", at)
 		}
-		// One variable at a time, so that an error is known to be its own; what it quotes is dropped.
-		err := env.ParseWithOptions(c, env.Options{Environment: map[string]string{f.env: value}, Prefix: envPrefix})
-		if err != nil {
-			found.add(f.env, expected(f.value.Type().String()), listHint(f.value.Type()))
-		}
+		accounts[a.Name] = a.Provider
 	}
-	for _, name := range slices.Sorted(maps.Keys(environ)) {
-		c.applyAccountVariable(name, environ[name])
-	}
-}
-
-func listHint(t reflect.Type) string {
-	if t.Kind() == reflect.Slice {
-		return "separate entries with commas"
-	}
-	return ""
-}
-
-func isSecret(t reflect.Type) bool {
-	return t == reflect.TypeFor[Secret]() || t == reflect.TypeFor[DSN]()
-}
-
-// fromFile lets a secret come from a file that NAME_FILE names, as container platforms hand them out.
-func fromFile(name, value string, environ map[string]string, found *problems) (string, bool) {
-	path := environ[name+"_FILE"]
-	if path == "" {
-		return value, true
-	}
-	if value != "" {
-		found.add(name, "is set, and so is "+name+"_FILE", "set one of them")
-		return "", false
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		found.add(name+"_FILE", "the file cannot be read: "+rootCause(err), "")
-		return "", false
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret))
-	if err != nil {
-		found.add(name+"_FILE", "the file cannot be read: "+rootCause(err), "")
-		return "", false
-	}
-	return strings.TrimSpace(string(text)), true
-}
-
-func rootCause(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Path + ": " + p.Err.Error()
-	}
-	return err.Error()
-}
-
-const accountVariable = envPrefix + "ACCOUNT_"
-
-// applyAccountVariable takes KINORA_ACCOUNT_<NAME>_<SETTING> for an account of the file. It reports
-// whether the variable is one.
-func (c *Config) applyAccountVariable(name, value string) bool {
-	rest, ok := strings.CutPrefix(name, accountVariable)
-	if !ok {
-		return false
-	}
-	taken := -1 // of accounts "a" and "a-b", A_B_C means the one with the longer name
-	for i := range c.Accounts {
-		own := variableWord(c.Accounts[i].Name)
-		if strings.HasPrefix(rest, own+"_") && len(rest) > len(own)+1 &&
-			(taken < 0 || len(own) > len(variableWord(c.Accounts[taken].Name))) {
-			taken = i
-		}
-	}
-	if taken < 0 {
-		return false
-	}
-	if value == "" {
-		return true
-	}
-	account := &c.Accounts[taken]
-	setting := strings.ToLower(rest[len(variableWord(account.Name))+1:])
-	for existing := range account.Settings { // keep the file's spelling
-		if strings.ToLower(variableWord(existing)) == setting {
-			setting = existing
-		}
-	}
-	if account.Settings == nil {
-		account.Settings = make(map[string]Secret)
-	}
-	account.Settings[setting] = Secret(value)
-	return true
-}
-
-// variableWord is how a name is written in a variable.
-func variableWord(name string) string {
-	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
-// normalise brings values that have several spellings into one.
-func (c *Config) normalise() {
-	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
-	c.Log.Level = strings.ToLower(c.Log.Level)
-	c.Log.Format = strings.ToLower(c.Log.Format)
-	for i := range c.Accounts {
-		c.Accounts[i].BaseURL = strings.TrimRight(c.Accounts[i].BaseURL, "/")
-	}
-}
-
-// otherVariables are ours and no settings.
-var otherVariables = []string{FileVariable, "KINORA_URL", "KINORA_API_KEY", "KINORA_ADMIN_URL"}
-
-// platformVariable matches what container platforms set for a service that is called "kinora".
-var platformVariable = regexp.MustCompile(`^KINORA_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?|NAME|ENV_.*|TEST_.*)$`)
-
-// warn notes what is not wrong and yet probably not meant.
-func (c *Config) warn(environ map[string]string) {
-	known := slices.Clone(otherVariables)
-	for _, f := range fields(c) {
-		if f.env != "" {
-			known = append(known, f.env)
-			if isSecret(f.value.Type()) {
-				known = append(known, f.env+"_FILE")
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(environ)) {
-		if slices.Contains(known, name) || platformVariable.MatchString(name) || c.applyAccountVariable(name, "") {
-			continue
-		}
-		text := "The environment variable " + name + " is not known and was ignored"
-		if hint := didYouMean(name, known); hint != "" {
-			text += "; " + hint
-		} else {
-			text += "."
-		}
-		c.warnings = append(c.warnings, text)
-	}
+	models := map[string]bool{}
 	for i, m := range c.Models {
-		if len(m.Accounts) == 0 && !slices.ContainsFunc(c.Accounts, func(a Account) bool { return a.Provider == m.Provider }) {
-			c.warnings = append(c.warnings, fmt.Sprintf("models[%d]: no account of provider %s is configured, so requests for model %s are refused.", i, m.Provider, m.Name))
+		at := fmt.Sprintf("models[%d]", i)
+		if !modelName.MatchString(m.Name) {
+			bad("%s.name: letters, digits and . _ : / -; at most 128", at)
 		}
-	}
-	if strings.HasPrefix(c.PublicURL, "http://") && !isLoopbackURL(c.PublicURL) {
-		c.warnings = append(c.warnings, "public_url is not https: file URLs and upstreams' callbacks travel unencrypted.")
+		if models[m.Name] {
+			bad("%s.name: %q is used twice", at, m.Name)
+		}
+		models[m.Name] = true
+		if m.Kind != string(kinora.KindImage) && m.Kind != string(kinora.KindVideo) {
+			bad("%s.kind: must be image or video", at)
+		}
+		if m.Provider == "" {
+			bad("%s.provider: must be named", at)
+		}
+		for _, name := range m.Accounts {
+			if p, ok := accounts[name]; !ok || p != m.Provider {
+				bad("%s.accounts: provider %q has no account %q", at, m.Provider, name)
+			}
+		}
 	}
 }
