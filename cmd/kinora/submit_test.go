@@ -88,11 +88,15 @@ func TestSubmitJSON(t *testing.T) {
 		t.Errorf("keys of a task: %s", keysOf(doc))
 	}
 	files, _ := doc["files"].([]any)
-	if len(files) != 2 || keysOf(files[0]) != "bytes content_type path type url" {
+	if len(files) != 2 || keysOf(files[0]) != "file type url" {
 		t.Fatalf("files: %v", files)
 	}
-	first := files[0].(map[string]any)
-	if first["path"] != filepath.Join(dir, fakeTask+"-1.png") || first["content_type"] != "image/png" || first["bytes"] != float64(len(s.file)) {
+	first, _ := files[0].(map[string]any)["file"].(map[string]any)
+	if keysOf(first) != "bytes content_type duration_seconds height path width" {
+		t.Fatalf("keys of a file: %v", first)
+	}
+	if first["path"] != filepath.Join(dir, fakeTask+"-1.png") || first["content_type"] != "image/png" || first["bytes"] != float64(len(s.file)) ||
+		first["width"] != 8.0 || first["height"] != 4.0 || first["duration_seconds"] != 0.0 {
 		t.Errorf("first file: %v", first)
 	}
 	if doc["created_time"] != "2026-06-14T10:30:00Z" || doc["error_message"] != nil || doc["failure"] != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/kinora/kinora/client"
@@ -29,13 +28,28 @@ type failedShape struct {
 	Retryable bool   `json:"retryable"` // the same request may succeed when it is submitted again
 }
 
-// outputShape is one output. What stands below type is there once the file has been downloaded.
+// outputShape is one output.
 type outputShape struct {
-	URL         string `json:"url"`
-	Type        string `json:"type"` // image or video
-	Path        string `json:"path,omitempty"`
-	ContentType string `json:"content_type,omitempty"`
-	Bytes       int64  `json:"bytes,omitempty"`
+	URL  string     `json:"url"`
+	Type string     `json:"type"` // image or video
+	File *fileShape `json:"file"` // null unless it has been downloaded
+}
+
+// fileShape is a file on this machine.
+type fileShape struct {
+	Path            string  `json:"path"` // absolute
+	Bytes           int64   `json:"bytes"`
+	ContentType     string  `json:"content_type"`     // judged by content
+	Width           int     `json:"width"`            // pixels; 0 = not known
+	Height          int     `json:"height"`           // pixels; 0 = not known
+	DurationSeconds float64 `json:"duration_seconds"` // 0 for images, or when not known
+
+	saved savedFile
+}
+
+func (f savedFile) shape() *fileShape {
+	return &fileShape{Path: f.Path, Bytes: f.Bytes, ContentType: f.ContentType, Width: f.Width, Height: f.Height,
+		DurationSeconds: f.Duration.Seconds(), saved: f}
 }
 
 func shapeOf(t *client.Task) taskShape {
@@ -138,10 +152,7 @@ func saveAll(ctx context.Context, api *client.Client, shape *taskShape, dir stri
 		if err != nil {
 			return fmt.Errorf("output %d: %w", i+1, err)
 		}
-		f.Path, f.ContentType, f.Bytes = saved.Path, saved.ContentType, saved.Bytes
-		if abs, err := filepath.Abs(saved.Path); err == nil {
-			f.Path = abs
-		}
+		f.File = saved.shape()
 	}
 	return nil
 }
@@ -172,8 +183,8 @@ func (c *console) showTask(s taskShape) {
 		c.say("  callback_url is not called: %s", printable(s.CallbackIgnored))
 	}
 	for _, f := range s.Files {
-		if f.Path != "" {
-			c.say("  %s  %s, %s", printable(f.Path), printable(f.ContentType), size(f.Bytes))
+		if f.File != nil {
+			c.say("  %s  %s", printable(nearby(f.File.Path)), f.File.saved.summary())
 			continue
 		}
 		c.say("  %s  %s", printable(f.Type), printable(f.URL))
