@@ -10,7 +10,7 @@ import (
 
 // configured is how the commands that work on a server's own machine find its configuration.
 type configured struct {
-	Config string `help:"The server's configuration file; defaults and KINORA_ variables alone when absent." placeholder:"FILE" env:"KINORA_CONFIG" type:"path"`
+	Config string `help:"The server's configuration file; defaults and KINORA_ variables alone when absent." placeholder:"FILE" env:"KINORA_CONFIG"`
 }
 
 func (x configured) load() (config.Config, error) {

@@ -31,6 +31,7 @@ func main() {
 type grammar struct {
 	JSON bool `name:"json" help:"Write one JSON document to standard output instead of text; failures go to standard error as JSON."`
 
+	Migrate migrateCommand `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
 	Submit  submitCommand  `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
 	Status  statusCommand  `cmd:"" group:"use" help:"Show where a generation stands."`
 	Version versionCommand `cmd:"" group:"about" help:"Show the version."`
