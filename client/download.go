@@ -193,9 +193,10 @@ func (d *download) position(resp *http.Response, body io.Reader) (int64, error) 
 		}
 		return last - first + 1, nil
 
-	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && d.written > 0 && d.size < 0:
-		// Broken off just behind the last byte of a file of unknown length.
-		if d.etag != "" && resp.Header.Get("Content-Range") == "bytes */"+strconv.FormatInt(d.written, 10) {
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && d.written > 0:
+		// A file of unknown length that broke off just behind its last byte is whole.
+		end := "bytes */" + strconv.FormatInt(d.written, 10)
+		if d.size < 0 && d.etag != "" && resp.Header.Get("Content-Range") == end {
 			return 0, nil
 		}
 		return 0, fmt.Errorf("client: %s: %w", opDownload, ErrFileChanged)

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,45 +42,47 @@ func TestDownload(t *testing.T) {
 		want   string
 		ranges []string // of each request
 		err    error
+
+		guarded bool // ranges are asked for under the ETag
 	}{
-		"whole":                   {[]step{part(200, "0123456789", false, 10)}, "0123456789", []string{""}, nil},
-		"whole, length not known": {[]step{part(200, "0123456789", false, -1)}, "0123456789", []string{""}, nil},
-		"empty":                   {[]step{part(200, "", false, 0)}, "", []string{""}, nil},
+		"whole":                   {[]step{part(200, "0123456789", false, 10)}, "0123456789", []string{""}, nil, false},
+		"whole, length not known": {[]step{part(200, "0123456789", false, -1)}, "0123456789", []string{""}, nil, false},
+		"empty":                   {[]step{part(200, "", false, 0)}, "", []string{""}, nil, false},
 		"resumed, ETag": {[]step{part(200, "0123", true, 10, "ETag", etag), part(206, "456789", false, 6, "ETag", etag, "Content-Range", "bytes 4-9/10")},
-			"0123456789", []string{"", "bytes=4-"}, nil},
+			"0123456789", []string{"", "bytes=4-"}, nil, true},
 		"resumed, length": {[]step{part(200, "0123", true, 10), part(206, "456789", false, 6, "Content-Range", "bytes 4-9/10")},
-			"0123456789", []string{"", "bytes=4-"}, nil},
+			"0123456789", []string{"", "bytes=4-"}, nil, false},
 		"resumed twice": {[]step{part(200, "01", true, 10), part(206, "234", true, 8, "Content-Range", "bytes 2-9/10"), part(206, "56789", false, 5, "Content-Range", "bytes 5-9/10")},
-			"0123456789", []string{"", "bytes=2-", "bytes=5-"}, nil},
+			"0123456789", []string{"", "bytes=2-", "bytes=5-"}, nil, false},
 		"resumed after an outage": {[]step{part(200, "0123", true, 10), lost, unavailable, part(206, "456789", false, 6, "Content-Range", "bytes 4-9/10")},
-			"0123456789", []string{"", "bytes=4-", "bytes=4-", "bytes=4-"}, nil},
+			"0123456789", []string{"", "bytes=4-", "bytes=4-", "bytes=4-"}, nil, false},
 		"resumed where ranges are not known": {[]step{part(200, "0123", true, 10, "ETag", etag), part(200, "0123456789", false, 10, "ETag", etag)},
-			"0123456789", []string{"", "bytes=4-"}, nil},
+			"0123456789", []string{"", "bytes=4-"}, nil, true},
 		"a range shorter than asked for": {[]step{part(200, "0123", true, 10), part(206, "45", false, 2, "Content-Range", "bytes 4-5/10"), part(206, "6789", false, 4, "Content-Range", "bytes 6-9/10")},
-			"0123456789", []string{"", "bytes=4-", "bytes=6-"}, nil},
+			"0123456789", []string{"", "bytes=4-", "bytes=6-"}, nil, false},
 		"a range that runs on": {[]step{part(200, "0123", true, 10), part(206, "456789junk", false, -1, "Content-Range", "bytes 4-9/10")},
-			"0123456789", []string{"", "bytes=4-"}, nil},
-		"begun anew before the first byte": {[]step{part(200, "", true, 10, "ETag", `"old"`), part(200, "abc", false, 3, "ETag", etag)}, "abc", []string{"", ""}, nil},
-		"broken off behind the last byte":  {[]step{part(200, "0123", true, -1, "ETag", etag), part(416, "", false, 0, "Content-Range", "bytes */4")}, "0123", []string{"", "bytes=4-"}, nil},
+			"0123456789", []string{"", "bytes=4-"}, nil, false},
+		"begun anew before the first byte": {[]step{part(200, "", true, 10, "ETag", `"old"`), part(200, "abc", false, 3, "ETag", etag)}, "abc", []string{"", ""}, nil, false},
+		"broken off behind the last byte":  {[]step{part(200, "0123", true, -1, "ETag", etag), part(416, "", false, 0, "Content-Range", "bytes */4")}, "0123", []string{"", "bytes=4-"}, nil, true},
 		"four requests at most": {[]step{part(200, "0", true, 10), part(206, "", true, 9, "Content-Range", "bytes 1-9/10")},
-			"0", []string{"", "bytes=1-", "bytes=1-", "bytes=1-"}, client.ErrUnavailable},
-		"never reached": {[]step{lost}, "", []string{"", "", "", ""}, client.ErrUnavailable},
+			"0", []string{"", "bytes=1-", "bytes=1-", "bytes=1-"}, client.ErrUnavailable, false},
+		"never reached": {[]step{lost}, "", []string{"", "", "", ""}, client.ErrUnavailable, false},
 
-		"changed, ETag":            {[]step{part(200, "0123", true, 10, "ETag", etag), part(200, "abcdefghij", false, 10, "ETag", `"v2"`)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"changed, ETag of a range": {[]step{part(200, "0123", true, 10, "ETag", etag), part(206, "efghij", false, 6, "ETag", `"v2"`, "Content-Range", "bytes 4-9/10")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"changed, length":          {[]step{part(200, "0123", true, 10), part(206, "efghijk", false, 7, "Content-Range", "bytes 4-10/11")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"changed, cut":             {[]step{part(200, "0123", true, 10), part(416, "", false, 0, "Content-Range", "bytes */3")}, "0123", []string{"", "bytes=4-"}, client.ErrInvalid},
-		"nothing to compare":       {[]step{part(200, "0123", true, -1), part(206, "456789", false, 6, "Content-Range", "bytes 4-9/10")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"nothing to compare, 200":  {[]step{part(200, "0123", true, 10), part(200, "0123456789", false, 10)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"nothing to compare, 416":  {[]step{part(200, "0123", true, -1), part(416, "", false, 0, "Content-Range", "bytes */4")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"a weak ETag is none":      {[]step{part(200, "0123", true, -1, "ETag", `W/"v1"`), part(200, "0123456789", false, 10, "ETag", `W/"v1"`)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"another range":            {[]step{part(200, "0123", true, 10), part(206, "56789", false, 5, "Content-Range", "bytes 5-9/10")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
-		"no Content-Range":         {[]step{part(200, "0123", true, 10), part(206, "456789", false, 6)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged},
+		"changed, ETag":            {[]step{part(200, "0123", true, 10, "ETag", etag), part(200, "abcdefghij", false, 10, "ETag", `"v2"`)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, true},
+		"changed, ETag of a range": {[]step{part(200, "0123", true, 10, "ETag", etag), part(206, "efghij", false, 6, "ETag", `"v2"`, "Content-Range", "bytes 4-9/10")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, true},
+		"changed, length":          {[]step{part(200, "0123", true, 10), part(206, "efghijk", false, 7, "Content-Range", "bytes 4-10/11")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
+		"changed, cut":             {[]step{part(200, "0123", true, 10), part(416, "", false, 0, "Content-Range", "bytes */3")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
+		"nothing to compare":       {[]step{part(200, "0123", true, -1), part(206, "456789", false, 6, "Content-Range", "bytes 4-9/10")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
+		"nothing to compare, 200":  {[]step{part(200, "0123", true, 10), part(200, "0123456789", false, 10)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
+		"nothing to compare, 416":  {[]step{part(200, "0123", true, -1), part(416, "", false, 0, "Content-Range", "bytes */4")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
+		"a weak ETag is none":      {[]step{part(200, "0123", true, -1, "ETag", `W/"v1"`), part(200, "0123456789", false, 10, "ETag", `W/"v1"`)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
+		"another range":            {[]step{part(200, "0123", true, 10), part(206, "56789", false, 5, "Content-Range", "bytes 5-9/10")}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
+		"no Content-Range":         {[]step{part(200, "0123", true, 10), part(206, "456789", false, 6)}, "0123", []string{"", "bytes=4-"}, client.ErrFileChanged, false},
 
-		"expired":             {[]step{reply(403, `{"error":{"code":"forbidden","message":"expired","retryable":false,"retry_after":null}}`)}, "", []string{""}, client.ErrForbidden},
-		"expired on the way":  {[]step{part(200, "0123", true, 10), reply(403, "{}")}, "0123", []string{"", "bytes=4-"}, client.ErrForbidden},
-		"removed":             {[]step{reply(404, "")}, "", []string{""}, client.ErrNotFound},
-		"a page in its place": {[]step{reply(503, "<html>")}, "", []string{"", "", "", ""}, client.ErrUnavailable},
+		"expired":             {[]step{reply(403, `{"error":{"code":"forbidden","message":"expired","retryable":false,"retry_after":null}}`)}, "", []string{""}, client.ErrForbidden, false},
+		"expired on the way":  {[]step{part(200, "0123", true, 10), reply(403, "{}")}, "0123", []string{"", "bytes=4-"}, client.ErrForbidden, false},
+		"removed":             {[]step{reply(404, "")}, "", []string{""}, client.ErrNotFound, false},
+		"a page in its place": {[]step{reply(503, "<html>")}, "", []string{"", "", "", ""}, client.ErrUnavailable, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -98,6 +101,9 @@ func TestDownload(t *testing.T) {
 			var ranges []string
 			for _, e := range s.seen {
 				ranges = append(ranges, e.header.Get("Range"))
+				if guard := e.header.Get("If-Range"); guard != "" && guard != etag || (guard == "") != (e.header.Get("Range") == "" || !tt.guarded) {
+					t.Errorf("If-Range %q", guard)
+				}
 				if e.header.Get("Authorization") != "" || e.header.Get("Accept-Encoding") != "identity" {
 					t.Errorf("headers %v", e.header)
 				}
@@ -264,7 +270,14 @@ func TestDownloadStall(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 
-		s.seen, s.steps = nil, []step{part(200, "0123456789", false, 10)}
+		impatient := func(req *http.Request) (*http.Response, error) {
+			resp, err := part(200, "0123456789", false, 10)(req)
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader("01234"), readerFunc(func([]byte) (int, error) {
+				return 0, cmp.Or(req.Context().Err(), io.EOF)
+			}), strings.NewReader("56789")))
+			return resp, err
+		}
+		s.seen, s.steps = nil, []step{impatient}
 		slow := writerFunc(func(p []byte) (int, error) { time.Sleep(time.Hour); return len(p), nil })
 		if _, err := c.Download(t.Context(), signedURL, slow); err != nil || len(s.seen) != 1 {
 			t.Errorf("a slow destination: %v after %d requests", err, len(s.seen))

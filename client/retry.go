@@ -27,7 +27,7 @@ type RetryPolicy struct {
 	// more the call fails at once, and Error.RetryAfter tells. Default 1 minute. It does not limit Wait.
 	MaxRetryAfter time.Duration
 	// AttemptTimeout limits one try of a call with a JSON answer, and in a download the time without a single
-	// byte. Uploads are limited by their context only. Default 30 s.
+	// byte. Uploads are limited by their context and the HTTP client only. Default 30 s.
 	AttemptTimeout time.Duration
 }
 

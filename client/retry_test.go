@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -118,6 +119,18 @@ func TestRetryPauses(t *testing.T) {
 			ceiling = min(2*ceiling, policy.MaxInterval)
 		}
 	})
+}
+
+// TestRetryPausesSpread: clients that failed together come back over the whole interval, also over its beginning.
+func TestRetryPausesSpread(t *testing.T) {
+	c, _, clock := scriptedWith(t, client.RetryPolicy{MaxTries: 401, InitialInterval: time.Second, MaxInterval: time.Second}, unavailable)
+	if _, err := c.Status(t.Context(), "task_1"); !errors.Is(err, client.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	// Of 400 even draws, none in the first or last fifth happens once in 10³⁸ runs.
+	if low, high := slices.Min(clock.slept), slices.Max(clock.slept); low > 200*time.Millisecond || high < 800*time.Millisecond {
+		t.Errorf("400 pauses from %v to %v", low, high)
+	}
 }
 
 // TestRetryEndsWithTheContext: the pause is cut short, and the error tells both what happened and why it ended.

@@ -83,8 +83,8 @@ func NoIdempotencyKey() SubmitOption {
 //
 // Errors: *Error with ErrInvalid, ErrUnauthorized, ErrInsufficientQuota, ErrForbidden, ErrConflict,
 // ErrRateLimited or ErrUnavailable; ErrUnavailable alone when no answer came; the context's. After
-// ErrUnavailable and after the context's end it is not known whether the task exists: submit again with the
-// same key to find out.
+// ErrUnavailable and after the context's end it is not known whether the task exists. With a key of your own,
+// submit again with it to find out; the automatic one is gone then.
 func (c *Client) Submit(ctx context.Context, request SubmitRequest, opts ...SubmitOption) (*Task, error) {
 	o := submitOptions{key: rand.Text()} // 130 random bits
 	for _, opt := range opts {
@@ -100,7 +100,8 @@ func (c *Client) Submit(ctx context.Context, request SubmitRequest, opts ...Subm
 		a, err = c.once(ctx, submit)
 	} else {
 		if !validIdempotencyKey(o.key) {
-			return nil, fmt.Errorf("client: %s: %w: the idempotency key must be 1 to %d characters of printable ASCII", opSubmit, ErrInvalid, MaxIdempotencyKey)
+			return nil, fmt.Errorf("client: %s: %w: the idempotency key must be 1 to %d characters of printable ASCII",
+				opSubmit, ErrInvalid, MaxIdempotencyKey)
 		}
 		submit.header = http.Header{"Idempotency-Key": {o.key}}
 		a, err = c.repeat(ctx, submit)

@@ -64,6 +64,14 @@ func TestUploadStream(t *testing.T) {
 	if _, err := file.Seek(4, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
+	past, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer past.Close()
+	if _, err := past.Seek(100, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
 	large := strings.Repeat("x", 1<<20)
 
 	tests := map[string]struct {
@@ -77,6 +85,7 @@ func TestUploadStream(t *testing.T) {
 		"buffer":                 {"cat.png", bytes.NewBufferString(large), nil, received{name: "cat.png", content: large}, true},
 		"text":                   {"cat.png", strings.NewReader("abc"), nil, received{name: "cat.png", content: "abc"}, true},
 		"file from its position": {"cat.png", file, nil, received{name: "cat.png", content: "456789"}, true},
+		"file past its end":      {"cat.png", past, nil, received{name: "cat.png"}, false},
 		"reader without length":  {"cat.png", io.MultiReader(strings.NewReader(large)), nil, received{name: "cat.png", content: large}, false},
 		"folder":                 {"cat.png", strings.NewReader("abc"), []client.UploadOption{client.UploadPath("demo")}, received{name: "cat.png", path: "demo", content: "abc"}, true},
 		"no name":                {"", strings.NewReader("abc"), nil, received{name: "upload", content: "abc"}, true},
@@ -162,26 +171,34 @@ func TestUploadErrors(t *testing.T) {
 	})
 }
 
-// TestUploadStreamReturnsTheReader: an answer can come before the file is read; nobody may read on behind the
-// caller's back.
+// TestUploadStreamReturnsTheReader: an answer can come before the file is read, and net/http may go on reading the
+// body after that. It must not reach the caller's reader any more.
 func TestUploadStreamReturnsTheReader(t *testing.T) {
-	c, _ := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		buffer := make([]byte, 10)
-		_, _ = io.ReadFull(r.Body, buffer)
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		_, _ = io.WriteString(w, `{"detail":"File too large"}`)
-	}))
-	endless := &countingReader{}
-	_, err := c.UploadStream(t.Context(), "x.png", endless)
-	reads := endless.reads // the race detector watches this
-	if err == nil {
-		t.Error("accepted")
+	var kept io.Reader
+	transport := roundTripper(func(req *http.Request) (*http.Response, error) {
+		kept = req.Body
+		if _, err := io.CopyN(io.Discard, kept, 100<<10); err != nil {
+			t.Error(err)
+		}
+		return reply(413, `{"detail":"File too large"}`)(req)
+	})
+	c, err := client.New("https://kinora.test", apiKey, client.WithHTTPClient(&http.Client{Transport: transport}))
+	if err != nil {
+		t.Fatal(err)
 	}
-	c.CloseIdleConnections()
-	if endless.reads != reads {
-		t.Error("read on after the return")
+	endless := &countingReader{}
+	if _, err := c.UploadStream(t.Context(), "x.png", endless); !errors.Is(err, client.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
+	reads := endless.reads
+	if _, err := io.ReadAll(kept); err == nil || reads == 0 || endless.reads != reads {
+		t.Errorf("%d reads before the return, %d after (%v)", reads, endless.reads-reads, err)
 	}
 }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // countingReader never ends, and is not safe for concurrent use.
 type countingReader struct{ reads int }

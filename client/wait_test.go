@@ -191,6 +191,20 @@ func TestWaitGivesUpOnALongOutage(t *testing.T) {
 	}
 }
 
+// TestWaitCountsEachOutageAlone: many short outages in a long wait are not one long outage.
+func TestWaitCountsEachOutageAlone(t *testing.T) {
+	var steps []step
+	for range 30 {
+		steps = append(steps, reply(503, "{}", "Retry-After", "50"), reply(503, "{}", "Retry-After", "50"), taskAt("running", 1))
+	}
+	c, _, clock := scripted(t, append(steps, taskAt("finished", 100))...)
+	start := clock.Now()
+	task, err := c.Wait(t.Context(), "task_1", client.WaitOptions{})
+	if err != nil || task.Status != client.TaskFinished {
+		t.Errorf("%+v, %v after %v", task, err, clock.Now().Sub(start))
+	}
+}
+
 func TestWaitEndsWithTheContext(t *testing.T) {
 	for name, steps := range map[string][]step{"in a pause": {taskAt("running", 3)}, "in an outage": {taskAt("running", 3), unavailable}} {
 		t.Run(name, func(t *testing.T) {
