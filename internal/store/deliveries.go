@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -220,31 +221,26 @@ type EventContent struct {
 // plan it, while a table is new and not yet analysed, as a scan of everything.
 func (tx *Tx) EventContents(eventIDs []string) (map[string]*EventContent, error) {
 	contents := make(map[string]*EventContent, len(eventIDs))
-	byGeneration := make(map[string]*EventContent, len(eventIDs))
-	var succeeded []string
+	eventIDs = slices.Compact(slices.Sorted(slices.Values(eventIDs))) // each output once
 	err := tx.queryEach(`SELECT e.id, e.type, e.created_at, g.id, g.organisation_id, g.surface, g.model, g.kind, g.state, g.reference, g.metadata,
-			g.failure_code, g.failure_message, g.created_at, g.completed_at
-		FROM events e JOIN generations g ON g.id = e.generation_id WHERE e.id = ?`, eventIDs, func(row Row) error {
-		c, err := scanEventContent(row)
+			g.failure_code, g.failure_message, g.created_at, g.completed_at,
+			coalesce(o.id, ''), coalesce(o.ordinal, 0), coalesce(o.blob_key, ''), coalesce(o.kind, ''), coalesce(o.content_type, ''),
+			coalesce(o.bytes, 0), coalesce(o.sha256, ''), coalesce(o.width, 0), coalesce(o.height, 0), coalesce(o.duration_us, 0), coalesce(o.created_at, 0)
+		FROM events e JOIN generations g ON g.id = e.generation_id
+		LEFT JOIN outputs o ON o.generation_id = g.id AND o.removed_at = 0
+		WHERE e.id = ? ORDER BY o.ordinal`, eventIDs, func(row Row) error {
+		c, o, err := scanEventContent(row)
 		if err != nil {
 			return err
 		}
-		if byGeneration[c.Generation.ID] == nil && c.Generation.State == kinora.GenerationSucceeded {
-			succeeded = append(succeeded, c.Generation.ID)
+		if known := contents[c.Event.ID]; known != nil {
+			c = known
 		}
-		contents[c.Event.ID], byGeneration[c.Generation.ID] = c, c
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = tx.queryEach(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 ORDER BY ordinal`, succeeded, func(row Row) error {
-		o, err := scanOutput(row)
-		if err == nil {
-			c := byGeneration[o.GenerationID]
+		contents[c.Event.ID] = c
+		if o.ID != "" {
 			c.Outputs = append(c.Outputs, o)
 		}
-		return err
+		return nil
 	})
 	return contents, err
 }
@@ -306,19 +302,24 @@ func (c liteConn) queryEach(ctx context.Context, text string, keys []string, sca
 	return nil
 }
 
-func scanEventContent(row Row) (*EventContent, error) {
+// scanEventContent scans a row of EventContents: an event with its generation, and one of
+// its outputs or the zero Output.
+func scanEventContent(row Row) (*EventContent, kinora.Output, error) {
 	var (
 		e                                kinora.Event
 		g                                kinora.Generation
+		o                                kinora.Output
 		typ, surface, kind, state        string
 		reference, metadata              sql.NullString
-		code, message                    string
+		code, message, outputKind        string
 		eventCreated, created, completed int64
+		duration, outputCreated          int64
 	)
 	err := row.Scan(&e.ID, &typ, &eventCreated, &g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &reference, &metadata,
-		&code, &message, &created, &completed)
+		&code, &message, &created, &completed,
+		&o.ID, &o.Ordinal, &o.BlobKey, &outputKind, &o.ContentType, &o.Bytes, &o.SHA256, &o.Width, &o.Height, &duration, &outputCreated)
 	if err != nil {
-		return nil, err
+		return nil, o, err
 	}
 	e.Type, e.OrganisationID, e.GenerationID, e.CreatedAt = kinora.EventType(typ), g.OrganisationID, g.ID, Time(eventCreated)
 	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
@@ -332,7 +333,12 @@ func scanEventContent(row Row) (*EventContent, error) {
 		g.Failure = kinora.NewFailure(kinora.FailureCode(code), message)
 	}
 	g.CreatedAt, g.CompletedAt = Time(created), Time(completed)
-	return &EventContent{Event: &e, Generation: &g}, nil
+	o.GenerationID, o.Kind, o.Duration, o.CreatedAt = g.ID, kinora.Kind(outputKind), time.Duration(duration)*time.Microsecond, Time(outputCreated)
+	o.Role = "alternate"
+	if o.Ordinal == 0 {
+		o.Role = "primary"
+	}
+	return &EventContent{Event: &e, Generation: &g}, o, nil
 }
 
 // ReleaseDeliveries makes deliveries leased by owner due at once; an empty owner means
