@@ -1,0 +1,153 @@
+package webhook
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"html"
+	"io"
+	"net/url"
+	"sort"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/client/webhook"
+)
+
+const (
+	// readLimit bounds what is read of an answer, in bytes on the wire: nobody decompresses it.
+	readLimit = 64 << 10
+	// keptWhenFailed is how much text of a failed attempt's answer is logged, in bytes.
+	keptWhenFailed = 4 << 10
+	// keptWhenDelivered is the same for a success: it is rarely looked at, and there are many.
+	keptWhenDelivered = 256
+	// maskMargin is read beyond what is kept, so that a secret across the cut is seen whole.
+	maskMargin = 4 << 10
+	// maxErrorText bounds an error text, in bytes.
+	maxErrorText = 400
+	// leastMasked is the shortest piece of a secret that is hidden at the end of a text.
+	leastMasked = 8
+)
+
+// readAnswer reads at most readLimit bytes and returns the first of them. An answer that
+// ends within the limit leaves its connection fit for reuse.
+func readAnswer(body io.Reader) (head []byte, err error) {
+	body = io.LimitReader(body, readLimit)
+	head, err = io.ReadAll(io.LimitReader(body, keptWhenFailed+maskMargin))
+	if err != nil {
+		return head, err
+	}
+	_, err = io.Copy(io.Discard, body)
+	return head, err
+}
+
+// mask hides what a receiver must not be able to write into our log by echoing it: the
+// organisation's secrets and the signed URLs that were just sent. The nil mask hides nothing.
+type mask struct {
+	secrets []kinora.WebhookSecret
+	outputs []OutputItem
+
+	once  sync.Once // most answers are empty, and then there is nothing to prepare
+	texts []string  // longest first
+}
+
+func (m *mask) prepare() {
+	for _, s := range m.secrets {
+		m.add(s.Text)
+		if encoded, ok := strings.CutPrefix(s.Text, webhook.SecretPrefix); ok {
+			m.add(encoded)
+			if key, err := base64.StdEncoding.DecodeString(encoded); err == nil {
+				m.add(string(key))
+			}
+		}
+	}
+	for _, o := range m.outputs {
+		m.add(o.URL)
+		if u, err := url.Parse(o.URL); err == nil {
+			m.add(u.RawQuery)
+		}
+	}
+	sort.SliceStable(m.texts, func(i, j int) bool { return len(m.texts[i]) > len(m.texts[j]) })
+}
+
+// add takes a text in the spellings in which an echo would come back.
+func (m *mask) add(s string) {
+	if s == "" {
+		return
+	}
+	spellings := []string{s, url.QueryEscape(s), html.EscapeString(s), strings.ReplaceAll(s, "/", `\/`)}
+	if quoted, err := json.Marshal(s); err == nil {
+		inner := string(quoted[1 : len(quoted)-1])
+		spellings = append(spellings, inner, strings.ReplaceAll(inner, "/", `\/`))
+	}
+	seen := map[string]bool{}
+	for _, text := range spellings {
+		if !seen[text] {
+			seen[text] = true
+			m.texts = append(m.texts, text)
+		}
+	}
+}
+
+const masked = "[hidden]"
+
+func (m *mask) apply(s string) string {
+	if m == nil || s == "" {
+		return s
+	}
+	m.once.Do(m.prepare)
+	for _, text := range m.texts {
+		s = strings.ReplaceAll(s, text, masked)
+	}
+	return s
+}
+
+// applyToHead also hides the beginning of a secret at the end of s, where an answer that
+// broke off may have left one.
+func (m *mask) applyToHead(s string) string {
+	if s = m.apply(s); m == nil {
+		return s
+	}
+	for _, text := range m.texts {
+		for n := min(len(text)-1, len(s)); n >= leastMasked; n-- {
+			if strings.HasSuffix(s, text[:n]) {
+				return s[:len(s)-n] + masked
+			}
+		}
+	}
+	return s
+}
+
+// answerText makes the log's text of an answer: masked, valid UTF-8, without control
+// characters, at most limit bytes.
+func answerText(head []byte, m *mask, limit int) string {
+	if len(head) == 0 {
+		return ""
+	}
+	// Twice: a secret's raw bytes do not survive cleaning, and cleaning may join what was apart.
+	return cut(m.applyToHead(clean(m.apply(string(head)))), limit)
+}
+
+// clean makes text that both databases and every terminal can take: PostgreSQL refuses NUL,
+// and escape sequences would be played back to whoever reads the log.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// cut shortens s to at most limit bytes, between characters.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}

@@ -1,0 +1,165 @@
+package webhook
+
+import (
+	"sync"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// claimBatch is how many deliveries are claimed at once. A larger batch saves little, and
+// makes more of it be held when the destinations' room is small.
+const claimBatch = 128
+
+// maxUnwritten stops claiming while so many results wait to be written.
+const maxUnwritten = 2048
+
+// claimer leases due deliveries of one track and has them started.
+type claimer struct {
+	s     *Dispatcher
+	track trackID
+	bell  chan struct{}
+
+	mu   sync.Mutex
+	next time.Time // when it will look again by itself
+}
+
+func newClaimer(s *Dispatcher, t trackID) *claimer {
+	return &claimer{s: s, track: t, bell: make(chan struct{}, 1)}
+}
+
+// expect says that a delivery of the track falls due at the instant at.
+func (c *claimer) expect(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at.Before(c.next) {
+		c.next = at
+		ring(c.bell)
+	}
+}
+
+func (c *claimer) run() {
+	s := c.s
+	var trouble trouble
+	for s.claim.Err() == nil {
+		n := 0
+		if s.writer.unwritten() < maxUnwritten {
+			n = s.gate.reserve(c.track, claimBatch)
+		}
+		if n == 0 {
+			s.sleep(s.cfg.Poll, s.gate.freed[c.track])
+			continue
+		}
+		list, err := s.claimed(func(tx *store.Tx) ([]*kinora.Delivery, error) {
+			return tx.ClaimDeliveries(c.track == trackRetry, s.cfg.Node, s.cfg.Now(), n)
+		})
+		s.gate.release(c.track, n-len(list))
+		if err == nil {
+			err = s.settleDoubt()
+		}
+		s.admit(c.track, list)
+		if err != nil {
+			if s.claim.Err() == nil {
+				trouble.note(s, "claiming deliveries failed", err)
+				s.sleep(trouble.wait(s.cfg.Random), nil)
+			}
+			continue
+		}
+		trouble.over(s)
+		if len(list) == n {
+			continue // there may be more
+		}
+		s.sleep(c.untilDue(), c.bell)
+	}
+}
+
+// untilDue returns how long to sleep: until the next delivery of the track falls due, but no
+// longer than Config.Poll.
+func (c *claimer) untilDue() time.Duration {
+	s := c.s
+	now := s.cfg.Now()
+	c.mu.Lock()
+	c.next = now.Add(s.cfg.Poll)
+	c.mu.Unlock()
+	var due time.Time
+	err := s.cfg.DB.View(s.claim, func(tx *store.Tx) (err error) {
+		due, err = tx.NextDeliveryDue(c.track == trackRetry)
+		return err
+	})
+	if err != nil || due.IsZero() {
+		return s.cfg.Poll
+	}
+	c.expectQuietly(due)
+	// What is overdue and was not claimed is locked by another node at this moment.
+	return min(max(due.Sub(now), 5*time.Millisecond), s.cfg.Poll)
+}
+
+func (c *claimer) expectQuietly(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at.Before(c.next) {
+		c.next = at
+	}
+}
+
+// admit lets the gate place claimed deliveries, and starts, keeps or holds them accordingly.
+func (s *Dispatcher) admit(t trackID, list []*kinora.Delivery) {
+	if len(list) == 0 {
+		return
+	}
+	sortByAge(list)
+	b := newBatch()
+	jobs, places := make([]*job, len(list)), make([]placement, len(list))
+	for i, d := range list {
+		jobs[i] = &job{delivery: d, track: t, batch: b}
+		places[i] = s.gate.admit(jobs[i])
+	}
+	s.place(b, jobs, places)
+}
+
+// place carries out what the gate has decided.
+func (s *Dispatcher) place(b *batch, jobs []*job, places []placement) {
+	var kept, start, hold []*job
+	for i, j := range jobs {
+		switch places[i] {
+		case placeHold:
+			hold = append(hold, j)
+			continue
+		case placeStart:
+			start = append(start, j)
+		case placeWait:
+		}
+		kept = append(kept, j)
+	}
+	s.hold(hold)
+	if len(kept) == 0 {
+		return
+	}
+	s.attempts.Go(func() { s.load(b, kept) })
+	s.start(start)
+}
+
+func (s *Dispatcher) start(jobs []*job) {
+	for _, j := range jobs {
+		s.attempts.Go(func() { s.run(j) })
+	}
+}
+
+// hold writes deliveries back to wait for their destination.
+func (s *Dispatcher) hold(jobs []*job) {
+	list := make([]result, len(jobs))
+	for i, j := range jobs {
+		d := *j.delivery
+		d.State, d.DueAt = kinora.DeliveryHeld, time.Time{}
+		list[i] = result{DeliveryResult: store.DeliveryResult{Delivery: &d}, held: true}
+	}
+	s.writer.add(list...)
+}
+
+// giveBack ends a lease without an attempt.
+func (s *Dispatcher) giveBack(j *job, due time.Time) {
+	d := *j.delivery
+	d.State, d.DueAt = kinora.DeliveryPending, due
+	s.writer.add(result{DeliveryResult: store.DeliveryResult{Delivery: &d}})
+}

@@ -1,0 +1,45 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// Redeliver makes a delivery that has ended, delivered or dead, due now. Its attempts go on
+// counting where they were: where the schedule has already ended, one more is made. It
+// returns the delivery as it is now. An empty organisation means any.
+//
+// Errors: ErrNotFound, also for another organisation's delivery; ErrConflict while the
+// delivery is still on its way; ErrUnavailable.
+func (s *Dispatcher) Redeliver(ctx context.Context, organisation, deliveryID string) (*kinora.Delivery, error) {
+	var d *kinora.Delivery
+	err := s.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
+		if d, err = tx.Delivery(organisation, deliveryID); err != nil {
+			return err
+		}
+		if d.State != kinora.DeliveryDelivered && d.State != kinora.DeliveryDead {
+			return kinora.Errorf(kinora.ErrConflict, "delivery %s is still on its way", deliveryID)
+		}
+		d.State, d.DueAt, d.FinishedAt = kinora.DeliveryPending, s.cfg.Now(), time.Time{}
+		stale, err := tx.SaveDeliveries([]store.DeliveryResult{{Delivery: d}})
+		if err == nil && len(stale) > 0 {
+			return kinora.Errorf(kinora.ErrConflict, "delivery %s is being changed by somebody else", deliveryID)
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, kinora.Errorf(kinora.ErrNotFound, "there is no delivery %s", deliveryID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.Version++
+	for _, c := range s.claimers {
+		ring(c.bell)
+	}
+	return d, nil
+}
