@@ -183,6 +183,11 @@ func aviFile(streams ...[]byte) []byte {
 		list("LIST", "movi", chunk("00dc", make([]byte, 500))))
 }
 
+// unstated leaves the length of a RIFF file open, as one is that was written to a pipe.
+func unstated(file []byte) []byte {
+	return join(file[:4], le32(math.MaxUint32), file[8:])
+}
+
 // isoBox makes one box of an ISO base media file.
 func isoBox(kind string, parts ...[]byte) []byte {
 	body := join(parts...)

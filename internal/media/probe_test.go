@@ -73,6 +73,7 @@ func samples(t testing.TB) map[string]sample {
 		"webm no info":    {join(ebmlHeader("webm"), ebmlUnknown(0x18538067, mkvTracks(mkvVideo(640, 360)), mkvCluster(20))), media.Properties{Type: media.WebM, Width: 640, Height: 360}},
 		"avi":             {aviFile(aviStream("auds", 99, 99, 1, 8000, 80_000), aviStream("vids", 320, 240, 1001, 30_000, 300)), media.Properties{Type: media.AVI, Width: 320, Height: 240, Duration: 10010 * time.Millisecond}},
 		"avi top down":    {aviFile(aviStream("vids", 320, -240, 0, 0, 0)), media.Properties{Type: media.AVI, Width: 320, Height: 240, Duration: 4 * time.Second}},
+		"avi live":        {unstated(aviFile(aviStream("vids", 320, 240, 1, 25, 0x3fffffff))), media.Properties{Type: media.AVI, Width: 320, Height: 240}},
 	}
 }
 
@@ -89,7 +90,7 @@ func TestProbe(t *testing.T) {
 func TestProbeTruncated(t *testing.T) {
 	for name, s := range samples(t) {
 		switch name {
-		case "png and more", "mp4 and more", "mp4 to the end", "webm live", "webm no info":
+		case "png and more", "mp4 and more", "mp4 to the end", "webm live", "webm no info", "avi live":
 			continue // their ends are not known, or not part of the image
 		}
 		if s.want.Type == media.JPEG || s.want.Type == media.GIF {

@@ -6,17 +6,20 @@ import (
 )
 
 // riffComplete compares the length in a RIFF header with the file's. Writers that could not seek back leave it 0 or full of
-// ones; then nothing is known.
-func riffComplete(w *window) error {
+// ones; then nothing is known, also not whether other lengths were filled in: stated is false.
+func riffComplete(w *window) (stated bool, err error) {
 	header, err := w.read(4, 4)
 	if err != nil {
-		return err
+		return false, err
 	}
-	stated := binary.LittleEndian.Uint32(header)
-	if stated != 0 && stated != 0xffffffff && 8+int64(stated) > w.size {
-		return ErrTruncated
+	length := binary.LittleEndian.Uint32(header)
+	if length == 0 || length == 0xffffffff {
+		return false, nil
 	}
-	return nil
+	if 8+int64(length) > w.size {
+		return true, ErrTruncated
+	}
+	return true, nil
 }
 
 // aviStream is what one stream list says. Source: Microsoft, "AVI RIFF File Reference", AVISTREAMHEADER.
@@ -36,7 +39,11 @@ func probeAVI(w *window, p *Properties) error {
 		found = true
 		return true, p.readHeaderList(w, start, end)
 	})
-	if truncated := riffComplete(w); truncated != nil {
+	stated, truncated := riffComplete(w)
+	if !stated {
+		p.Duration = 0 // a placeholder of somebody who could not know
+	}
+	if truncated != nil {
 		return truncated
 	}
 	if err == nil && !found {

@@ -129,7 +129,7 @@ func probeJPEG(w *window, p *Properties) error {
 // probeWebP compares the length in the container with the file's. Source: RFC 9649, section 2.
 func probeWebP(w *window, p *Properties) error {
 	sizeErr := p.size(w, webp.DecodeConfig)
-	if err := riffComplete(w); err != nil {
+	if _, err := riffComplete(w); err != nil {
 		return err // the reason also where no size was found
 	}
 	return sizeErr
