@@ -1,0 +1,235 @@
+// Package app puts the program together: New → Start → Addr → Stop. The command line, the
+// demo and the end-to-end tests all run the same thing.
+//
+// It wires and orders; what the parts do is theirs.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/blob"
+	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/id"
+	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/netguard"
+	"github.com/kinora/kinora/internal/queue"
+	"github.com/kinora/kinora/internal/seal"
+	"github.com/kinora/kinora/internal/server"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/tenancy"
+	"github.com/kinora/kinora/internal/upload"
+	"github.com/kinora/kinora/internal/webhook"
+)
+
+// Options are what is not configuration.
+type Options struct {
+	Logger  *slog.Logger // nil = nothing is logged
+	Version string       // shown to receivers and in metrics; empty = "dev"
+	// Timing shortens the lifecycle's waits in tests.
+	Timing lifecycle.Timing
+	// WebhookLimits overrides the sizes of the delivery pools; zero = the defaults.
+	WebhookLimits webhook.Limits
+}
+
+// App is a whole server. Make it with New, then Start; Stop it once.
+type App struct {
+	cfg  config.Config
+	opts Options
+	log  *slog.Logger
+
+	listener net.Listener
+	db       *store.DB
+	files    blob.Store
+	ring     *seal.Ring
+	signer   *blob.Signer
+	guard    *netguard.Guard
+	registry *prometheus.Registry
+
+	tenancy    *tenancy.Service
+	uploads    *upload.Service
+	engine     *lifecycle.Engine
+	dispatcher *webhook.Dispatcher
+	upkeep     *queue.Queue
+	http       *http.Server
+	adminToken string
+	made       *tenancy.Bootstrapped
+
+	cleanup []func(ctx context.Context) error // run last in, first out
+	stop    sync.Once
+	stopErr error
+	failed  chan error
+}
+
+// New opens the database and the storage, binds the address and wires everything; nothing
+// runs yet. When it fails it has closed what it opened.
+func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) {
+	a := &App{cfg: cfg, opts: o, log: o.Logger, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.runCleanup(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, &kinora.Error{Code: kinora.ErrUnavailable, Op: "open data folder", Message: "the data folder cannot be made",
+			Hint: "check data_dir and its permissions", Err: err}
+	}
+	if err := a.openKeys(); err != nil {
+		return nil, err
+	}
+	if err := a.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openStorage(); err != nil {
+		return nil, err
+	}
+	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
+		return nil, &kinora.Error{Code: kinora.ErrUnavailable, Op: "listen", Message: "the address " + cfg.Listen + " cannot be had",
+			Hint: "is another server running on it? set listen", Err: err}
+	}
+	a.onStop(func(context.Context) error {
+		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	if a.guard, err = newGuard(cfg, o.Version); err != nil {
+		return nil, err
+	}
+	a.onStop(func(context.Context) error { a.guard.Close(); return nil })
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := a.wire(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Start migrates if it may, takes over what a crash left, and serves. It does not block.
+func (a *App) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	if a.cfg.AutoMigrate {
+		if err := a.db.Migrate(ctx); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+	}
+	if a.made, err = a.tenancy.Bootstrap(ctx); err != nil {
+		return fmt.Errorf("make the first organisation: %w", err)
+	}
+	a.tenancy.Start()
+	a.onStop(a.tenancy.Stop)
+	// The engine takes dead processes' leases back before anybody claims anything.
+	if err := a.engine.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop(a.engine.Stop)
+	if err := a.dispatcher.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	a.onStop(a.dispatcher.Stop)
+	if a.upkeep, err = queue.New(a.db, a.tasks(), a.log, a.registry); err != nil {
+		return err
+	}
+	if err := a.upkeep.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	a.onStop(a.upkeep.Stop)
+	a.onStop(a.http.Shutdown)
+	go func() {
+		if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- err
+		}
+	}()
+	a.log.Info("serving", "address", a.Addr(), "database", a.db.Name(), "version", a.version())
+	return nil
+}
+
+// Failed delivers the error that ended serving, if it ends by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop ends serving, lets work in hand finish within ctx and the configured grace, gives
+// leases back and closes everything. Later calls return the first one's error.
+func (a *App) Stop(ctx context.Context) error {
+	a.stop.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, max(a.cfg.ShutdownGrace.Std(), minGrace))
+		defer cancel()
+		a.stopErr = a.runCleanup(ctx)
+	})
+	return a.stopErr
+}
+
+func (a *App) onStop(fn func(ctx context.Context) error) { a.cleanup = append(a.cleanup, fn) }
+
+func (a *App) runCleanup(ctx context.Context) error {
+	var errs []error
+	for i := len(a.cleanup) - 1; i >= 0; i-- {
+		errs = append(errs, a.cleanup[i](ctx))
+	}
+	a.cleanup = nil
+	return errors.Join(errs...)
+}
+
+// Addr is the bound address, host:port.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// URL is where the server is reached: the configured public address, or the bound one.
+func (a *App) URL() string {
+	if a.cfg.PublicURL != "" {
+		return a.cfg.PublicURL
+	}
+	return a.LocalURL()
+}
+
+// LocalURL is where the server is reached from this machine.
+func (a *App) LocalURL() string {
+	addr, ok := a.listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return "http://" + a.Addr()
+	}
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
+}
+
+// Tenancy is the service for organisations, keys and secrets.
+func (a *App) Tenancy() *tenancy.Service { return a.tenancy }
+
+// Bootstrapped is what the first start on an empty database made; nil otherwise.
+func (a *App) Bootstrapped() *tenancy.Bootstrapped { return a.made }
+
+// AdminToken opens the admin API.
+func (a *App) AdminToken() string { return a.adminToken }
+
+// AdminTokenFile is where a token that was made here lies, and where the command line
+// looks for it.
+func AdminTokenFile(dataDir string) string { return filepath.Join(dataDir, "admin.token") }
+
+func (a *App) version() string {
+	if a.opts.Version == "" {
+		return "dev"
+	}
+	return a.opts.Version
+}
+
+func (a *App) node() string { return id.New(id.Node, now()) }
+
+var _ server.Generations = (*lifecycle.Engine)(nil)

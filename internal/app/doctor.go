@@ -1,0 +1,257 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/seal"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// Diagnosis is one thing that Doctor looked at.
+type Diagnosis struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`         // what was seen
+	Hint   string `json:"hint,omitempty"` // what to do, when not OK
+}
+
+// Doctor checks, without starting a server, that one could run well with cfg. It writes
+// a few small files and rows and removes them. While a server holds the SQLite file, the
+// checks of the database say so and the rest is made.
+func Doctor(ctx context.Context, cfg config.Config) []Diagnosis {
+	d := &doctor{cfg: cfg}
+	d.configuration()
+	d.dataFolder()
+	d.keys()
+	d.database(ctx)
+	d.storage(ctx)
+	d.routes()
+	d.clock()
+	return d.found
+}
+
+type doctor struct {
+	cfg   config.Config
+	found []Diagnosis
+}
+
+func (d *doctor) good(name, format string, args ...any) {
+	d.found = append(d.found, Diagnosis{Name: name, OK: true, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (d *doctor) bad(name, detail, hint string) {
+	d.found = append(d.found, Diagnosis{Name: name, Detail: detail, Hint: hint})
+}
+
+// failed reports an error; the hint comes from the error where it has one.
+func (d *doctor) failed(name string, err error, hint string) {
+	if e, ok := err.(*kinora.Error); ok && e.Hint != "" {
+		hint = e.Hint
+	}
+	d.bad(name, err.Error(), hint)
+}
+
+func (d *doctor) configuration() {
+	if err := d.cfg.Validate(); err != nil {
+		d.failed("configuration", err, "see docs/configuration.md")
+		return
+	}
+	u, _ := url.Parse(d.cfg.PublicURL)
+	switch {
+	case d.cfg.PublicURL == "":
+		d.good("public_url", "not set: file URLs use the listening address, and upstreams are not asked to call back")
+	case u.Scheme != "https":
+		d.bad("public_url", "is plain http: most upstreams refuse to call back there", "put a proxy with TLS in front and set an https address")
+	default:
+		d.good("public_url", "%s", d.cfg.PublicURL)
+	}
+	for _, p := range d.cfg.Network.AllowPrefixes {
+		d.good("network", "callers' URLs may lead to %s", p)
+	}
+}
+
+func (d *doctor) dataFolder() {
+	if err := os.MkdirAll(d.cfg.DataDir, 0o700); err != nil {
+		d.bad("data folder", err.Error(), "check data_dir and its permissions")
+		return
+	}
+	probe := filepath.Join(d.cfg.DataDir, ".doctor")
+	const writes = 50
+	started := time.Now()
+	f, err := os.OpenFile(probe, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	for range writes {
+		if err == nil {
+			_, err = f.WriteString(strings.Repeat("x", 4096))
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+	}
+	took := time.Since(started)
+	if f != nil {
+		_ = f.Close()
+		_ = os.Remove(probe)
+	}
+	if err != nil {
+		d.bad("data folder", err.Error(), "check the disk and the permissions of data_dir")
+		return
+	}
+	perSync := took / writes
+	if perSync > 20*time.Millisecond {
+		d.bad("data folder", fmt.Sprintf("a durable write takes %v", perSync), "SQLite commits cannot be faster; a local SSD is")
+		return
+	}
+	d.good("data folder", "%s, a durable write takes %v", d.cfg.DataDir, perSync.Round(10*time.Microsecond))
+	if free, ok := freeSpace(d.cfg.DataDir); ok {
+		if free < 1<<30 {
+			d.bad("disk", fmt.Sprintf("%d MiB free", free>>20), "outputs and the database need room; shorten retention or add a disk")
+			return
+		}
+		d.good("disk", "%d GiB free", free>>30)
+	}
+}
+
+func (d *doctor) keys() {
+	if text := d.cfg.MasterKey.Reveal(); text != "" {
+		if _, err := seal.ParseKey(text); err != nil {
+			d.bad("master key", err.Error(), "32 bytes as base64 or hexadecimal")
+			return
+		}
+		d.good("master key", "from the configuration")
+		return
+	}
+	path := filepath.Join(d.cfg.DataDir, "master.key")
+	if _, err := os.Stat(path); os.IsNotExist(err) {
+		d.good("master key", "will be made on first start")
+		return
+	}
+	if _, err := seal.LoadFile(path); err != nil {
+		d.bad("master key", err.Error(), "restore the file from a backup; without it stored secrets cannot be read")
+		return
+	}
+	d.good("master key", "from data_dir; keep a copy of it apart from the database")
+}
+
+func (d *doctor) database(ctx context.Context) {
+	dsn := d.cfg.DatabaseDSN()
+	db, err := store.Open(ctx, store.Options{DSN: dsn, ConnectTimeout: 5 * time.Second})
+	if err != nil {
+		d.failed("database", err, "check database")
+		return
+	}
+	defer db.Close()
+	list, err := db.Migrations(ctx)
+	if err != nil {
+		d.failed("database", err, "")
+		return
+	}
+	waiting := 0
+	for _, m := range list {
+		if !m.Applied {
+			waiting++
+		}
+	}
+	switch {
+	case waiting > 0 && !d.cfg.AutoMigrate:
+		d.bad("database", fmt.Sprintf("%s, %d of %d schema changes are not applied", db.Name(), waiting, len(list)), "run kinora migrate")
+	case waiting > 0:
+		d.good("database", "%s, %d schema changes will be applied at start", db.Name(), waiting)
+	default:
+		err = db.Update(ctx, func(tx *store.Tx) error {
+			now := time.Now()
+			if err := tx.Beat("doctor", now, now); err != nil {
+				return err
+			}
+			_, err := tx.RemoveNode("doctor", now)
+			return err
+		})
+		if err != nil {
+			d.failed("database", err, "the database answers but cannot be written")
+			return
+		}
+		d.good("database", "%s, schema is current, writable", db.Name())
+	}
+}
+
+func (d *doctor) storage(ctx context.Context) {
+	files, done, err := OpenStorage(d.cfg)
+	if err != nil {
+		d.failed("storage", err, "check storage")
+		return
+	}
+	defer func() { _ = done() }()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := files.Check(ctx); err != nil {
+		d.failed("storage", err, "check storage and its permissions")
+		return
+	}
+	if d.cfg.Storage.S3.Bucket != "" {
+		d.good("storage", "bucket %s at %s, writable", d.cfg.Storage.S3.Bucket, d.cfg.Storage.S3.Endpoint)
+		return
+	}
+	d.good("storage", "%s, writable", d.cfg.StorageFolder())
+}
+
+func (d *doctor) routes() {
+	known := map[string]map[string]bool{}
+	required := map[string][]string{}
+	for _, p := range providers() {
+		known[p.Name()] = map[string]bool{}
+		for _, s := range p.Describe().Settings {
+			known[p.Name()][s.Name] = true
+			if s.Required {
+				required[p.Name()] = append(required[p.Name()], s.Name)
+			}
+		}
+	}
+	for _, a := range d.cfg.Accounts {
+		name := "account " + a.Name
+		settings, ok := known[a.Provider]
+		if !ok {
+			d.bad(name, "there is no provider "+a.Provider, "see docs/providers")
+			continue
+		}
+		sound := true
+		for _, s := range required[a.Provider] {
+			if a.Settings[s].Reveal() == "" {
+				sound = false
+				d.bad(name, "settings."+s+" is empty", "set it, or the variable that it is read from")
+			}
+		}
+		for s := range a.Settings {
+			if !settings[s] {
+				sound = false
+				d.bad(name, "provider "+a.Provider+" has no setting "+s, "see docs/providers")
+			}
+		}
+		if sound {
+			d.good(name, "provider %s", a.Provider)
+		}
+	}
+	for _, m := range d.cfg.Models {
+		if known[m.Provider] == nil {
+			d.bad("model "+m.Name, "there is no provider "+m.Provider, "see docs/providers")
+		}
+	}
+	if d.cfg.SandboxEnabled() {
+		d.good("sandbox", "its models are offered")
+	}
+}
+
+func (d *doctor) clock() {
+	// A clock that was never set makes signatures and deadlines nonsense.
+	if now := time.Now(); now.Year() < 2025 {
+		d.bad("clock", "says "+now.UTC().Format(time.RFC3339), "set the system's clock")
+		return
+	}
+	d.good("clock", "%s", time.Now().UTC().Format(time.RFC3339))
+}

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/simulator/sandbox"
+	"github.com/kinora/kinora/provider"
+	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
+)
+
+// sandboxAccount is the name of the account at the built-in sandbox.
+const sandboxAccount = "sandbox"
+
+// providers is the explicit list of all upstream protocols.
+func providers() []provider.Provider {
+	return []provider.Provider{sandboxprovider.New()}
+}
+
+// builtInModels are the models that need no configuration beyond an account at their provider.
+func builtInModels() []kinora.Model {
+	return []kinora.Model{
+		{Name: sandbox.ImageModel, Kind: kinora.KindImage, Provider: "sandbox"},
+		{Name: sandbox.ImageCallbackModel, Kind: kinora.KindImage, Provider: "sandbox"},
+		{Name: sandbox.VideoModel, Kind: kinora.KindVideo, Provider: "sandbox"},
+		{Name: sandbox.VideoCallbackModel, Kind: kinora.KindVideo, Provider: "sandbox"},
+	}
+}
+
+// addSandbox starts the built-in upstream on a loopback port of its own and adds an
+// account at it. Its jobs are kept in a journal, so that they outlive a crash as an
+// upstream's would. Each process has its own: several nodes on one database should
+// share one by configuring an account with a base_url instead.
+func (a *App) addSandbox(r *routes) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return &kinora.Error{Code: kinora.ErrUnavailable, Op: "start sandbox", Message: "no loopback port can be had", Err: err}
+	}
+	key := "sbx-" + hex.EncodeToString(a.ring.Derive("sandbox-key", 24))
+	up, err := sandbox.New(sandbox.Config{
+		Accounts: []sandbox.Account{{Key: key}},
+		Journal:  filepath.Join(a.cfg.DataDir, "sandbox.journal"),
+		// A caller's own callback URL reaches this upstream unchanged, so its calls need the guard too.
+		CallbackClient: a.sandboxCallbacks(),
+	})
+	if err != nil {
+		_ = l.Close()
+		return err
+	}
+	srv := &http.Server{Handler: up, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = srv.Serve(l) }()
+	a.onStop(func(ctx context.Context) error {
+		return errors.Join(srv.Close(), up.Close())
+	})
+	r.accounts = append(r.accounts, lifecycle.Account{
+		Account: provider.Account{Name: sandboxAccount, Provider: "sandbox", BaseURL: "http://" + l.Addr().String(),
+			Settings: map[string]string{"api_key": key}},
+		MaxInFlight: a.cfg.Sandbox.MaxInFlight,
+	})
+	if r.callbackURL == "" {
+		// The built-in upstream is on this machine, and so can call back where no other could.
+		r.callbackURL = a.LocalURL()
+	}
+	return nil
+}
+
+// sandboxCallbacks reaches this very server directly and everything else through the guard.
+func (a *App) sandboxCallbacks() *http.Client {
+	guarded := a.guard.WebhookClient()
+	own := http.DefaultTransport.(*http.Transport).Clone()
+	own.Proxy = nil
+	a.onStop(func(context.Context) error { own.CloseIdleConnections(); return nil })
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     splitTransport{host: a.listener.Addr().String(), own: own, guarded: guarded.Transport},
+	}
+}
+
+// splitTransport sends requests for one host one way and all others another.
+type splitTransport struct {
+	host         string
+	own, guarded http.RoundTripper
+}
+
+func (s splitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Host == s.host && r.URL.Scheme == "http" {
+		return s.own.RoundTrip(r)
+	}
+	return s.guarded.RoundTrip(r)
+}

@@ -1,0 +1,166 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/blob"
+	"github.com/kinora/kinora/internal/queue"
+	"github.com/kinora/kinora/internal/store"
+)
+
+const (
+	// upkeepBatch is how many rows one transaction of upkeep touches.
+	upkeepBatch = 200
+	// orphanAge is how old an object without a row must be before it is removed: longer than
+	// any step between storing a file and committing its row.
+	orphanAge = 24 * time.Hour
+)
+
+// tasks is the house's upkeep. Each runs on one node of many.
+func (a *App) tasks() []queue.Task {
+	every := a.cfg.UpkeepInterval.Std()
+	return []queue.Task{
+		{Name: "expire-outputs", Every: every, Run: a.expireOutputs},
+		{Name: "expire-uploads", Every: every, Run: func(ctx context.Context) error { return a.uploads.RemoveExpired(ctx, now()) }},
+		{Name: "forget-idempotency-keys", Every: every, Run: a.forgetIdempotencyKeys},
+		{Name: "trim-delivery-log", Every: every, Run: a.trimDeliveryLog},
+		{Name: "sweep-storage", Every: 6 * time.Hour, Timeout: time.Hour, Run: a.sweepStorage},
+	}
+}
+
+// expireOutputs removes files whose retention has ended: first the file, then the note
+// that it is gone, so that a crash in between only repeats the removal.
+func (a *App) expireOutputs(ctx context.Context) error {
+	for {
+		var list []kinora.Output
+		err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+			list, err = tx.ExpiredOutputs(now(), upkeepBatch)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, o := range list {
+			if err := a.files.Delete(ctx, o.BlobKey); err != nil {
+				return fmt.Errorf("remove output: %w", err)
+			}
+		}
+		err = a.db.Update(ctx, func(tx *store.Tx) error {
+			for _, o := range list {
+				if err := tx.MarkOutputRemoved(o.ID, now()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || len(list) < upkeepBatch {
+			return err
+		}
+	}
+}
+
+func (a *App) forgetIdempotencyKeys(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
+		return tx.ForgetIdempotencyKeys(now().Add(-25*time.Hour), upkeepBatch)
+	})
+}
+
+func (a *App) trimDeliveryLog(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
+		return tx.TrimDeliveries(now().Add(-a.cfg.Retention.DeliveryLog.Std()), upkeepBatch)
+	})
+}
+
+func (a *App) inBatches(ctx context.Context, step func(tx *store.Tx) (int64, error)) error {
+	for {
+		var n int64
+		err := a.db.Update(ctx, func(tx *store.Tx) (err error) {
+			n, err = step(tx)
+			return err
+		})
+		if err != nil || n < upkeepBatch {
+			return err
+		}
+	}
+}
+
+// sweepStorage removes what no row refers to: leftovers of interrupted writes, and
+// outputs whose generation ended without them.
+func (a *App) sweepStorage(ctx context.Context) error {
+	if s, ok := a.files.(blob.Sweeper); ok {
+		if _, err := s.Sweep(ctx, now().Add(-orphanAge)); err != nil {
+			return fmt.Errorf("sweep storage: %w", err)
+		}
+	}
+	var orphans []string
+	find := func() error {
+		orphans = orphans[:0]
+		return a.files.List(ctx, "outputs/", func(at blob.Attributes) error {
+			if now().Sub(at.ModTime) < orphanAge {
+				return nil
+			}
+			known, err := a.outputKnown(ctx, at.Key)
+			if err != nil {
+				return err
+			}
+			if !known {
+				orphans = append(orphans, at.Key)
+			}
+			if len(orphans) == upkeepBatch {
+				return fs.SkipAll
+			}
+			return nil
+		})
+	}
+	for {
+		if err := find(); err != nil {
+			return fmt.Errorf("sweep storage: %w", err)
+		}
+		for _, key := range orphans {
+			if err := a.files.Delete(ctx, key); err != nil {
+				return fmt.Errorf("sweep storage: %w", err)
+			}
+		}
+		if len(orphans) > 0 {
+			a.log.Warn("removed stored files that nothing refers to", "files", len(orphans))
+		}
+		if len(orphans) < upkeepBatch {
+			return nil
+		}
+	}
+}
+
+// outputKnown tells whether a row refers to an output's object. The key's last part
+// begins with the generation's id; a generation that has not ended may still need it.
+func (a *App) outputKnown(ctx context.Context, key string) (bool, error) {
+	name := key[strings.LastIndexByte(key, '/')+1:]
+	ref, _, _ := strings.Cut(name, "-")
+	i := strings.LastIndexByte(ref, '_')
+	if i <= 0 {
+		return false, nil
+	}
+	generationID := ref[:i]
+	var known bool
+	err := a.db.View(ctx, func(tx *store.Tx) error {
+		g, err := tx.Generation("", generationID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !g.State.Terminal() {
+			known = true
+			return nil
+		}
+		known, err = tx.KnownOutput(generationID, key)
+		return err
+	})
+	return known, err
+}

@@ -1,0 +1,328 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/blob"
+	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/netguard"
+	"github.com/kinora/kinora/internal/seal"
+	"github.com/kinora/kinora/internal/server"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/tenancy"
+	"github.com/kinora/kinora/internal/upload"
+	"github.com/kinora/kinora/internal/webhook"
+	"github.com/kinora/kinora/provider"
+)
+
+// minGrace is the least time that a stop gets, so that leases can be given back.
+const minGrace = time.Second
+
+func now() time.Time { return time.Now() }
+
+// openKeys reads the master keys and the admin token, making those that are not configured.
+func (a *App) openKeys() error {
+	var keys []seal.Key
+	var err error
+	if text := a.cfg.MasterKey.Reveal(); text != "" {
+		key, err := seal.ParseKey(text)
+		if err != nil {
+			return fmt.Errorf("master_key: %w", err)
+		}
+		keys = []seal.Key{key}
+	} else if keys, _, err = seal.LoadOrCreate(filepath.Join(a.cfg.DataDir, "master.key")); err != nil {
+		return fmt.Errorf("master key: %w", err)
+	}
+	for i, old := range a.cfg.OldMasterKeys {
+		key, err := seal.ParseKey(old.Reveal())
+		if err != nil {
+			return fmt.Errorf("old_master_keys[%d]: %w", i, err)
+		}
+		keys = append(keys, key)
+	}
+	if a.ring, err = seal.NewRing(keys...); err != nil {
+		return fmt.Errorf("master key: %w", err)
+	}
+	if a.signer, err = blob.NewSigner(a.ring.DeriveAll("file-urls", 32)...); err != nil {
+		return fmt.Errorf("file URLs: %w", err)
+	}
+	if a.adminToken = a.cfg.AdminToken.Reveal(); a.adminToken != "" {
+		return nil
+	}
+	a.adminToken, err = adminToken(AdminTokenFile(a.cfg.DataDir))
+	return err
+}
+
+func (a *App) openDatabase(ctx context.Context) error {
+	db, err := store.Open(ctx, store.Options{DSN: a.cfg.DatabaseDSN(), MaxConns: a.cfg.DatabaseMaxConns})
+	if err != nil {
+		return err
+	}
+	a.db = db
+	a.onStop(func(context.Context) error { return db.Close() })
+	return nil
+}
+
+// OpenStorage opens the configured file storage.
+func OpenStorage(cfg config.Config) (blob.Store, func() error, error) {
+	if s := cfg.Storage.S3; s.Bucket != "" {
+		endpoint := s.Endpoint
+		if s.Insecure {
+			endpoint = "http://" + endpoint
+		}
+		files, err := blob.NewS3(blob.S3Config{Endpoint: endpoint, Bucket: s.Bucket, Prefix: s.Prefix, Region: s.Region,
+			PathStyle: s.PathStyle, AccessKey: s.AccessKey, SecretKey: s.SecretKey.Reveal()})
+		if err != nil {
+			return nil, nil, fmt.Errorf("storage: %w", err)
+		}
+		return files, func() error { return nil }, nil
+	}
+	files, err := blob.OpenFolder(cfg.StorageFolder())
+	if err != nil {
+		return nil, nil, fmt.Errorf("storage: %w", err)
+	}
+	return files, files.Close, nil
+}
+
+func (a *App) openStorage() error {
+	files, done, err := OpenStorage(a.cfg)
+	if err != nil {
+		return err
+	}
+	a.files = files
+	a.onStop(func(context.Context) error { return done() })
+	return nil
+}
+
+func newGuard(cfg config.Config, version string) (*netguard.Guard, error) {
+	prefixes := func(list []string) []netip.Prefix {
+		var out []netip.Prefix
+		for _, text := range list {
+			if p, err := netip.ParsePrefix(text); err == nil { // checked by config.Validate
+				out = append(out, p)
+			}
+		}
+		return out
+	}
+	gc := netguard.Config{
+		AllowPrefixes: prefixes(cfg.Network.AllowPrefixes), AllowHosts: cfg.Network.AllowHosts,
+		NAT64Prefixes: prefixes(cfg.Network.NAT64Prefixes), AllowHTTP: cfg.Webhooks.AllowHTTP, Ports: cfg.Network.Ports,
+		UserAgent: "Kinora/" + version,
+	}
+	if err := gc.Validate(); err != nil {
+		return nil, &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: "network: " + err.Error(), Hint: "see docs/configuration.md"}
+	}
+	return netguard.New(gc), nil
+}
+
+// wire makes the services and gives each what it works with.
+func (a *App) wire() error {
+	node := a.node()
+	// The dispatcher needs the secrets and the tenancy the dispatcher's rules: both only at
+	// run time, so the check goes through the field.
+	a.tenancy = tenancy.New(a.db, a.ring, tenancy.Options{
+		CheckWebhook: func(org *kinora.Organisation, url string) error { return a.dispatcher.Check(org, url) },
+		Log:          a.log,
+	})
+	var err error
+	a.dispatcher, err = webhook.New(webhook.Config{
+		DB: a.db, Node: node, Guard: a.guard, Client: a.guard.WebhookClient(), Secrets: a.tenancy, FileURL: a.fileURL,
+		Version: a.version(), Schedule: schedule(a.cfg), Timeout: a.cfg.Webhooks.Timeout.Std(), Limits: a.opts.WebhookLimits,
+		Logger: a.log, Metrics: a.registry,
+	})
+	if err != nil {
+		return err
+	}
+	upstreams := upstreamClient()
+	a.onStop(func(context.Context) error { upstreams.CloseIdleConnections(); return nil })
+	routes, err := a.routes()
+	if err != nil {
+		return err
+	}
+	a.engine, err = lifecycle.New(lifecycle.Config{
+		DB: a.db, Blob: a.files, Node: node,
+		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
+		Events: a.dispatcher, PublicURL: routes.callbackURL,
+		Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects),
+		OutputRetention: a.cfg.Retention.Outputs.Std(), MaxOutput: int64(a.cfg.Limits.MaxOutput), Timing: a.timing(),
+		Logger: a.log, Metrics: a.registry,
+	})
+	if err != nil {
+		return &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: err.Error(), Hint: "see docs/configuration.md"}
+	}
+	if err := a.wireUploads(); err != nil {
+		return err
+	}
+	return a.wireHTTP()
+}
+
+// maxRedirects is how many redirects a download follows, each checked anew.
+const maxRedirects = 3
+
+func (a *App) timing() lifecycle.Timing {
+	t := a.opts.Timing
+	if t.Beat == 0 {
+		t.Beat = a.cfg.NodeBeat.Std()
+	}
+	return t
+}
+
+func schedule(cfg config.Config) *webhook.Schedule {
+	s := webhook.DefaultSchedule()
+	s.Steps = nil
+	for _, d := range cfg.Webhooks.Schedule {
+		s.Steps = append(s.Steps, d.Std())
+	}
+	return &s
+}
+
+// upstreamClient reaches configured upstreams, whose addresses the operator chose. It
+// follows no redirect, so that a key never travels to another host.
+func upstreamClient() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 512, 128, 0
+	t.ResponseHeaderTimeout = 0 // the lifecycle sets one deadline over the whole call
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// fileURL makes a fresh signed URL for a stored file.
+func (a *App) fileURL(key string) (string, time.Time) {
+	expires := now().Add(a.cfg.Retention.FileURLs.Std()).UTC().Truncate(time.Second)
+	return a.signedURL(key, expires), expires
+}
+
+func (a *App) signedURL(key string, expires time.Time) string {
+	u, err := a.signer.URL(a.URL(), key, expires)
+	if err != nil {
+		a.log.Error("a file URL could not be made", "error", err)
+		return ""
+	}
+	return u
+}
+
+func (a *App) wireUploads() (err error) {
+	a.uploads, err = upload.New(upload.Config{
+		DB: a.db, Files: a.files, Fetch: a.guard, URL: a.signedURL,
+		MaxImage: int64(a.cfg.Uploads.MaxImage), MaxVideo: int64(a.cfg.Uploads.MaxVideo),
+		KeepImage: a.cfg.Uploads.KeepImage.Std(), KeepVideo: a.cfg.Uploads.KeepVideo.Std(),
+	})
+	return err
+}
+
+func (a *App) wireHTTP() error {
+	path := ""
+	if u, err := url.Parse(a.cfg.PublicURL); err == nil {
+		path = u.Path
+	}
+	sc := server.Config{
+		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine,
+		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads,
+		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
+		AdminToken: a.adminToken,
+		Checks: []server.Check{
+			{Name: "database", Run: a.db.Ping},
+			{Name: "storage", Run: a.files.Check},
+		},
+		Registerer: a.registry, Logger: a.log,
+		Limits: server.Limits{
+			Submit: perMinute(a.cfg.Limits.SubmitPerMinute), Status: perMinute(a.cfg.Limits.ReadPerMinute),
+			Upload: server.Limit{PerMinute: a.cfg.Uploads.PerMinute},
+		},
+		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, PublicPath: path,
+	}
+	if a.cfg.Metrics {
+		sc.Gatherer = a.registry
+	}
+	s, err := server.New(sc)
+	if err != nil {
+		return err
+	}
+	a.http = server.HTTPServer(server.HTTPConfig{Logger: a.log}, s.Handler())
+	return nil
+}
+
+// perMinute turns a configured rate, where 0 means none, into a limit.
+func perMinute(n int) server.Limit {
+	if n == 0 {
+		return server.Limit{PerMinute: -1}
+	}
+	return server.Limit{PerMinute: n}
+}
+
+// routes are the providers, accounts and models that configuration names.
+type routes struct {
+	providers   []provider.Provider
+	accounts    []lifecycle.Account
+	models      []kinora.Model
+	callbackURL string
+}
+
+func (a *App) routes() (routes, error) {
+	r := routes{providers: providers(), callbackURL: a.cfg.PublicURL}
+	for _, acc := range a.cfg.Accounts {
+		settings := make(map[string]string, len(acc.Settings))
+		for k, v := range acc.Settings {
+			settings[k] = v.Reveal()
+		}
+		r.accounts = append(r.accounts, lifecycle.Account{
+			Account:     provider.Account{Name: acc.Name, Provider: acc.Provider, BaseURL: acc.BaseURL, Settings: settings},
+			MaxInFlight: acc.MaxInFlight, PerMinute: acc.PerMinute, Weight: acc.Weight,
+		})
+	}
+	if a.cfg.SandboxEnabled() {
+		if err := a.addSandbox(&r); err != nil {
+			return r, err
+		}
+	}
+	named := map[string]bool{}
+	for _, m := range a.cfg.Models {
+		named[m.Name] = true
+		r.models = append(r.models, kinora.Model{Name: m.Name, Kind: kinora.Kind(m.Kind), Provider: m.Provider,
+			UpstreamModel: m.UpstreamModel, Accounts: m.Accounts, Deadline: m.Deadline.Std()})
+	}
+	for _, m := range builtInModels() {
+		if !named[m.Name] && hasAccount(r.accounts, m.Provider) {
+			r.models = append(r.models, m)
+		}
+	}
+	return r, nil
+}
+
+func hasAccount(accounts []lifecycle.Account, providerName string) bool {
+	for _, acc := range accounts {
+		if acc.Provider == providerName {
+			return true
+		}
+	}
+	return false
+}
+
+// adminToken reads the token's file, making it on first start.
+func adminToken(path string) (string, error) {
+	token, err := seal.ReadPrivate(path)
+	if err == nil {
+		return token, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("admin token: %w", err)
+	}
+	token = "kadm-" + seal.NewKey().Text()
+	if err := seal.CreatePrivate(path, token); err != nil {
+		// Another start may have been quicker.
+		if token, again := seal.ReadPrivate(path); again == nil {
+			return token, nil
+		}
+		return "", fmt.Errorf("admin token: %w", err)
+	}
+	return token, nil
+}

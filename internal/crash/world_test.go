@@ -1,0 +1,224 @@
+package crash_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora/client/webhook"
+	"github.com/kinora/kinora/internal/rig"
+	"github.com/kinora/kinora/internal/simulator/sandbox"
+)
+
+// world is the rig and the receiver around the program, which survive its death.
+type world struct {
+	*rig.Rig
+	dir      string
+	receiver *httptest.Server
+
+	mu       sync.Mutex
+	verifier *webhook.Verifier
+	events   map[string]map[string]bool // generation → webhook-ids seen
+	counts   map[string]int
+	bad      []string
+}
+
+func newWorld(t *testing.T, bin, dsn string) *world {
+	t.Helper()
+	w := &world{dir: t.TempDir(), events: map[string]map[string]bool{}, counts: map[string]int{}}
+	w.receiver = httptest.NewServer(http.HandlerFunc(w.receive))
+	t.Cleanup(w.receiver.Close)
+	var err error
+	w.Rig, err = rig.New(rig.Options{
+		Binary: bin, Dir: w.dir, DSN: dsn,
+		Upstream: sandbox.Config{KeepFinished: 1_000_000, URLLife: 24 * time.Hour, CallbackPause: 100 * time.Millisecond},
+		Config:   "node_beat: 100ms\nwebhooks: {allow_http: true, timeout: 5s, schedule: [200ms, 500ms, 1s, 2s, 5s, 5s, 5s, 5s, 5s]}",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+// receive is the caller's webhook endpoint: it verifies, remembers, and now and then fails.
+func (w *world) receive(rw http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		rw.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.verifier == nil {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	event, err := w.verifier.Verify(r.Header, body)
+	if err != nil {
+		w.bad = append(w.bad, err.Error())
+		rw.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	w.counts[event.JobID]++
+	if w.events[event.JobID] == nil {
+		w.events[event.JobID] = map[string]bool{}
+	}
+	w.events[event.JobID][event.ID] = true
+	if len(w.events)%10 == 0 && w.counts[event.JobID] == 1 {
+		rw.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	rw.WriteHeader(http.StatusNoContent)
+}
+
+// told returns how many times each generation's event arrived.
+func (w *world) told() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := map[string]int{}
+	for id, c := range w.counts {
+		n[id] = c
+	}
+	return n
+}
+
+func (w *world) start(t *testing.T) *rig.Process {
+	t.Helper()
+	p, err := w.Start(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	if w.verifier == nil {
+		w.takeSecret(t)
+	}
+	return p
+}
+
+// takeSecret rotates the organisation's webhook secret through the admin API, to learn it.
+func (w *world) takeSecret(t *testing.T) {
+	t.Helper()
+	var list struct {
+		Organisations []struct {
+			ID string `json:"id"`
+		} `json:"organisations"`
+	}
+	if err := w.Admin(context.Background(), http.MethodGet, "/admin/v1/organisations", "", &list); err != nil || len(list.Organisations) != 1 {
+		t.Fatalf("organisations: %+v, %v", list, err)
+	}
+	var made struct {
+		Secret string `json:"secret"`
+	}
+	path := "/admin/v1/organisations/" + list.Organisations[0].ID + "/webhook-secrets"
+	if err := w.Admin(context.Background(), http.MethodPost, path, `{"overlap_seconds":0}`, &made); err != nil {
+		t.Fatal(err)
+	}
+	v, err := webhook.NewVerifier([]string{made.Secret})
+	if err != nil {
+		t.Fatalf("secret: %v", err)
+	}
+	w.mu.Lock()
+	w.verifier = v
+	w.mu.Unlock()
+}
+
+// kill ends the program as a power cut would; what it logged until then must be sound.
+func kill(t *testing.T, p *rig.Process) {
+	t.Helper()
+	p.Kill()
+	if logs := p.Logs(); strings.Contains(logs, "panic") {
+		t.Errorf("the program panicked:\n%s", logs)
+	}
+}
+
+func stop(t *testing.T, p *rig.Process) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := p.Stop(ctx); err != nil {
+		t.Errorf("stop: %v\n%s", err, p.Logs())
+	}
+}
+
+// awaitEnds waits until every acknowledged generation reads as ended through the API.
+func (w *world) awaitEnds(t *testing.T, ids []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	for _, id := range ids {
+		for {
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/api/generate/status/"+id, nil)
+			req.Header.Set("Authorization", "Bearer "+w.Key)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answer struct {
+				Data struct {
+					Status string `json:"status"`
+				} `json:"data"`
+			}
+			err = json.NewDecoder(res.Body).Decode(&answer)
+			_ = res.Body.Close()
+			if err != nil || res.StatusCode != http.StatusOK && res.StatusCode != http.StatusTooManyRequests {
+				t.Fatalf("status of %s: %d %v", id, res.StatusCode, err)
+			}
+			if answer.Data.Status == "finished" || answer.Data.Status == "failed" {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// awaitDeliveries waits until every generation's event has arrived and was answered.
+func (w *world) awaitDeliveries(t *testing.T, ids []string) {
+	t.Helper()
+	end := time.Now().Add(3 * time.Minute)
+	for {
+		told := w.told()
+		missing := 0
+		for _, id := range ids {
+			if told[id] == 0 {
+				missing++
+			}
+		}
+		if missing == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Errorf("%d events have not arrived", missing)
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	// Failed first deliveries are retried within the schedule's first second.
+	time.Sleep(3 * time.Second)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.bad) > 0 {
+		t.Errorf("%d deliveries did not verify, e.g. %s", len(w.bad), w.bad[0])
+	}
+	for id, ids := range w.events {
+		if len(ids) != 1 {
+			t.Errorf("%s came under %d webhook-ids", id, len(ids))
+		}
+	}
+}
+
+// upstreamJobs returns how many jobs the upstream made for each of our references.
+func (w *world) upstreamJobs(t *testing.T) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	for _, j := range w.Upstream.Stats().Jobs {
+		n[j.ClientRef]++
+	}
+	return n
+}
