@@ -111,23 +111,17 @@ func TestFaultDelay(t *testing.T) {
 		}
 		failed <- err
 	}()
-	for timersOf(clock) == 0 {
+	for clock.Waiting() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	for timersOf(clock) != 0 {
+	for clock.Waiting() != 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if effect.Load() != 0 {
 		t.Error("a caller that left during the delay had its effect")
 	}
-}
-
-func timersOf(c *ManualClock) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.timers)
 }

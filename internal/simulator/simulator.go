@@ -90,6 +90,14 @@ func (c *ManualClock) Advance(d time.Duration) {
 	}
 }
 
+// Waiting returns how many timers wait for the clock to move: a test that wants to
+// know whether something holds asks for it.
+func (c *ManualClock) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.timers)
+}
+
 // Hold waits for d of the clock's time, or until ctx ends, whose error it returns.
 func Hold(ctx context.Context, clock Clock, d time.Duration) error {
 	if d <= 0 {

@@ -47,8 +47,8 @@ func TestManualClock(t *testing.T) {
 		t.Error("a stopped timer fired")
 	default:
 	}
-	if len(c.timers) != 0 {
-		t.Errorf("%d timers left", len(c.timers))
+	if n := c.Waiting(); n != 0 {
+		t.Errorf("%d timers left", n)
 	}
 }
 
