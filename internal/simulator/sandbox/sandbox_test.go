@@ -136,7 +136,7 @@ func (b *bench) get(url string) answer {
 
 func TestImageFromSubmitToFile(t *testing.T) {
 	b := newBench(t, nil)
-	id := b.submit(`"model":"sandbox-image","prompt":"two kites","size":"3:2","n":3,"seed":7,"client_ref":"r1","output_format":"png"`)
+	id := b.submit(`"model":"sandbox-image","prompt":"two kites","size":"3:2","resolution":"0.5K","n":3,"seed":7,"client_ref":"r1","output_format":"png"`)
 	got := b.status(id)
 	if got.Status != "queued" || got.Progress != 0 || got.Outputs != nil || got.CreatedAt != start.UnixMilli() || got.StartedAt != 0 || got.ClientRef != "r1" || got.Seed != 7 {
 		t.Errorf("after the submit: %+v", got)
@@ -162,7 +162,7 @@ func TestImageFromSubmitToFile(t *testing.T) {
 			t.Fatalf("download: %d %v %s", a.status, a.err, a.header.Get("Content-Type"))
 		}
 		cfg, format, err := image.DecodeConfig(bytes.NewReader(a.body))
-		if err != nil || format != "png" || cfg.Width != 1024 || cfg.Height != 682 || o.Width != 1024 || o.Height != 682 || o.Type != "image" {
+		if err != nil || format != "png" || cfg.Width != 512 || cfg.Height != 342 || o.Width != 512 || o.Height != 342 || o.Type != "image" {
 			t.Errorf("output %+v is a %s of %dx%d, error %v", o, format, cfg.Width, cfg.Height, err)
 		}
 		if again := b.get(o.URL); !bytes.Equal(again.body, a.body) {
@@ -177,7 +177,7 @@ func TestImageFromSubmitToFile(t *testing.T) {
 
 func TestVideoFromSubmitToFile(t *testing.T) {
 	b := newBench(t, nil)
-	id := b.submit(`"model":"sandbox-video","prompt":"two kites","size":"9:16","resolution":"360p","duration":"3"`)
+	id := b.submit(`"model":"sandbox-video","prompt":"two kites","size":"128x226","duration":"3"`)
 	b.clock.Advance(1499 * time.Millisecond)
 	if got := b.status(id); got.Status != "running" {
 		t.Errorf("too early: %+v", got)
@@ -193,7 +193,7 @@ func TestVideoFromSubmitToFile(t *testing.T) {
 		t.Fatalf("download: %d %s %v", a.status, a.header.Get("Content-Type"), err)
 	}
 	size := f.Moov.Trak.Mdia.Minf.Stbl.Stsd.AvcX
-	if size.Width != 360 || size.Height != 640 || f.Moov.Mvhd.Duration != 3*uint64(f.Moov.Mvhd.Timescale) {
+	if size.Width != 128 || size.Height != 226 || f.Moov.Mvhd.Duration != 3*uint64(f.Moov.Mvhd.Timescale) {
 		t.Errorf("video of %dx%d, %d/%d s", size.Width, size.Height, f.Moov.Mvhd.Duration, f.Moov.Mvhd.Timescale)
 	}
 	// Players ask for ranges.
