@@ -1,6 +1,266 @@
 package server
 
-// Admin is what the operator's API does.
-type Admin interface{}
+import (
+	"context"
+	"net/http"
+	"time"
 
-func (s *Server) adminRoutes() []route { return nil }
+	"github.com/kinora/kinora"
+)
+
+// Admin is what the operator's API does. An organisation's id that does not exist, and an id that belongs to another
+// organisation, are kinora.ErrNotFound in every method; kinora.ErrUnavailable says that the database is out of reach.
+type Admin interface {
+	// Organisations lists all organisations, oldest first.
+	Organisations(ctx context.Context) ([]*kinora.Organisation, error)
+	Organisation(ctx context.Context, organisationID string) (*kinora.Organisation, error)
+	// CreateOrganisation makes an organisation and its first webhook secret. Errors: kinora.ErrInvalid.
+	CreateOrganisation(ctx context.Context, c OrganisationChange) (*kinora.Organisation, *kinora.WebhookSecret, error)
+	// UpdateOrganisation changes what c sets. Errors: kinora.ErrInvalid.
+	UpdateOrganisation(ctx context.Context, organisationID string, c OrganisationChange) (*kinora.Organisation, error)
+
+	// Keys lists an organisation's keys, revoked ones too, oldest first.
+	Keys(ctx context.Context, organisationID string) ([]*kinora.Key, error)
+	// CreateKey makes a key of kind "sk" or "kat_live" and returns its text this once. Errors: kinora.ErrInvalid.
+	CreateKey(ctx context.Context, organisationID, name, kind string) (key *kinora.Key, text string, err error)
+	// ImportKey makes a key of an existing text. Errors: kinora.ErrInvalid, kinora.ErrConflict when it is known already.
+	ImportKey(ctx context.Context, organisationID, name, text string) (*kinora.Key, error)
+	RevokeKey(ctx context.Context, organisationID, keyID string) error
+
+	// WebhookSecrets lists the secrets that sign now, the current one first.
+	WebhookSecrets(ctx context.Context, organisationID string) ([]kinora.WebhookSecret, error)
+	// RotateWebhookSecret makes a new secret, or takes text where it is not empty; the one before signs beside it for
+	// overlap. Errors: kinora.ErrInvalid.
+	RotateWebhookSecret(ctx context.Context, organisationID, text string, overlap time.Duration) (*kinora.WebhookSecret, error)
+
+	// Generation reads any organisation's generation, with the outputs whose files are kept.
+	Generation(ctx context.Context, generationID string) (*kinora.Generation, []kinora.Output, error)
+	// Attempts lists the attempts of a generation, in order.
+	Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error)
+	// Deliveries lists the deliveries of a generation's event; none before its end.
+	Deliveries(ctx context.Context, generationID string) ([]*kinora.Delivery, error)
+	// DeliveryAttempts is the log of a delivery, oldest first.
+	DeliveryAttempts(ctx context.Context, deliveryID string) ([]kinora.DeliveryAttempt, error)
+	// Redeliver makes a delivery that has ended due again. Errors: kinora.ErrConflict when it has not ended.
+	Redeliver(ctx context.Context, deliveryID string) (*kinora.Delivery, error)
+}
+
+// OrganisationChange says what of an organisation is to be set; nil leaves a field as it is. It is the body of the
+// requests too.
+type OrganisationChange struct {
+	Name           *string   `json:"name"`
+	DefaultWebhook *string   `json:"default_webhook"` // "" = none
+	WebhookHosts   *[]string `json:"webhook_hosts"`   // empty = any public host
+	Disabled       *bool     `json:"disabled"`
+}
+
+const (
+	// maxAdminList bounds every list of the admin API. What lies beyond it is not shown, and the answer says so.
+	maxAdminList = 1000
+	// defaultOverlap is how long the secret before a rotation signs on (generations API contract 10.3).
+	defaultOverlap = 24 * time.Hour
+	// maxOverlapSeconds keeps a number far from overflow; Admin knows the real bound.
+	maxOverlapSeconds = 1 << 31
+)
+
+// The operator's API. It has a token of its own, bodies that are closed (an unknown field is an error), and answers that
+// show a secret only where it has just been made.
+func (s *Server) adminRoutes() []route {
+	if s.cfg.Admin == nil || s.cfg.AdminToken == "" {
+		return nil
+	}
+	const (
+		organisations = "/admin/v1/organisations"
+		organisation  = organisations + "/{organisation_id}"
+		generation    = "/admin/v1/generations/{generation_id}"
+	)
+	on := func(method, pattern string, h handlerFunc) route {
+		return route{method: method, pattern: pattern, dialect: &adminDialect, auth: adminned, handler: h}
+	}
+	return []route{
+		on(http.MethodGet, organisations, s.adminOrganisations),
+		on(http.MethodPost, organisations, s.adminCreateOrganisation),
+		on(http.MethodGet, organisation, s.adminOrganisation),
+		on(http.MethodPatch, organisation, s.adminUpdateOrganisation),
+		on(http.MethodGet, organisation+"/keys", s.adminKeys),
+		on(http.MethodPost, organisation+"/keys", s.adminCreateKey),
+		on(http.MethodDelete, organisation+"/keys/{key_id}", s.adminRevokeKey),
+		on(http.MethodGet, organisation+"/webhook-secrets", s.adminSecrets),
+		on(http.MethodPost, organisation+"/webhook-secrets", s.adminRotateSecret),
+		on(http.MethodGet, generation, s.adminGeneration),
+		on(http.MethodGet, generation+"/deliveries", s.adminDeliveries),
+		on(http.MethodPost, "/admin/v1/deliveries/{delivery_id}/redeliver", s.adminRedeliver),
+	}
+}
+
+// adminBody decodes a closed JSON body.
+func (s *Server) adminBody(x *exchange, r *http.Request, into any) error {
+	doc, err := s.readJSON(x, r)
+	if err != nil {
+		return err
+	}
+	return doc.decode(into)
+}
+
+func (s *Server) adminOrganisations(ctx context.Context, x *exchange, _ *http.Request) error {
+	list, err := s.cfg.Admin.Organisations(ctx)
+	if err != nil {
+		return err
+	}
+	shown, truncated := bounded(list)
+	answer := organisationList{Organisations: make([]organisationView, len(shown)), Truncated: truncated}
+	for i, o := range shown {
+		answer.Organisations[i] = viewOrganisation(o)
+	}
+	writeJSON(x, http.StatusOK, answer)
+	return nil
+}
+
+// bounded cuts a list, and says whether it did.
+func bounded[T any](list []T) ([]T, bool) {
+	if len(list) > maxAdminList {
+		return list[:maxAdminList], true
+	}
+	return list, false
+}
+
+func (s *Server) adminCreateOrganisation(ctx context.Context, x *exchange, r *http.Request) error {
+	var c OrganisationChange
+	if err := s.adminBody(x, r, &c); err != nil {
+		return err
+	}
+	if c.Disabled != nil {
+		return refuse(kinora.ErrInvalid, "disabled cannot be set on a new organisation")
+	}
+	o, secret, err := s.cfg.Admin.CreateOrganisation(ctx, c)
+	if err != nil {
+		return err
+	}
+	writeJSON(x, http.StatusCreated, newOrganisationView{organisationView: viewOrganisation(o), WebhookSecret: viewSecret(secret, true)})
+	return nil
+}
+
+func (s *Server) adminOrganisation(ctx context.Context, x *exchange, r *http.Request) error {
+	o, err := s.cfg.Admin.Organisation(ctx, r.PathValue("organisation_id"))
+	if err != nil {
+		return err
+	}
+	writeJSON(x, http.StatusOK, viewOrganisation(o))
+	return nil
+}
+
+func (s *Server) adminUpdateOrganisation(ctx context.Context, x *exchange, r *http.Request) error {
+	var c OrganisationChange
+	if err := s.adminBody(x, r, &c); err != nil {
+		return err
+	}
+	if c == (OrganisationChange{}) {
+		return refuse(kinora.ErrInvalid, "the body sets nothing; give name, default_webhook, webhook_hosts or disabled")
+	}
+	o, err := s.cfg.Admin.UpdateOrganisation(ctx, r.PathValue("organisation_id"), c)
+	if err != nil {
+		return err
+	}
+	writeJSON(x, http.StatusOK, viewOrganisation(o))
+	return nil
+}
+
+func (s *Server) adminKeys(ctx context.Context, x *exchange, r *http.Request) error {
+	list, err := s.cfg.Admin.Keys(ctx, r.PathValue("organisation_id"))
+	if err != nil {
+		return err
+	}
+	shown, truncated := bounded(list)
+	answer := keyList{Keys: make([]keyView, len(shown)), Truncated: truncated}
+	for i, k := range shown {
+		answer.Keys[i] = viewKey(k)
+	}
+	writeJSON(x, http.StatusOK, answer)
+	return nil
+}
+
+// adminCreateKey makes a key, or imports one where the body has its text.
+func (s *Server) adminCreateKey(ctx context.Context, x *exchange, r *http.Request) error {
+	var body struct {
+		Name string  `json:"name"`
+		Kind *string `json:"kind"` // "sk", the default, or "kat_live"
+		Key  *string `json:"key"`  // an existing key's text
+	}
+	if err := s.adminBody(x, r, &body); err != nil {
+		return err
+	}
+	organisationID := r.PathValue("organisation_id")
+	if body.Key != nil {
+		if body.Kind != nil {
+			return refuse(kinora.ErrInvalid, "kind cannot be given together with key, which shows its own")
+		}
+		key, err := s.cfg.Admin.ImportKey(ctx, organisationID, body.Name, *body.Key)
+		if err != nil {
+			return err
+		}
+		writeJSON(x, http.StatusCreated, viewKey(key)) // whoever sent the text has it
+		return nil
+	}
+	kind := "sk"
+	if body.Kind != nil {
+		kind = *body.Kind
+	}
+	key, text, err := s.cfg.Admin.CreateKey(ctx, organisationID, body.Name, kind)
+	if err != nil {
+		return err
+	}
+	writeJSON(x, http.StatusCreated, newKeyView{keyView: viewKey(key), Key: text})
+	return nil
+}
+
+func (s *Server) adminRevokeKey(ctx context.Context, x *exchange, r *http.Request) error {
+	if err := s.cfg.Admin.RevokeKey(ctx, r.PathValue("organisation_id"), r.PathValue("key_id")); err != nil {
+		return err
+	}
+	x.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) adminSecrets(ctx context.Context, x *exchange, r *http.Request) error {
+	list, err := s.cfg.Admin.WebhookSecrets(ctx, r.PathValue("organisation_id"))
+	if err != nil {
+		return err
+	}
+	shown, truncated := bounded(list)
+	answer := secretList{WebhookSecrets: make([]secretView, len(shown)), Truncated: truncated}
+	for i := range shown {
+		answer.WebhookSecrets[i] = viewSecret(&shown[i], false)
+	}
+	writeJSON(x, http.StatusOK, answer)
+	return nil
+}
+
+// adminRotateSecret makes a new webhook secret, or imports one where the body has its text.
+func (s *Server) adminRotateSecret(ctx context.Context, x *exchange, r *http.Request) error {
+	var body struct {
+		OverlapSeconds *int64  `json:"overlap_seconds"` // default: a day; 0: the old secret ends at once
+		Secret         *string `json:"secret"`          // an existing secret's text
+	}
+	if err := s.adminBody(x, r, &body); err != nil {
+		return err
+	}
+	overlap := defaultOverlap
+	if o := body.OverlapSeconds; o != nil {
+		if *o < 0 || *o > maxOverlapSeconds {
+			return refuse(kinora.ErrInvalid, "overlap_seconds is out of range")
+		}
+		overlap = time.Duration(*o) * time.Second
+	}
+	text := ""
+	if body.Secret != nil {
+		if text = *body.Secret; text == "" {
+			return refuse(kinora.ErrInvalid, "secret must not be empty; leave it out to have one made")
+		}
+	}
+	secret, err := s.cfg.Admin.RotateWebhookSecret(ctx, r.PathValue("organisation_id"), text, overlap)
+	if err != nil {
+		return err
+	}
+	writeJSON(x, http.StatusCreated, viewSecret(secret, text == ""))
+	return nil
+}

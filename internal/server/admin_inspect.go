@@ -1,0 +1,81 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/id"
+)
+
+// maxAttemptLog is how many of a delivery's attempts are shown: the newest.
+const maxAttemptLog = 100
+
+// adminGeneration shows a generation with its attempts: whichever organisation's it is, and what callers do not see.
+func (s *Server) adminGeneration(ctx context.Context, x *exchange, r *http.Request) error {
+	generationID, err := generationOf(r)
+	if err != nil {
+		return err
+	}
+	g, outputs, err := s.cfg.Admin.Generation(ctx, generationID)
+	if err != nil {
+		return err
+	}
+	attempts, err := s.cfg.Admin.Attempts(ctx, generationID)
+	if err != nil {
+		return err
+	}
+	writeJSON(x, http.StatusOK, viewGeneration(g, outputs, attempts))
+	return nil
+}
+
+// adminDeliveries shows the deliveries of a generation's event, with their attempts.
+func (s *Server) adminDeliveries(ctx context.Context, x *exchange, r *http.Request) error {
+	generationID, err := generationOf(r)
+	if err != nil {
+		return err
+	}
+	if _, _, err := s.cfg.Admin.Generation(ctx, generationID); err != nil {
+		return err // a generation that is not there has not merely no deliveries
+	}
+	list, err := s.cfg.Admin.Deliveries(ctx, generationID)
+	if err != nil {
+		return err
+	}
+	shown, truncated := bounded(list)
+	answer := deliveryList{Deliveries: make([]deliveryView, len(shown)), Truncated: truncated}
+	for i, d := range shown {
+		attempts, err := s.cfg.Admin.DeliveryAttempts(ctx, d.ID)
+		if err != nil {
+			return err
+		}
+		if n := len(attempts); n > maxAttemptLog {
+			attempts = attempts[n-maxAttemptLog:]
+		}
+		answer.Deliveries[i] = viewDelivery(d, attempts)
+	}
+	writeJSON(x, http.StatusOK, answer)
+	return nil
+}
+
+// adminRedeliver makes a delivery that has ended due again. It answers before the attempt is made.
+func (s *Server) adminRedeliver(ctx context.Context, x *exchange, r *http.Request) error {
+	deliveryID := r.PathValue("delivery_id")
+	if !id.WellFormed(deliveryID, id.Delivery) {
+		return refuse(kinora.ErrNotFound, "delivery not found")
+	}
+	d, err := s.cfg.Admin.Redeliver(ctx, deliveryID)
+	if err != nil {
+		return err
+	}
+	writeJSON(x, http.StatusAccepted, viewDelivery(d, nil))
+	return nil
+}
+
+func generationOf(r *http.Request) (string, error) {
+	generationID := r.PathValue("generation_id")
+	if !id.WellFormed(generationID, id.Job) && !id.WellFormed(generationID, id.Task) {
+		return "", generationNotFound()
+	}
+	return generationID, nil
+}

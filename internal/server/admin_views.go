@@ -1,0 +1,263 @@
+package server
+
+import (
+	"encoding/json"
+	"net/url"
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+// What the admin API shows. No view has a field for a key's hash, a callback token, or what a provider keeps to find a job
+// again: those can be secrets.
+
+type organisationList struct {
+	Organisations []organisationView `json:"organisations"`
+	Truncated     bool               `json:"truncated"` // there are more
+}
+
+type organisationView struct {
+	ID             string   `json:"id"`
+	Name           string   `json:"name"`
+	DefaultWebhook string   `json:"default_webhook"` // "" = none
+	WebhookHosts   []string `json:"webhook_hosts"`
+	Disabled       bool     `json:"disabled"`
+	CreatedAt      *string  `json:"created_at"`
+}
+
+type newOrganisationView struct {
+	organisationView
+	WebhookSecret secretView `json:"webhook_secret"`
+}
+
+func viewOrganisation(o *kinora.Organisation) organisationView {
+	return organisationView{
+		ID: o.ID, Name: o.Name, DefaultWebhook: o.DefaultWebhook, WebhookHosts: append([]string{}, o.WebhookHosts...),
+		Disabled: o.Disabled, CreatedAt: apiTime(o.CreatedAt),
+	}
+}
+
+type keyList struct {
+	Keys      []keyView `json:"keys"`
+	Truncated bool      `json:"truncated"`
+}
+
+type keyView struct {
+	ID         string  `json:"id"`
+	Name       string  `json:"name"`
+	Start      string  `json:"start"` // first characters
+	CreatedAt  *string `json:"created_at"`
+	LastUsedAt *string `json:"last_used_at"` // to about a minute; null = never
+	RevokedAt  *string `json:"revoked_at"`   // null = live
+}
+
+type newKeyView struct {
+	keyView
+	Key string `json:"key"` // shown this once
+}
+
+func viewKey(k *kinora.Key) keyView {
+	return keyView{
+		ID: k.ID, Name: k.Name, Start: k.Start,
+		CreatedAt: apiTime(k.CreatedAt), LastUsedAt: apiTime(k.LastUsedAt), RevokedAt: apiTime(k.RevokedAt),
+	}
+}
+
+type secretList struct {
+	WebhookSecrets []secretView `json:"webhook_secrets"`
+	Truncated      bool         `json:"truncated"`
+}
+
+type secretView struct {
+	ID        string  `json:"id"`
+	Secret    string  `json:"secret,omitempty"` // shown once, where it was made
+	CreatedAt *string `json:"created_at"`
+	ExpiresAt *string `json:"expires_at"` // null = the current one
+}
+
+func viewSecret(s *kinora.WebhookSecret, reveal bool) secretView {
+	v := secretView{ID: s.ID, CreatedAt: apiTime(s.CreatedAt), ExpiresAt: apiTime(s.ExpiresAt)}
+	if reveal {
+		v.Secret = s.Text
+	}
+	return v
+}
+
+type generationView struct {
+	ID             string                 `json:"id"`
+	OrganisationID string                 `json:"organisation_id"`
+	Surface        kinora.Surface         `json:"surface"`
+	Model          string                 `json:"model"`
+	Kind           kinora.Kind            `json:"kind"`
+	State          kinora.GenerationState `json:"state"`
+	Progress       int                    `json:"progress"`
+	Input          inputView              `json:"input"`
+	Reference      *string                `json:"reference"`
+	Metadata       json.RawMessage        `json:"metadata"`
+	Webhook        string                 `json:"webhook"` // of this generation only; "" = the organisation's default
+	Failure        *kinora.Failure        `json:"failure"`
+	Outputs        []adminOutputView      `json:"outputs"`
+	Attempts       []attemptView          `json:"attempts"`
+	CreatedAt      *string                `json:"created_at"`
+	UpdatedAt      *string                `json:"updated_at"`
+	CompletedAt    *string                `json:"completed_at"`
+	DeadlineAt     *string                `json:"deadline_at"`
+}
+
+// inputView leaves out the query of every URL: that is where signatures stand.
+type inputView struct {
+	Prompt      string                     `json:"prompt"`
+	Size        string                     `json:"size"`
+	Images      []string                   `json:"images"`
+	Duration    int                        `json:"duration"`
+	Metadata    map[string]json.RawMessage `json:"metadata"`
+	CallbackURL string                     `json:"callback_url"`
+}
+
+type adminOutputView struct {
+	ID          string      `json:"id"`
+	Role        string      `json:"role"`
+	Kind        kinora.Kind `json:"kind"`
+	ContentType string      `json:"content_type"`
+	Bytes       int64       `json:"bytes"`
+	SHA256      string      `json:"sha256"`
+	Width       int         `json:"width"`
+	Height      int         `json:"height"`
+	DurationMS  int64       `json:"duration_ms"`
+	Key         string      `json:"key"` // in storage
+}
+
+type attemptView struct {
+	ID            string              `json:"id"`
+	State         kinora.AttemptState `json:"state"`
+	Provider      string              `json:"provider"`
+	Account       string              `json:"account"` // "" while it waits for one
+	UpstreamModel string              `json:"upstream_model"`
+	UpstreamID    string              `json:"upstream_id"`
+	Callback      kinora.CallbackMode `json:"callback"`
+	Tries         int                 `json:"tries"`
+	Polls         int                 `json:"polls"`
+	ReadErrors    int                 `json:"read_errors"`
+	ErrorClass    string              `json:"error_class"`
+	ErrorCode     string              `json:"error_code"`
+	ErrorMessage  string              `json:"error_message"`
+	Node          string              `json:"node"` // that works on it now; "" = none
+	DueAt         *string             `json:"due_at"`
+	CreatedAt     *string             `json:"created_at"`
+	SubmittedAt   *string             `json:"submitted_at"`
+	AcceptedAt    *string             `json:"accepted_at"`
+	DoneAt        *string             `json:"done_at"`
+	FinishedAt    *string             `json:"finished_at"`
+	DeadlineAt    *string             `json:"deadline_at"`
+}
+
+func viewGeneration(g *kinora.Generation, outputs []kinora.Output, attempts []*kinora.Attempt) generationView {
+	v := generationView{
+		ID: g.ID, OrganisationID: g.OrganisationID, Surface: g.Surface, Model: g.Model, Kind: g.Kind, State: g.State, Progress: g.Progress,
+		Input: inputView{
+			Prompt: g.Input.Prompt, Size: g.Input.Size, Images: make([]string, len(g.Input.Images)), Duration: g.Input.Duration,
+			Metadata: g.Input.Metadata, CallbackURL: withoutQuery(g.Input.CallbackURL),
+		},
+		Reference: g.Reference, Metadata: g.Metadata, Webhook: withoutQuery(g.WebhookURL), Failure: g.Failure,
+		Outputs: make([]adminOutputView, len(outputs)), Attempts: make([]attemptView, len(attempts)),
+		CreatedAt: apiTime(g.CreatedAt), UpdatedAt: apiTime(g.UpdatedAt), CompletedAt: apiTime(g.CompletedAt), DeadlineAt: apiTime(g.DeadlineAt),
+	}
+	for i, image := range g.Input.Images {
+		v.Input.Images[i] = withoutQuery(image)
+	}
+	if v.Input.Metadata == nil {
+		v.Input.Metadata = map[string]json.RawMessage{}
+	}
+	for i, o := range outputs {
+		v.Outputs[i] = adminOutputView{
+			ID: o.ID, Role: o.Role, Kind: o.Kind, ContentType: o.ContentType, Bytes: o.Bytes, SHA256: o.SHA256,
+			Width: o.Width, Height: o.Height, DurationMS: o.Duration.Milliseconds(), Key: o.BlobKey,
+		}
+	}
+	for i, a := range attempts {
+		v.Attempts[i] = attemptView{
+			ID: a.ID(), State: a.State, Provider: a.Provider, Account: a.Account, UpstreamModel: a.UpstreamModel, UpstreamID: a.UpstreamID,
+			Callback: a.CallbackMode, Tries: a.Tries, Polls: a.Polls, ReadErrors: a.ReadErrors,
+			ErrorClass: a.ErrorClass, ErrorCode: a.ErrorCode, ErrorMessage: a.ErrorMessage, Node: a.LeaseOwner,
+			DueAt: apiTime(a.DueAt), CreatedAt: apiTime(a.CreatedAt), SubmittedAt: apiTime(a.SubmittedAt), AcceptedAt: apiTime(a.AcceptedAt),
+			DoneAt: apiTime(a.DoneAt), FinishedAt: apiTime(a.FinishedAt), DeadlineAt: apiTime(a.DeadlineAt),
+		}
+	}
+	return v
+}
+
+type deliveryList struct {
+	Deliveries []deliveryView `json:"deliveries"`
+	Truncated  bool           `json:"truncated"`
+}
+
+type deliveryView struct {
+	ID             string                `json:"id"`
+	EventID        string                `json:"event_id"`
+	OrganisationID string                `json:"organisation_id"`
+	GenerationID   string                `json:"generation_id"`
+	URL            string                `json:"url"`
+	State          kinora.DeliveryState  `json:"state"`
+	AttemptCount   int                   `json:"attempt_count"`
+	LastStatus     int                   `json:"last_status"` // 0 = none
+	LastError      string                `json:"last_error"`
+	DueAt          *string               `json:"due_at"`
+	CreatedAt      *string               `json:"created_at"`
+	FinishedAt     *string               `json:"finished_at"`
+	Attempts       []deliveryAttemptView `json:"attempts"` // the newest hundred, oldest first
+}
+
+// deliveryAttemptView gives times in milliseconds; those of a connection that was reused are 0.
+type deliveryAttemptView struct {
+	Number      int          `json:"number"`
+	StartedAt   *string      `json:"started_at"`
+	DurationMS  float64      `json:"duration_ms"`
+	Status      int          `json:"status"` // 0 = no answer
+	Fault       kinora.Fault `json:"fault"`  // "" = none
+	Error       string       `json:"error"`
+	Address     string       `json:"address"`
+	DNSMS       float64      `json:"dns_ms"`
+	ConnectMS   float64      `json:"connect_ms"`
+	TLSMS       float64      `json:"tls_ms"`
+	FirstByteMS float64      `json:"first_byte_ms"`
+	Response    string       `json:"response"`
+	NextAt      *string      `json:"next_at"`
+}
+
+func viewDelivery(d *kinora.Delivery, attempts []kinora.DeliveryAttempt) deliveryView {
+	v := deliveryView{
+		ID: d.ID, EventID: d.EventID, OrganisationID: d.OrganisationID, GenerationID: d.GenerationID, URL: withoutQuery(d.URL),
+		State: d.State, AttemptCount: d.Attempts, LastStatus: d.LastStatus, LastError: d.LastError,
+		DueAt: apiTime(d.DueAt), CreatedAt: apiTime(d.CreatedAt), FinishedAt: apiTime(d.FinishedAt),
+		Attempts: make([]deliveryAttemptView, len(attempts)),
+	}
+	for i, a := range attempts {
+		v.Attempts[i] = deliveryAttemptView{
+			Number: a.Number, StartedAt: apiTime(a.StartedAt), DurationMS: milliseconds(a.Duration), Status: a.Status, Fault: a.Fault, Error: a.Error,
+			Address: a.Address, DNSMS: milliseconds(a.DNS), ConnectMS: milliseconds(a.Connect), TLSMS: milliseconds(a.TLS),
+			FirstByteMS: milliseconds(a.FirstByte), Response: a.Response, NextAt: apiTime(a.NextAt),
+		}
+	}
+	return v
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// withoutQuery shows a caller's URL without what may be a secret in it: the query, and a user's name and password.
+func withoutQuery(text string) string {
+	if text == "" {
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "[unreadable]"
+	}
+	if u.User != nil {
+		u.User = url.User("redacted")
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "redacted"
+	}
+	u.Fragment, u.RawFragment = "", ""
+	return u.String()
+}
