@@ -31,11 +31,17 @@ func main() {
 type grammar struct {
 	JSON bool `name:"json" help:"Write one JSON document to standard output instead of text; failures go to standard error as JSON."`
 
-	Migrate migrateCommand `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
-	Submit  submitCommand  `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
-	Status  statusCommand  `cmd:"" group:"use" help:"Show where a generation stands."`
-	Version versionCommand `cmd:"" group:"about" help:"Show the version."`
-	Help    helpCommand    `cmd:"" group:"about" help:"Explain a command."`
+	Demo     demoCommand     `cmd:"" group:"try" help:"See it work: an image, a video and two verified webhooks, offline, in a few seconds."`
+	Serve    serveCommand    `cmd:"" group:"run" help:"Run the server."`
+	Migrate  migrateCommand  `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
+	Doctor   doctorCommand   `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
+	Org      orgCommand      `cmd:"" group:"tenants" help:"Look after organisations."`
+	Key      keyCommand      `cmd:"" group:"tenants" help:"Look after API keys."`
+	Submit   submitCommand   `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
+	Status   statusCommand   `cmd:"" group:"use" help:"Show where a generation stands."`
+	Attempts attemptsCommand `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
+	Version  versionCommand  `cmd:"" group:"about" help:"Show the version."`
+	Help     helpCommand     `cmd:"" group:"about" help:"Explain a command."`
 }
 
 // groups are the headings of the help page, in its order.

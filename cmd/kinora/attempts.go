@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+type attemptsCommand struct {
+	ID string `arg:"" help:"The generation's id, task_… or job_…"`
+
+	operator
+}
+
+// attemptsShape is how --json shows them: the two bodies of the admin API, untouched.
+type attemptsShape struct {
+	Generation json.RawMessage `json:"generation"` // GET /admin/v1/generations/{id}, attempts included
+	Deliveries json.RawMessage `json:"deliveries"` // GET /admin/v1/generations/{id}/deliveries, the list alone
+}
+
+func (a *attemptsCommand) Run(ctx context.Context, c *console) error {
+	api, err := a.api(ctx)
+	if err != nil {
+		return err
+	}
+	defer api.close()
+	path := "/generations/" + url.PathEscape(a.ID)
+	var shape attemptsShape
+	if err := api.call(ctx, http.MethodGet, path, nil, &shape.Generation); err != nil {
+		return err
+	}
+	var list struct {
+		Deliveries json.RawMessage `json:"deliveries"`
+	}
+	if err := api.call(ctx, http.MethodGet, path+"/deliveries", nil, &list); err != nil {
+		return err
+	}
+	shape.Deliveries = list.Deliveries
+	var g inspectedGeneration
+	var deliveries []inspectedDelivery
+	if json.Unmarshal(shape.Generation, &g) != nil || json.Unmarshal(shape.Deliveries, &deliveries) != nil {
+		return &kinora.Error{Code: kinora.ErrInternal, Message: "the server's answer is not that of an admin API", Hint: notKinora}
+	}
+	return c.result(shape, func() { c.showAttempts(g, deliveries) })
+}
+
+// inspectedGeneration and the others are the part of the admin API's bodies that is shown as text.
+type inspectedGeneration struct {
+	ID             string             `json:"id"`
+	OrganisationID string             `json:"organisation_id"`
+	Model          string             `json:"model"`
+	State          string             `json:"state"`
+	Progress       int                `json:"progress"`
+	Failure        *kinora.Failure    `json:"failure"`
+	Outputs        []inspectedOutput  `json:"outputs"`
+	Attempts       []inspectedAttempt `json:"attempts"`
+	CreatedAt      time.Time          `json:"created_at"`
+	CompletedAt    time.Time          `json:"completed_at"`
+	DeadlineAt     time.Time          `json:"deadline_at"`
+}
+
+type inspectedOutput struct {
+	ID          string `json:"id"`
+	ContentType string `json:"content_type"`
+	Bytes       int64  `json:"bytes"`
+	Key         string `json:"key"`
+}
+
+type inspectedAttempt struct {
+	ID           string    `json:"id"`
+	State        string    `json:"state"`
+	Provider     string    `json:"provider"`
+	Account      string    `json:"account"`
+	UpstreamID   string    `json:"upstream_id"`
+	Callback     string    `json:"callback"`
+	Tries        int       `json:"tries"`
+	Polls        int       `json:"polls"`
+	ErrorClass   string    `json:"error_class"`
+	ErrorCode    string    `json:"error_code"`
+	ErrorMessage string    `json:"error_message"`
+	Node         string    `json:"node"`
+	DueAt        time.Time `json:"due_at"`
+	CreatedAt    time.Time `json:"created_at"`
+	SubmittedAt  time.Time `json:"submitted_at"`
+	AcceptedAt   time.Time `json:"accepted_at"`
+	DoneAt       time.Time `json:"done_at"`
+	FinishedAt   time.Time `json:"finished_at"`
+}
+
+type inspectedDelivery struct {
+	ID        string    `json:"id"`
+	EventID   string    `json:"event_id"`
+	URL       string    `json:"url"`
+	State     string    `json:"state"`
+	LastError string    `json:"last_error"`
+	DueAt     time.Time `json:"due_at"`
+	Attempts  []struct {
+		Number     int       `json:"number"`
+		StartedAt  time.Time `json:"started_at"`
+		DurationMS float64   `json:"duration_ms"`
+		Status     int       `json:"status"`
+		Fault      string    `json:"fault"`
+		Error      string    `json:"error"`
+		Address    string    `json:"address"`
+	} `json:"attempts"`
+}
+
+func (c *console) showAttempts(g inspectedGeneration, deliveries []inspectedDelivery) {
+	c.say("%s  %s, %s, %d %%", c.outStyle.bold(printable(g.ID)), printable(g.Model), printable(g.State), g.Progress)
+	c.say("  organisation  %s", printable(g.OrganisationID))
+	c.say("  created       %s", stamp(g.CreatedAt))
+	if g.CompletedAt.IsZero() {
+		c.say("  deadline      %s", stamp(g.DeadlineAt))
+	} else {
+		c.say("  completed     %s", stamp(g.CompletedAt))
+	}
+	if g.Failure != nil {
+		c.say("  failure       %s: %s", printable(string(g.Failure.Code)), printable(g.Failure.Message))
+	}
+	for _, o := range g.Outputs {
+		c.say("  output        %s  %s, %s, %s", printable(o.ID), printable(o.ContentType), size(o.Bytes), printable(o.Key))
+	}
+	for i, a := range g.Attempts {
+		c.say("")
+		c.showAttempt(i+1, a)
+	}
+	for _, d := range deliveries {
+		c.say("")
+		c.showDelivery(d)
+	}
+}
+
+func (c *console) showAttempt(n int, a inspectedAttempt) {
+	c.say("%s  %s", c.outStyle.bold(fmt.Sprintf("Attempt %d", n)), printable(a.State))
+	c.say("  at            %s, account %s", printable(a.Provider), printable(orDash(a.Account)))
+	c.say("  upstream id   %s", printable(orDash(a.UpstreamID)))
+	c.say("  calls         %d refused submits, %d polls, callback: %s", a.Tries, a.Polls, printable(orDash(a.Callback)))
+	for _, step := range []struct {
+		name string
+		at   time.Time
+	}{{"submitted", a.SubmittedAt}, {"accepted", a.AcceptedAt}, {"done", a.DoneAt}, {"finished", a.FinishedAt}, {"due", a.DueAt}} {
+		if !step.at.IsZero() {
+			c.say("  %-13s %s", step.name, stamp(step.at))
+		}
+	}
+	if a.Node != "" {
+		c.say("  in hand of    %s", printable(a.Node))
+	}
+	if a.ErrorClass != "" || a.ErrorMessage != "" {
+		c.say("  last error    %s %s: %s", printable(a.ErrorClass), printable(a.ErrorCode), printable(a.ErrorMessage))
+	}
+}
+
+func (c *console) showDelivery(d inspectedDelivery) {
+	c.say("%s  %s", c.outStyle.bold("Delivery"), printable(d.State))
+	c.say("  event         %s", printable(d.EventID))
+	c.say("  id            %s", printable(d.ID))
+	c.say("  to            %s", printable(d.URL))
+	if !d.DueAt.IsZero() {
+		c.say("  due           %s", stamp(d.DueAt))
+	}
+	for _, a := range d.Attempts {
+		outcome := fmt.Sprint(a.Status)
+		if a.Status == 0 {
+			outcome = "no answer"
+		}
+		if a.Fault != "" {
+			outcome += ", " + a.Fault + ": " + a.Error
+		}
+		c.say("  attempt %-5d %s  %s, %.0f ms, %s", a.Number, stamp(a.StartedAt), printable(outcome), a.DurationMS, printable(orDash(a.Address)))
+	}
+}
