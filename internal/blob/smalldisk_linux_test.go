@@ -91,10 +91,3 @@ func onSmallDisk(dir string) error {
 	}
 	return nil
 }
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}

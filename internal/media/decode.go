@@ -44,7 +44,7 @@ func DecodeImage(r io.ReadSeeker, maxPixels int64) (image.Image, Properties, err
 	default:
 		return nil, p, fmt.Errorf("media: %s: %w: it is no image", p.Type, ErrFormat)
 	}
-	decoded, err := decodeWith(w, decode)
+	decoded, err := decodeWith(w, w.size, decode)
 	if err != nil {
 		return nil, p, fmt.Errorf("media: %s: %w", p.Type, err)
 	}

@@ -125,8 +125,9 @@ func TestTypes(t *testing.T) {
 
 // TestDetectRefusesPages: what a browser would take for a page is never detected as a picture. The beginning decides in both.
 func TestDetectRefusesPages(t *testing.T) {
+	all := samples(t)
 	for _, tag := range []string{"<!DOCTYPE HTML", "<HTML", "<HEAD", "<SCRIPT", "<IFRAME", "<H1", "<DIV", "<FONT", "<TABLE", "<A", "<STYLE", "<TITLE", "<B", "<BODY", "<BR", "<P", "<!--", "<?xml", "<svg", "%PDF-", "%!PS-Adobe-"} {
-		for name, s := range samples(t) {
+		for name, s := range all {
 			page := join([]byte(tag+" "), s.file)
 			if got := media.Detect(page[:min(len(page), media.HeadSize)]); got != media.Other {
 				t.Errorf("%q in front of %s is taken for %v", tag, name, got)

@@ -36,17 +36,17 @@ func (p *pieces) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	b = b[:min(int64(len(b)), p.size-p.offset)]
-	for i := range b {
-		b[i] = 0
-		if at := p.offset + int64(i); len(p.pattern) > 0 && at >= p.from {
-			b[i] = p.pattern[(at-p.from)%int64(len(p.pattern))]
+	clear(b)
+	if skip := max(p.from-p.offset, 0); len(p.pattern) > 0 && skip < int64(len(b)) {
+		for rest, at := b[skip:], (p.offset+skip-p.from)%int64(len(p.pattern)); len(rest) > 0; at = 0 {
+			rest = rest[copy(rest, p.pattern[at:]):]
 		}
 	}
 	for at, part := range p.parts {
-		for i, c := range part {
-			if j := at + int64(i) - p.offset; j >= 0 && j < int64(len(b)) {
-				b[j] = c
-			}
+		if from := at - p.offset; from >= 0 && from < int64(len(b)) {
+			copy(b[from:], part)
+		} else if from < 0 && -from < int64(len(part)) {
+			copy(b, part[-from:])
 		}
 	}
 	p.offset += int64(len(b))
@@ -107,14 +107,11 @@ func TestProbeEndsInTime(t *testing.T) {
 		"webp chunks":       elements(join([]byte("RIFF"), le32(math.MaxUint32), []byte("WEBPVP8X"), le32(10), make([]byte, 10)), chunk("JUNK")),
 		"gif extensions":    elements(gifFile(t, 9, 9)[:13], []byte{0x21, 0xfe, 0x00}),
 	} {
-		if name == "jpeg segments" || name == "jpeg fill" {
-			file.size = 64 << 20 // the decoder of the standard library reads on until it finds a size
-		}
 		_, err := media.Probe(file)
 		if err != nil && !errors.Is(err, media.ErrFormat) && !errors.Is(err, media.ErrTruncated) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if file.read > 128<<20 {
+		if file.read > 20<<20 {
 			t.Errorf("%s: %d bytes were read", name, file.read)
 		}
 	}
@@ -159,7 +156,7 @@ func TestProbeAllocatesLittle(t *testing.T) {
 // TestProbeDeepNesting nests boxes and elements without end: the parsers go only where they know the way.
 func TestProbeDeepNesting(t *testing.T) {
 	boxes, elements, lists := []byte{}, []byte{}, []byte{}
-	for range 3000 {
+	for range 400 {
 		boxes = isoBox("trak", isoBox("moov", boxes))
 		elements = ebml(0xae, ebml(0xe0, elements))
 		lists = list("LIST", "strl", lists)

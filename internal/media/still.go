@@ -13,9 +13,9 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// decodeWith runs a decoder over the file and sorts its error.
-func decodeWith[T any](w *window, decode func(io.Reader) (T, error)) (T, error) {
-	r := &windowReader{w: w}
+// decodeWith runs a decoder over the first limit bytes of the file and sorts its error.
+func decodeWith[T any](w *window, limit int64, decode func(io.Reader) (T, error)) (T, error) {
+	r := &windowReader{w: w, limit: limit}
 	decoded, err := decode(r)
 	if err == nil {
 		return decoded, nil
@@ -38,7 +38,7 @@ func decodeWith[T any](w *window, decode func(io.Reader) (T, error)) (T, error) 
 
 // size reads width and height by the decoder's own rules.
 func (p *Properties) size(w *window, decode func(io.Reader) (image.Config, error)) error {
-	config, err := decodeWith(w, decode)
+	config, err := decodeWith(w, maxHeader, decode)
 	if err != nil {
 		return err
 	}

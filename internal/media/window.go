@@ -13,6 +13,10 @@ const (
 	// maxSteps bounds how many elements (boxes, chunks, table entries) one Probe looks at, in any file. A photograph has
 	// some thousand, a film of hours cut into fragments some ten thousand.
 	maxSteps = 1 << 18
+
+	// maxHeader bounds how far a decoder reads in search of the image's size. Photographs with depth maps in their metadata
+	// have some megabytes in front of it.
+	maxHeader = 16 << 20
 )
 
 // window gives random access to a file through one small buffer. Nothing is ever allocated by a length that the file
@@ -105,14 +109,15 @@ func (w *window) head() ([]byte, error) {
 type windowReader struct {
 	w      *window
 	offset int64
+	limit  int64 // where the decoder is stopped
 	ended  bool  // the decoder asked for more than there is
 	err    error // of the underlying reader
 }
 
 func (r *windowReader) Read(p []byte) (int, error) {
-	n := int(min(int64(len(p)), windowSize, r.w.size-r.offset))
+	n := int(min(int64(len(p)), windowSize, r.w.size-r.offset, r.limit-r.offset))
 	if n == 0 && len(p) > 0 {
-		r.ended = true
+		r.ended = r.offset == r.w.size
 		return 0, io.EOF
 	}
 	b, err := r.w.read(r.offset, n)
