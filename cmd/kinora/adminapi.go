@@ -24,9 +24,9 @@ const (
 // adminAPI speaks the operator's API of a running server, /admin/v1. Its errors are those that the server's own
 // services return, made again from code, message and hint.
 type adminAPI struct {
-	base  string
-	token string
-	http  *http.Client
+	server string // without a slash at the end
+	token  string
+	http   *http.Client
 
 	// truncated says that the last list was not whole.
 	truncated bool
@@ -40,7 +40,7 @@ func newAdminAPI(server, token string) (*adminAPI, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	return &adminAPI{
-		base: strings.TrimRight(server, "/") + "/admin/v1", token: token,
+		server: strings.TrimRight(server, "/"), token: token,
 		http: &http.Client{Transport: transport, Timeout: adminTimeout,
 			// The token goes nowhere but to the server that was named.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
@@ -48,6 +48,23 @@ func newAdminAPI(server, token string) (*adminAPI, error) {
 }
 
 func (a *adminAPI) close() { a.http.CloseIdleConnections() }
+
+// ready asks the server whether it can work. An error says what it answered.
+func (a *adminAPI) ready(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server+"/readyz", nil)
+	if err != nil {
+		return errors.New("the request cannot be made")
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return a.silent(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %d", resp.StatusCode)
+	}
+	return nil
+}
 
 // call sends body, if any, as JSON and reads the answer into result, if any.
 func (a *adminAPI) call(ctx context.Context, method, path string, body, result any) error {
@@ -59,7 +76,7 @@ func (a *adminAPI) call(ctx context.Context, method, path string, body, result a
 		}
 		content = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, a.base+path, content)
+	req, err := http.NewRequestWithContext(ctx, method, a.server+"/admin/v1"+path, content)
 	if err != nil {
 		return errors.New("the request cannot be made")
 	}
@@ -100,7 +117,7 @@ func (a *adminAPI) silent(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return &kinora.Error{Code: kinora.ErrUnavailable, Op: "admin API at " + a.base, Message: "the server gave no answer",
+	return &kinora.Error{Code: kinora.ErrUnavailable, Op: "admin API of " + a.server, Message: "the server gave no answer",
 		Hint: "is it running, and is --server (KINORA_SERVER) its address?", Err: err}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/kinora/kinora/internal/app"
+	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/store"
 )
 
 type doctorCommand struct {
@@ -24,7 +26,7 @@ func (d *doctorCommand) Run(ctx context.Context, c *console) error {
 		f := explain(err)
 		shape.Checks = []app.Diagnosis{{Name: "configuration", Detail: f.message, Hint: f.hint}}
 	} else {
-		shape.Checks = app.Doctor(ctx, cfg)
+		shape.Checks = besideServer(ctx, cfg, app.Doctor(ctx, cfg))
 	}
 	failed := 0
 	for _, check := range shape.Checks {
@@ -40,6 +42,26 @@ func (d *doctorCommand) Run(ctx context.Context, c *console) error {
 		return &failure{exit: exitFailure, message: "checks failed", shown: true}
 	}
 	return nil
+}
+
+// besideServer adds how the server on this configuration is, when one runs: it takes this data folder's admin token, so
+// it is no other. Such a server keeps its SQLite database to itself, which is no illness.
+func besideServer(ctx context.Context, cfg config.Config, checks []app.Diagnosis) []app.Diagnosis {
+	api, _ := operator{}.running(ctx, cfg)
+	if api == nil {
+		return checks
+	}
+	defer api.close()
+	url := localURL(cfg.Listen)
+	if err := api.ready(ctx); err != nil {
+		return append(checks, app.Diagnosis{Name: "server", Detail: "runs at " + url + " and is not ready: " + err.Error(), Hint: "its log says why"})
+	}
+	for i, check := range checks {
+		if check.Name == "database" && !check.OK && !store.IsPostgres(cfg.DatabaseDSN()) {
+			checks[i] = app.Diagnosis{Name: check.Name, OK: true, Detail: "sqlite, in use by the server, which answers from it"}
+		}
+	}
+	return append(checks, app.Diagnosis{Name: "server", OK: true, Detail: "runs at " + url + " and is ready"})
 }
 
 func (c *console) showDiagnosis(s doctorShape, failed int) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("KINORA_TEST_AS_PROGRAM") != "" { // a test wants a process of its own
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // invocation is what one run of the program left behind.
 type invocation struct {

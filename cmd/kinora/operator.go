@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -159,6 +160,9 @@ func onDatabase(ctx context.Context, cfg config.Config, why error, do func(direc
 			return err
 		}
 	}
+	if err := knowsMasterKey(cfg); err != nil {
+		return err
+	}
 	cfg.Listen = "127.0.0.1:0" // nothing is served: the configured address stays free
 	opened, err := app.New(ctx, cfg, app.Options{Version: buildInfo().Version})
 	if err != nil {
@@ -168,6 +172,19 @@ func onDatabase(ctx context.Context, cfg config.Config, why error, do func(direc
 		err = errors.Join(err, opened.Stop(context.WithoutCancel(ctx)))
 	}()
 	return do(opened.Tenancy())
+}
+
+// knowsMasterKey refuses to work on a shared database from a machine, or a folder, that has not its servers' key: a new
+// one would be made, and what is sealed with it no server could read.
+func knowsMasterKey(cfg config.Config) error {
+	if cfg.MasterKey != "" || !store.IsPostgres(cfg.DatabaseDSN()) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, "master.key")); err != nil {
+		return usage("the servers' master key is neither configured nor in "+cfg.DataDir,
+			"run this with a server's own --config, or name a server with --server (KINORA_SERVER)")
+	}
+	return nil
 }
 
 // bringUpToDate migrates the database as a start of the server would.

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/kinora/kinora/internal/app"
+	"github.com/kinora/kinora/internal/seal"
+	"github.com/kinora/kinora/internal/store/storetest"
 )
 
 // The org and key commands do the same on the database and through a running server's admin API.
@@ -20,6 +22,11 @@ func TestOrganisationsAndKeys(t *testing.T) {
 		setUp func(t *testing.T)
 	}{
 		{"on the database", func(t *testing.T) { serverEnvironment(t) }},
+		{"on PostgreSQL", func(t *testing.T) {
+			serverEnvironment(t)
+			t.Setenv("KINORA_DATABASE", storetest.PostgresDSN(t))
+			t.Setenv("KINORA_MASTER_KEY", seal.NewKey().Text())
+		}},
 		{"through the configured server", func(t *testing.T) { startServer(t) }},
 		{"through a named server", func(t *testing.T) {
 			folder, url := startServer(t)
@@ -165,6 +172,17 @@ func tryKeys(t *testing.T) {
 	}
 }
 
+func TestSharedDatabaseNeedsItsMasterKey(t *testing.T) {
+	folder := serverEnvironment(t)
+	t.Setenv("KINORA_DATABASE", storetest.PostgresDSN(t))
+	if got := invoke(t, "", "org", "create", "Acme"); got.exit != exitUsage || !strings.Contains(got.errOut, "master key") {
+		t.Errorf("exit %d\n%s", got.exit, got.errOut)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "master.key")); err == nil {
+		t.Error("a master key was made that no server has")
+	}
+}
+
 func TestOneOrganisationNeedsNoName(t *testing.T) {
 	serverEnvironment(t)
 	if got := invoke(t, "", "key", "create", "first"); got.exit != exitNotFound {
@@ -293,6 +311,14 @@ func TestDoctor(t *testing.T) {
 	wrong := invoke(t, "", "doctor", "--json")
 	if doc := document(t, wrong.out); wrong.exit != exitFailure || doc["ok"] != false || !strings.Contains(wrong.out, "log.level") {
 		t.Errorf("exit %d: %v", wrong.exit, doc)
+	}
+}
+
+func TestDoctorBesideAServer(t *testing.T) {
+	_, url := startServer(t)
+	got := invoke(t, "", "doctor")
+	if got.exit != exitOK || !strings.Contains(got.out, "runs at "+url+" and is ready") || !strings.Contains(got.out, "in use by the server") {
+		t.Errorf("exit %d\n%s", got.exit, got.out)
 	}
 }
 
