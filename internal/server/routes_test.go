@@ -21,7 +21,7 @@ func target(pattern string, ids map[string]string) string {
 }
 
 func TestRoutesAreSound(t *testing.T) {
-	f := newFixture(t)
+	f := newDocumented(t)
 	seen := map[string]bool{}
 	for _, rt := range f.routes {
 		name := rt.method + " " + rt.pattern
@@ -86,7 +86,7 @@ func sameHeader(a, b http.Header) bool {
 
 // Without a good key no route that needs one does anything, whatever else is in the request.
 func TestRoutesNeedTheirKeys(t *testing.T) {
-	f := newFixture(t)
+	f := newDocumented(t)
 	bad := map[string]func(*http.Request){
 		"no header":       func(r *http.Request) { r.Header.Del("Authorization") },
 		"empty":           func(r *http.Request) { r.Header.Set("Authorization", "") },
@@ -106,7 +106,7 @@ func TestRoutesNeedTheirKeys(t *testing.T) {
 		"the wrong realm": key(adminToken + "x"),
 	}
 	for _, rt := range f.routes {
-		path := target(rt.pattern, map[string]string{"task_id": taskOne, "job_id": taskOne})
+		path := target(rt.pattern, documentedIDs)
 		for name, change := range bad {
 			w := f.do(rt.method, path, "{}", change)
 			switch {
@@ -152,15 +152,13 @@ func TestBothKindsOfKeysAuthenticate(t *testing.T) {
 
 // Every path of the table answers the methods that it does not have in its own dialect, and says which it has.
 func TestOtherMethods(t *testing.T) {
-	f := newFixture(t)
+	f := newDocumented(t)
 	allowed := map[string][]string{}
 	for _, rt := range f.routes {
 		allowed[rt.pattern] = append(allowed[rt.pattern], rt.method)
 	}
 	for pattern, methods := range allowed {
-		path := target(pattern, map[string]string{
-			"task_id": taskOne, "job_id": jobOne, "key": "a.png", "provider": "kling", "token": callbackToken,
-		})
+		path := target(pattern, documentedIDs)
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"} {
 			if slices.Contains(methods, method) || method == "HEAD" && slices.Contains(methods, "GET") {
 				continue

@@ -1,0 +1,354 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/provider"
+)
+
+// The requests that bring about every answer of the OpenAPI document.
+
+const generationTwo = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q"
+
+// documentedIDs fill the wildcards of patterns with things that exist.
+var documentedIDs = map[string]string{
+	"task_id": taskOne, "job_id": jobOne, "generation_id": taskOne, "organisation_id": ownID, "key_id": "key_1",
+	"delivery_id": "dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "provider": "kling", "token": callbackToken, "key": "out/1.png",
+}
+
+// newDocumented is a fixture with all surfaces, in which all of documentedIDs exist.
+func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
+	all := append([]func(*Config){func(c *Config) {
+		c.Uploads, c.Admin = documentedUploads{}, documentedAdmin{}
+		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
+	}}, change...)
+	f := newFixture(t, all...)
+	done := &kinora.Generation{
+		ID: taskOne, OrganisationID: ownID, State: kinora.GenerationSucceeded, Progress: 100, CreatedAt: testTime, UpdatedAt: testTime,
+		CompletedAt: testTime, Input: kinora.Input{CallbackURL: "https://a.example/", CallbackIgnored: true},
+	}
+	output := kinora.Output{ID: "out_1", Role: "primary", BlobKey: "out/1.png", Kind: kinora.KindImage, ContentType: "image/png", Width: 8, Height: 8}
+	f.generations.store(done, output)
+	asJob := *done
+	asJob.ID = jobOne
+	f.generations.store(&asJob, output)
+	f.generations.store(&kinora.Generation{
+		ID: generationTwo, OrganisationID: ownID, State: kinora.GenerationFailed, CreatedAt: testTime, UpdatedAt: testTime,
+		Failure: kinora.NewFailure(kinora.FailureTimeout, "the deadline has passed"),
+	})
+	f.put("out/1.png", []byte("content"))
+	return f
+}
+
+// exchangeCase is a request and the status that it is to bring about.
+type exchangeCase struct {
+	method, target, body string
+	status               int
+	change               []func(*http.Request)
+	config               []func(*Config)
+	before               func(f *fixture)
+}
+
+func documentedExchanges(t *testing.T) []exchangeCase {
+	var list []exchangeCase
+	add := func(status int, method, target, body string, change ...func(*http.Request)) *exchangeCase {
+		list = append(list, exchangeCase{method: method, target: target, body: body, status: status, change: change})
+		return &list[len(list)-1]
+	}
+	accept := func(err error) func(*fixture) {
+		return func(f *fixture) {
+			f.generations.accept = func(context.Context, *kinora.Submission) (*kinora.Accepted, error) { return nil, err }
+		}
+	}
+	add(200, "POST", submitPath, benchBody)
+	add(200, "POST", submitPath, input(`,"duration":"5","metadata":"{}"`), header("Idempotency-Key", "a")).before = func(f *fixture) {
+		f.generations.accept = func(context.Context, *kinora.Submission) (*kinora.Accepted, error) {
+			return &kinora.Accepted{Replayed: true, Generation: &kinora.Generation{ID: taskOne, CreatedAt: testTime, Input: kinora.Input{CallbackIgnored: true}}}, nil
+		}
+	}
+	add(400, "POST", submitPath, `{}`)
+	add(400, "POST", submitPath, `{"a":"`+strings.Repeat("x", 1<<20)+`"}`)
+	add(409, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrConflict, "taken"))
+	add(503, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrNoUpstream, "no account"))
+
+	const status, record = "/api/generate/status/", "/api/v1/generations/"
+	add(200, "GET", status+taskOne, "")
+	add(200, "GET", status+generationTwo, "")
+	add(404, "GET", status+"task_00000000000000000000000000", "")
+	add(200, "GET", record+taskOne, "")
+	add(200, "GET", record+generationTwo, "")
+	add(404, "GET", record+"x", "")
+	add(200, "GET", "/v1/models", "")
+
+	form := func(field string) string {
+		return "--b\r\nContent-Disposition: form-data; name=\"" + field + "\"; filename=\"cat.png\"\r\n\r\n"
+	}
+	multipart := func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=b") }
+	const upload = "/api/common/upload/"
+	add(200, "POST", upload+"stream", form("file")+"content\r\n--b--\r\n", multipart)
+	add(400, "POST", upload+"stream", form("file")+"bad\r\n--b--\r\n", multipart)
+	add(413, "POST", upload+"stream", form("file")+"large\r\n--b--\r\n", multipart)
+	add(422, "POST", upload+"stream", form("other")+"content\r\n--b--\r\n", multipart)
+	add(200, "POST", upload+"url", `{"file_url":"https://a.example/content","upload_path":"demo"}`)
+	add(400, "POST", upload+"url", `{"file_url":"bad"}`)
+	add(413, "POST", upload+"url", `{"file_url":"large"}`)
+	add(422, "POST", upload+"url", `{}`)
+	add(200, "POST", upload+"base64", `{"base64_data":"content","upload_path":null}`)
+	add(400, "POST", upload+"base64", `{"base64_data":"bad"}`)
+	add(413, "POST", upload+"base64", `{"base64_data":"large"}`)
+	add(422, "POST", upload+"base64", `{}`)
+
+	add(200, "GET", "/files/out/1.png", "")
+	add(206, "GET", "/files/out/1.png", "", header("Range", "bytes=0-1"))
+	add(416, "GET", "/files/out/1.png", "", header("Range", "bytes=99-"))
+	add(403, "GET", "/files/out/1.png?exp=1&n=a&sig=b", "")
+	add(404, "GET", "/files/out/2.png", "")
+	add(500, "GET", "/files/out/1.png", "").config = []func(*Config){func(c *Config) { c.Files = brokenFiles{errors.New("x")} }}
+
+	callback := func(err error) func(*fixture) {
+		return func(f *fixture) {
+			f.callbacks.reply = func(context.Context, string, string) (provider.Callback, error) { return provider.Callback{}, err }
+		}
+	}
+	add(200, "POST", callbackPath, "{}")
+	add(400, "POST", callbackPath, "").before = callback(kinora.Errorf(kinora.ErrInvalid, "x"))
+	add(403, "POST", callbackPath, "").before = callback(kinora.Errorf(kinora.ErrUnauthorized, "x"))
+	add(404, "POST", callbackPath, "").before = callback(kinora.Errorf(kinora.ErrNotFound, "x"))
+	add(500, "POST", callbackPath, "").before = callback(errors.New("x"))
+
+	const orgs, own, gone = "/admin/v1/organisations", "/admin/v1/organisations/" + ownID, "/admin/v1/organisations/" + otherID
+	add(200, "GET", orgs, "")
+	add(201, "POST", orgs, `{"name":"Studio Nord"}`)
+	add(200, "GET", own, "")
+	add(404, "GET", gone, "")
+	add(200, "PATCH", own, `{"disabled":true}`)
+	add(400, "PATCH", own, `{}`)
+	add(404, "PATCH", gone, `{"disabled":true}`)
+	add(200, "GET", own+"/keys", "")
+	add(404, "GET", gone+"/keys", "")
+	add(201, "POST", own+"/keys", `{"name":"a","kind":"kat_live"}`)
+	add(201, "POST", own+"/keys", `{"name":"a","key":"kat_live_a.b"}`)
+	add(409, "POST", own+"/keys", `{"name":"a","key":"taken"}`)
+	add(404, "POST", gone+"/keys", `{"name":"a"}`)
+	add(204, "DELETE", own+"/keys/key_1", "")
+	add(404, "DELETE", own+"/keys/key_2", "")
+	add(200, "GET", own+"/webhook-secrets", "")
+	add(404, "GET", gone+"/webhook-secrets", "")
+	add(201, "POST", own+"/webhook-secrets", `{}`)
+	add(201, "POST", own+"/webhook-secrets", `{"secret":"whsec_x","overlap_seconds":0}`)
+	add(404, "POST", gone+"/webhook-secrets", `{}`)
+	for _, path := range []string{orgs, own + "/keys", own + "/webhook-secrets"} {
+		add(400, "POST", path, `{"unknown":1}`)
+		add(413, "POST", path, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
+	}
+	add(413, "PATCH", own, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
+	const generation, delivery = "/admin/v1/generations/", "/admin/v1/deliveries/"
+	add(200, "GET", generation+taskOne, "")
+	add(404, "GET", generation+generationTwo, "")
+	add(200, "GET", generation+taskOne+"/deliveries", "")
+	add(404, "GET", generation+"x/deliveries", "")
+	add(202, "POST", delivery+documentedIDs["delivery_id"]+"/redeliver", "")
+	add(404, "POST", delivery+"x/redeliver", "")
+	add(409, "POST", delivery+"dlv_00000000000000000000000000/redeliver", "")
+
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.yaml", "/api/v1/openapi"} {
+		add(200, "GET", path, "")
+	}
+	add(503, "GET", "/readyz", "").before = (*fixture).drain
+
+	// What every route of a kind can answer.
+	for _, rt := range newDocumented(t).routes {
+		path := target(rt.pattern, documentedIDs)
+		if rt.load == operation {
+			continue
+		}
+		add(503, rt.method, path, "").before = func(f *fixture) { f.inFlight.most, f.downloads.most = 0, 0 }
+		if rt.limit != limitNone {
+			add(429, rt.method, path, "").before = func(f *fixture) { f.exhaust(rt.limit) }
+		}
+		switch rt.auth {
+		case keyed:
+			add(401, rt.method, path, "", key("sk-wrong"))
+			add(403, rt.method, path, "", key(disabledKey))
+			add(500, rt.method, path, "").config = []func(*Config){func(c *Config) { c.Authenticator = panicking{} }}
+			add(503, rt.method, path, "", key(brokenKey))
+		case adminned:
+			body := "" // where the answer needs one, one that is taken
+			switch {
+			case rt.method == "PATCH":
+				body = `{"disabled":true}`
+			case rt.method == "POST":
+				body = `{}`
+			}
+			add(401, rt.method, path, "", key(testKey))
+			add(500, rt.method, path, body).config = []func(*Config){func(c *Config) { c.Admin = documentedAdmin{err: errors.New("x")} }}
+			add(503, rt.method, path, body).config = []func(*Config){func(c *Config) {
+				c.Admin = documentedAdmin{err: kinora.Errorf(kinora.ErrUnavailable, "the database is out of reach")}
+			}}
+		}
+	}
+	return list
+}
+
+func (f *fixture) drain() { f.Drain() }
+
+// exhaust empties the buckets of all who send requests here.
+func (f *fixture) exhaust(class limitClass) {
+	for _, who := range []string{"key_1", "192.0.2.1"} {
+		for f.limits.take(class, who).allowed {
+			continue
+		}
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Authenticate(context.Context, string) (*kinora.Key, *kinora.Organisation, error) {
+	panic("x")
+}
+
+// documentedUploads keeps what says "content", and refuses the rest by what it says.
+type documentedUploads struct{}
+
+func (u documentedUploads) Save(_ context.Context, _, name, _ string, file io.Reader, rest func() (string, error)) (*kinora.Upload, error) {
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := rest(); err != nil {
+		return nil, err
+	}
+	return u.keep(name, string(text))
+}
+
+func (u documentedUploads) SaveBase64(ctx context.Context, o, folder string, text io.Reader, rest func() (string, error)) (*kinora.Upload, error) {
+	return u.Save(ctx, o, "", folder, text, rest)
+}
+
+func (u documentedUploads) SaveURL(_ context.Context, _, _, rawURL string) (*kinora.Upload, error) {
+	return u.keep("", rawURL)
+}
+
+func (documentedUploads) keep(name, text string) (*kinora.Upload, error) {
+	switch text {
+	case "bad":
+		return nil, kinora.Errorf(kinora.ErrInvalid, "Invalid file data")
+	case "large":
+		return nil, kinora.Errorf(kinora.ErrTooLarge, "too large")
+	}
+	return &kinora.Upload{
+		ID: strings.Repeat("0123456789abcdef", 2), BlobKey: "temp/demo/2025/12/29/1_a.png", Bytes: int64(len(text)), ContentType: "image/png",
+		OriginalName: name, CreatedAt: testTime, ExpiresAt: testTime.Add(72 * time.Hour),
+	}, nil
+}
+
+func (documentedUploads) URL(u *kinora.Upload) string { return "https://files.example/" + u.BlobKey }
+func (documentedUploads) MaxSize() int64              { return 1 << 20 }
+
+// documentedAdmin knows one of everything; err, when set, is what all its methods return.
+type documentedAdmin struct{ err error }
+
+func (a documentedAdmin) known(id string, ids ...string) error {
+	if a.err != nil {
+		return a.err
+	}
+	for _, k := range ids {
+		if id == k {
+			return nil
+		}
+	}
+	return kinora.Errorf(kinora.ErrNotFound, "not found")
+}
+
+func (documentedAdmin) organisation() *kinora.Organisation {
+	return &kinora.Organisation{ID: ownID, Name: "Studio Nord", WebhookHosts: []string{"*.studio.example"}, CreatedAt: testTime}
+}
+
+func (documentedAdmin) secret() *kinora.WebhookSecret {
+	return &kinora.WebhookSecret{ID: "sec_1", Text: "whsec_x", CreatedAt: testTime}
+}
+
+func (documentedAdmin) key() *kinora.Key {
+	return &kinora.Key{ID: "key_1", OrganisationID: ownID, Name: "shop", Start: "sk-abc", CreatedAt: testTime, RevokedAt: testTime}
+}
+
+func (documentedAdmin) delivery() *kinora.Delivery {
+	return &kinora.Delivery{ID: documentedIDs["delivery_id"], State: kinora.DeliveryDead, CreatedAt: testTime, Attempts: 1}
+}
+
+func (a documentedAdmin) Organisations(context.Context) ([]*kinora.Organisation, error) {
+	return []*kinora.Organisation{a.organisation()}, a.err
+}
+
+func (a documentedAdmin) Organisation(_ context.Context, id string) (*kinora.Organisation, error) {
+	return a.organisation(), a.known(id, ownID)
+}
+
+func (a documentedAdmin) CreateOrganisation(context.Context, OrganisationChange) (*kinora.Organisation, *kinora.WebhookSecret, error) {
+	return a.organisation(), a.secret(), a.err
+}
+
+func (a documentedAdmin) UpdateOrganisation(_ context.Context, id string, _ OrganisationChange) (*kinora.Organisation, error) {
+	return a.organisation(), a.known(id, ownID)
+}
+
+func (a documentedAdmin) Keys(_ context.Context, id string) ([]*kinora.Key, error) {
+	return []*kinora.Key{a.key()}, a.known(id, ownID)
+}
+
+func (a documentedAdmin) CreateKey(_ context.Context, id, _, _ string) (*kinora.Key, string, error) {
+	return a.key(), "sk-text", a.known(id, ownID)
+}
+
+func (a documentedAdmin) ImportKey(_ context.Context, id, _, text string) (*kinora.Key, error) {
+	if text == "taken" {
+		return nil, kinora.Errorf(kinora.ErrConflict, "this key is known already")
+	}
+	return a.key(), a.known(id, ownID)
+}
+
+func (a documentedAdmin) RevokeKey(_ context.Context, id, keyID string) error {
+	return errors.Join(a.known(id, ownID), a.known(keyID, "key_1"))
+}
+
+func (a documentedAdmin) WebhookSecrets(_ context.Context, id string) ([]kinora.WebhookSecret, error) {
+	return []kinora.WebhookSecret{*a.secret()}, a.known(id, ownID)
+}
+
+func (a documentedAdmin) RotateWebhookSecret(_ context.Context, id, _ string, _ time.Duration) (*kinora.WebhookSecret, error) {
+	return a.secret(), a.known(id, ownID)
+}
+
+func (a documentedAdmin) Generation(_ context.Context, id string) (*kinora.Generation, []kinora.Output, error) {
+	g := &kinora.Generation{
+		ID: taskOne, Surface: kinora.SurfaceSubmit, Kind: kinora.KindVideo, State: kinora.GenerationFailed, CreatedAt: testTime, UpdatedAt: testTime,
+		Failure: kinora.NewFailure(kinora.FailureUpstream, "the upstream failed"),
+	}
+	return g, []kinora.Output{{ID: "out_1", Role: "primary", Kind: kinora.KindVideo}}, a.known(id, taskOne)
+}
+
+func (a documentedAdmin) Attempts(context.Context, string) ([]*kinora.Attempt, error) {
+	return []*kinora.Attempt{{GenerationID: taskOne, State: kinora.AttemptFailed, CallbackMode: kinora.CallbackNone, CreatedAt: testTime}}, a.err
+}
+
+func (a documentedAdmin) Deliveries(context.Context, string) ([]*kinora.Delivery, error) {
+	return []*kinora.Delivery{a.delivery()}, a.err
+}
+
+func (a documentedAdmin) DeliveryAttempts(context.Context, string) ([]kinora.DeliveryAttempt, error) {
+	return []kinora.DeliveryAttempt{{Number: 1, StartedAt: testTime, Status: 500, Fault: kinora.FaultHTTP}}, a.err
+}
+
+func (a documentedAdmin) Redeliver(_ context.Context, id string) (*kinora.Delivery, error) {
+	if id != documentedIDs["delivery_id"] && a.err == nil {
+		return nil, kinora.Errorf(kinora.ErrConflict, "the delivery has not ended yet")
+	}
+	return a.delivery(), a.err
+}
