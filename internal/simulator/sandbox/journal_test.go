@@ -96,7 +96,7 @@ func TestJobThatCannotBeRecordedIsNotAccepted(t *testing.T) {
 	for range 2 {
 		// Twice: a reservation that leaked would make the second a 429.
 		a := b.call("POST", "/v1/jobs", testKey, "{"+plain+"}")
-		if a.status != 500 || a.problem(t).Code != "unavailable" || strings.Contains(string(a.body), "journal") {
+		if a.status != 500 || a.problem(t).Code != "internal" || strings.Contains(string(a.body), "journal") {
 			t.Errorf("answer %d %s", a.status, a.body)
 		}
 	}

@@ -39,7 +39,7 @@ func answerErrors(h func(http.ResponseWriter, *http.Request) error) http.Handler
 		}
 		var p *Problem
 		if !errors.As(err, &p) {
-			p = problem(http.StatusInternalServerError, "unavailable", "", "the sandbox failed")
+			p = problem(http.StatusInternalServerError, "internal", "", "the sandbox failed")
 		}
 		if p.retryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(p.retryAfter))

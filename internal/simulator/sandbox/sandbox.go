@@ -24,7 +24,9 @@
 //
 // All but files want "Authorization: Bearer <key>". Errors are
 // {"error":{"code","message","param"}}; the codes are the class words of package
-// provider. Times are unix milliseconds.
+// provider, and "internal" for a fault. A submit that is answered 4xx, or 503 with
+// the code "unavailable", has created nothing; after any other 5xx the reference
+// tells. Times are unix milliseconds.
 package sandbox
 
 import (

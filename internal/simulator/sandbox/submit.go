@@ -86,7 +86,7 @@ func (s *Server) afterAccept(ctx context.Context, j *job) error {
 		simulator.Abort()
 	}
 	if j.Options.Fail == "outcome_unknown" {
-		return problem(http.StatusInternalServerError, "unavailable", "", "the sandbox failed after it had accepted the job, as asked")
+		return problem(http.StatusInternalServerError, "internal", "", "the sandbox failed after it had accepted the job, as asked")
 	}
 	return nil
 }

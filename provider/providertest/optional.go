@@ -1,0 +1,158 @@
+package providertest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora/provider"
+)
+
+func (s *Suite) testCancel(t *testing.T, p provider.Canceler) {
+	u := s.upstream(t)
+	up := u.With(s.Account)
+	u.Answer(s.Cancelled)
+	if err := p.Cancel(t.Context(), up, s.Job); err != nil {
+		t.Errorf("a cancel that worked: %v", err)
+	}
+	u.Answer(s.TooLate)
+	if err := p.Cancel(t.Context(), up, s.Job); !errors.Is(err, provider.ErrNotCancellable) {
+		t.Errorf("a cancel that came too late: error %v, want ErrNotCancellable", err)
+	}
+	for status := 300; status < 600; status++ {
+		u.Answer(Reply{Status: status, Body: "{}"})
+		if err := p.Cancel(t.Context(), up, s.Job); err == nil {
+			t.Errorf("status %d: taken as cancelled", status)
+		} else if !errors.Is(err, provider.ErrNotCancellable) {
+			s.checkError(t, err)
+		}
+	}
+	u.Answer(Reply{Cut: CutAnswer})
+	if err := p.Cancel(t.Context(), up, s.Job); err == nil || sentinel(err) {
+		t.Errorf("a lost answer: error %v", err)
+	}
+}
+
+// testReconcile guards the one answer that lets a submit be repeated.
+func (s *Suite) testReconcile(t *testing.T, p provider.Reconciler) {
+	u := s.upstream(t)
+	up := u.With(s.Account)
+	u.Answer(s.Found)
+	if got, err := p.Reconcile(t.Context(), up, s.Request); err != nil || !reflect.DeepEqual(got, s.Want) {
+		t.Errorf("found %+v, error %v; want %+v", got, err, s.Want)
+	}
+	u.Answer(s.NotFound)
+	if _, err := p.Reconcile(t.Context(), up, s.Request); !errors.Is(err, provider.ErrNotSubmitted) {
+		t.Errorf("nothing there: error %v, want ErrNotSubmitted", err)
+	}
+	doubtful := func(what string, reply Reply) {
+		t.Helper()
+		u.Answer(reply)
+		got, err := p.Reconcile(t.Context(), up, s.Request)
+		switch {
+		case err == nil:
+			t.Errorf("%s: found %+v", what, got)
+		case errors.Is(err, provider.ErrNotSubmitted):
+			t.Errorf("%s: taken for certainty that nothing is there; the job would be paid twice", what)
+		default:
+			s.checkError(t, err)
+		}
+	}
+	for status := 200; status < 600; status++ {
+		for i, body := range alien {
+			if i > 2 && status%100 > 35 {
+				break
+			}
+			doubtful(fmt.Sprintf("status %d with body %.20q", status, body), Reply{Status: status, Body: body})
+		}
+	}
+	doubtful("no answer", Reply{Cut: CutAnswer})
+	half := s.NotFound
+	half.Cut = CutBody
+	doubtful("half an answer", half)
+	for cut := 0; cut < len(s.NotFound.Body)-1; cut++ {
+		half = s.NotFound
+		half.Body = half.Body[:cut]
+		doubtful(fmt.Sprintf("the first %d bytes of the answer", cut), half)
+	}
+}
+
+func (s *Suite) testCallbacks(t *testing.T, p provider.CallbackVerifier) {
+	for _, c := range s.Callbacks {
+		t.Run(c.Name, func(t *testing.T) {
+			up := provider.Upstream{Account: s.Account}
+			up.Account.Settings = maps.Clone(s.Account.Settings)
+			maps.Copy(up.Account.Settings, c.Settings)
+			got, err := p.VerifyCallback(up, c.In)
+			switch {
+			case c.Class == "" && err != nil:
+				t.Fatalf("refused: %v", err)
+			case c.Class != "" && err == nil:
+				t.Fatalf("taken: %+v", got)
+			case err != nil:
+				if e := s.checkError(t, err); e.Class != c.Class {
+					t.Errorf("class %s, want %s", e.Class, c.Class)
+				}
+			case !reflect.DeepEqual(got, c.Want):
+				t.Errorf("means %+v, want %+v", got, c.Want)
+			}
+			for _, body := range alien {
+				in := c.In
+				in.Body = []byte(body)
+				if _, err := p.VerifyCallback(up, in); err != nil {
+					s.checkError(t, err)
+				}
+			}
+			if c.Tamper {
+				s.testTampered(t, p, up, c)
+			}
+		})
+	}
+}
+
+// testTampered changes a signed call at every place where a forger would.
+func (s *Suite) testTampered(t *testing.T, p provider.CallbackVerifier, up provider.Upstream, c CallbackCase) {
+	refused := func(what string, in provider.InboundCallback) {
+		t.Helper()
+		got, err := p.VerifyCallback(up, in)
+		if err == nil {
+			t.Errorf("%s: taken: %+v", what, got)
+			return
+		}
+		if e := s.checkError(t, err); e.Class != provider.Credential {
+			t.Errorf("%s: class %s, want %s", what, e.Class, provider.Credential)
+		}
+	}
+	for i := range c.In.Body {
+		in := c.In
+		in.Body = slices.Clone(in.Body)
+		in.Body[i] ^= 1
+		refused(fmt.Sprintf("byte %d changed", i), in)
+	}
+	for name := range c.In.Header {
+		if slices.Contains(c.VolatileHeaders, name) {
+			continue
+		}
+		in := c.In
+		in.Header = in.Header.Clone()
+		in.Header.Del(name)
+		refused("without "+name, in)
+		in.Header.Set(name, "x")
+		refused("with another "+name, in)
+	}
+	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
+		in := c.In
+		in.Arrived = in.Arrived.Add(off)
+		refused(fmt.Sprintf("arriving %v from its time", off), in)
+	}
+	in := c.In
+	in.Header = http.Header{}
+	refused("without headers", in)
+	in.Header = nil
+	refused("with nil headers", in)
+}

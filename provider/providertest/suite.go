@@ -1,0 +1,188 @@
+// Package providertest is the conformance suite that every provider must pass: what
+// package provider promises to the lifecycle, tried against an upstream that answers
+// by script.
+//
+// A provider's own test builds a Suite from its upstream's documents and calls Run.
+// The suite then checks what no upstream's documents say: that no status, no broken
+// answer and no lost connection makes a provider submit twice, take "perhaps" for
+// "no", finish a job on garbage, or put a secret into an error. What one upstream's
+// fields mean is not its duty: that is in the golden files and tables of the
+// provider's test.
+package providertest
+
+import (
+	"testing"
+
+	"github.com/kinora/kinora/provider"
+)
+
+// Suite says what the provider under test speaks. Fields without "optional" are
+// required.
+type Suite struct {
+	Provider provider.Provider
+	// Account carries every setting, with made-up secrets of at least eight
+	// characters. BaseURL is replaced by the scripted upstream's; a path in it is kept.
+	Account provider.Account
+
+	// Request is valid, with a prompt of at least eight characters.
+	Request provider.Request
+	// Accepted answers Request, and Want is what it means.
+	Accepted Reply
+	Want     provider.Accepted
+	// Golden are more requests whose HTTP form is kept in a file, by name. Request
+	// itself is kept as "submit". Optional.
+	Golden map[string]provider.Request
+	// Refused are requests that Validate refuses, by a part of the refusal's message,
+	// which names the caller's field. Optional.
+	Refused map[string]provider.Request
+	// Refusals are documented answers to a submit that are errors.
+	Refusals []Refusal
+	// StatusClasses says which class a submit's status has when the body is not the
+	// upstream's; absent statuses have the usual one (401 Credential, 403 Permission,
+	// 429 Rate, other 4xx anything that means "nothing was created"). Optional.
+	StatusClasses map[int]provider.Class
+
+	// Job is one that was accepted, and Poll builds an answer that shows jobs in the
+	// upstream's own words, by id. Not for synchronous providers, which have no jobs.
+	Job  provider.Job
+	Poll func(words map[string]string) Reply
+	// Words are all documented status words. Words of Succeeded need not carry outputs:
+	// what such an answer means is for Reports.
+	Words map[string]provider.State
+	// Reports are documented answers to a poll of Job.
+	Reports []PollCase
+
+	// Complaint builds the upstream's error answer with some text as its message. The
+	// suite puts secrets into it.
+	Complaint func(status int, message string) Reply
+	// Failed builds the answer to a poll that shows Job as failed with some text as
+	// its message. Not for synchronous providers.
+	Failed func(message string) Reply
+
+	// Cancelled and TooLate answer a cancel that worked and one that came too late.
+	// Only for a Canceler.
+	Cancelled, TooLate Reply
+	// Found and NotFound answer a Reconcile of Request that finds Want and one that is
+	// certain that there is nothing. Only for a Reconciler.
+	Found, NotFound Reply
+	// Callbacks are inbound calls. Only for a CallbackVerifier.
+	Callbacks []CallbackCase
+
+	// Auxiliary answers requests that are not the call itself, such as the fetch of an
+	// access token; they are not counted. It returns false for all others. Optional.
+	Auxiliary func(Recorded) (Reply, bool)
+	// Redact removes what differs from run to run, such as a signed token, from the
+	// text that goes to a golden file. Optional.
+	Redact func(string) string
+	// Update rewrites the golden files, which lie in testdata.
+	Update bool
+}
+
+// Refusal is a documented error answer.
+type Refusal struct {
+	Name  string
+	Reply Reply
+	Class provider.Class
+	// Says is a part of the error's Message; empty = not checked.
+	Says string
+}
+
+// PollCase is a documented answer to a poll of Suite.Job.
+type PollCase struct {
+	Name  string
+	Reply Reply
+	// Want is the only report's content; its UpstreamID is filled in. Of Err only the
+	// class is compared.
+	Want provider.Report
+	// Class, when not empty, is that of the error of the whole call.
+	Class provider.Class
+}
+
+// CallbackCase is one inbound call.
+type CallbackCase struct {
+	Name string
+	In   provider.InboundCallback
+	// Settings overrides settings of the account, for instance its webhook secret.
+	Settings map[string]string
+	Want     provider.Callback
+	// Class is that of the refusal; empty = the call is taken.
+	Class provider.Class
+	// Tamper says that the call is signed over its whole body within five minutes of
+	// its arrival: the suite then also checks that every changed byte, a missing
+	// header and another time are refused. VolatileHeaders are those that the
+	// signature does not need.
+	Tamper          bool
+	VolatileHeaders []string
+}
+
+// Run runs the suite.
+func Run(t *testing.T, s Suite) {
+	t.Run("description", s.testDescription)
+	t.Run("golden requests", s.testGolden)
+	t.Run("validation", s.testValidate)
+	t.Run("submit", s.testSubmit)
+	t.Run("submit answered with any status", s.testSubmitStatuses)
+	t.Run("submit answered with a broken body", s.testSubmitBroken)
+	t.Run("submit with a lost connection", s.testSubmitLost)
+	t.Run("documented refusals", s.testRefusals)
+	if !s.Provider.Describe().Synchronous {
+		t.Run("poll", s.testReports)
+		t.Run("status words", s.testWords)
+		t.Run("poll of many", s.testBatch)
+		t.Run("poll answered with any status", s.testPollStatuses)
+		t.Run("poll with a lost connection", s.testPollLost)
+	}
+	t.Run("secrets", s.testSecrets)
+	t.Run("redirects", s.testRedirects)
+	t.Run("concurrent use", s.testConcurrent)
+	if p, ok := s.Provider.(provider.Canceler); ok {
+		t.Run("cancel", func(t *testing.T) { s.testCancel(t, p) })
+	}
+	if p, ok := s.Provider.(provider.Reconciler); ok {
+		t.Run("reconcile", func(t *testing.T) { s.testReconcile(t, p) })
+	}
+	if p, ok := s.Provider.(provider.CallbackVerifier); ok {
+		t.Run("callbacks", func(t *testing.T) { s.testCallbacks(t, p) })
+	}
+}
+
+func (s *Suite) testDescription(t *testing.T) {
+	name := s.Provider.Name()
+	for _, r := range name {
+		if r < 'a' || r > 'z' {
+			t.Errorf("name %q: must be lower-case letters", name)
+			break
+		}
+	}
+	if name == "" {
+		t.Error("the provider has no name")
+	}
+	d := s.Provider.Describe()
+	if p := d.Poll; !d.Synchronous && (p.First <= 0 || p.Interval <= 0 || p.Ceiling < p.Interval) {
+		t.Errorf("pace %+v: first and interval must be above 0, and the ceiling not below the interval", p)
+	}
+	if _, ok := s.Provider.(provider.CallbackVerifier); ok != d.Callbacks {
+		t.Errorf("Describe says callbacks %v, the provider is a CallbackVerifier: %v", d.Callbacks, ok)
+	}
+	seen := map[string]bool{}
+	for _, setting := range d.Settings {
+		if setting.Name == "" || setting.Meaning == "" || seen[setting.Name] {
+			t.Errorf("setting %+v: must have a name of its own and a meaning", setting)
+		}
+		seen[setting.Name] = true
+		if setting.Required && s.Account.Settings[setting.Name] == "" {
+			t.Errorf("the suite's account lacks the required setting %s", setting.Name)
+		}
+		if v := s.Account.Settings[setting.Name]; setting.Secret && v != "" && len(v) < 8 {
+			t.Errorf("the suite's secret %s is too short to be looked for in errors", setting.Name)
+		}
+	}
+	for name := range s.Account.Settings {
+		if !seen[name] {
+			t.Errorf("the suite's account has the setting %s, which Describe does not name", name)
+		}
+	}
+	if len(s.Request.Prompt) < 8 {
+		t.Error("the suite's prompt is too short to be looked for in errors")
+	}
+}
