@@ -119,13 +119,19 @@ func (c *readiness) run(s *Server) map[string]bool {
 	return failed
 }
 
-// one runs a check. A panic in it is a failed check, not the end of the process.
+// one runs a check. It may be started again before its result is read, so that whoever has the result can rely on it.
 func (c *readiness) one(ctx context.Context, i int, result chan<- error) {
-	defer c.running[i].Store(false)
+	err := c.checks[i].try(ctx)
+	c.running[i].Store(false)
+	result <- err
+}
+
+// try turns a panic into a failed check: it must not be the end of the process.
+func (c *Check) try(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			result <- fmt.Errorf("check panicked: %v", p)
+			err = fmt.Errorf("check panicked: %v", p)
 		}
 	}()
-	result <- c.checks[i].Run(ctx)
+	return c.Run(ctx)
 }
