@@ -13,11 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/kinora/kinora/client"
+	"github.com/kinora/kinora/internal/bench"
 )
 
 func main() {
@@ -34,6 +36,7 @@ type grammar struct {
 	Demo     demoCommand     `cmd:"" group:"try" help:"See it work: an image, a video and two verified webhooks, offline, in a few seconds."`
 	Serve    serveCommand    `cmd:"" group:"run" help:"Run the server."`
 	Migrate  migrateCommand  `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
+	Bench    benchCommand    `cmd:"" group:"run" help:"Measure this machine and Kinora on it, side by side."`
 	Doctor   doctorCommand   `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
 	Org      orgCommand      `cmd:"" group:"tenants" help:"Look after organisations."`
 	Key      keyCommand      `cmd:"" group:"tenants" help:"Look after API keys."`
@@ -86,6 +89,7 @@ func (c *console) parse(ctx context.Context, args []string) (parsed *kong.Contex
 		kong.Writers(c.out, c.err), kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(int) { ended = true }), // parsing goes on regardless; what it says then is not of interest
+		kong.Vars{"measurements": strings.Join(bench.Measurements(), ", ")},
 		kong.Bind(c), kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {

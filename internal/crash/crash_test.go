@@ -86,7 +86,7 @@ func (l *load) acknowledged() []string {
 // an answer or delays an end; none changes what must hold.
 var misfortunes = []string{
 	`{"delay":"50ms"}`, `{"delay":"50ms"}`, `{"delay":"300ms"}`, `{"delay":"1s"}`,
-	`{"delay":"100ms","drop":"after_accept"}`, `{"delay":"100ms","drop":"before_accept"}`,
+	`{"delay":"100ms","drop":"after_accept"}`,
 	`{"delay":"100ms","late_answer":"400ms"}`, `{"delay":"100ms","status_5xx":2}`,
 	`{"delay":"100ms","slow_download":"400ms"}`, `{"delay":"100ms","truncate_download":1}`,
 	`{"delay":"100ms","fail":"generation"}`, `{"delay":"100ms","fail":"unavailable","fail_times":1}`,

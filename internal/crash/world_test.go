@@ -150,7 +150,7 @@ func stop(t *testing.T, p *rig.Process) {
 // awaitEnds waits until every acknowledged generation reads as ended through the API.
 func (w *world) awaitEnds(t *testing.T, ids []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	for _, id := range ids {
 		for {
@@ -158,6 +158,7 @@ func (w *world) awaitEnds(t *testing.T, ids []string) {
 			req.Header.Set("Authorization", "Bearer "+w.Key)
 			res, err := http.DefaultClient.Do(req)
 			if err != nil {
+				w.explain(t, id)
 				t.Fatal(err)
 			}
 			var answer struct {
@@ -221,4 +222,14 @@ func (w *world) upstreamJobs(t *testing.T) map[string]int {
 		n[j.ClientRef]++
 	}
 	return n
+}
+
+// explain shows an operator's view of a generation that does not end.
+func (w *world) explain(t *testing.T, id string) {
+	t.Helper()
+	var view json.RawMessage
+	if err := w.Admin(context.Background(), http.MethodGet, "/admin/v1/generations/"+id, "", &view); err != nil {
+		t.Log(err)
+	}
+	t.Logf("%s", view)
 }

@@ -134,6 +134,10 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 			// Seen after a pause, so that a call that was still on its way cannot surface
 			// afterwards: this and only this makes a second call safe.
 			a.State = from
+			if a.Tries+1 >= maxTries {
+				e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
+				return
+			}
 			e.log.Info("a submit of unknown outcome created nothing; it is made again", "attempt", a.ID(), "provider", a.Provider)
 			e.requeue(a, 0, nil)
 			return
