@@ -3,6 +3,7 @@ package providertest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"reflect"
@@ -64,10 +65,7 @@ func (s *Suite) testReconcile(t *testing.T, p provider.Reconciler) {
 		}
 	}
 	for status := 200; status < 600; status++ {
-		for i, body := range alien {
-			if i > 2 && status%100 > 35 {
-				break
-			}
+		for _, body := range alienTo(status) {
 			doubtful(fmt.Sprintf("status %d with body %.20q", status, body), Reply{Status: status, Body: body})
 		}
 	}
@@ -79,6 +77,47 @@ func (s *Suite) testReconcile(t *testing.T, p provider.Reconciler) {
 		half = s.NotFound
 		half.Body = half.Body[:cut]
 		doubtful(fmt.Sprintf("the first %d bytes of the answer", cut), half)
+	}
+}
+
+// testOpener opens an output; its content goes through unread.
+func (s *Suite) testOpener(t *testing.T, p provider.Opener) {
+	u := s.upstream(t)
+	up := u.With(s.Account)
+	u.Answer(s.Content)
+	res, err := p.OpenOutput(t.Context(), up, s.Job, s.Output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil || string(body) != s.Content.Body {
+		t.Errorf("read %d bytes of %d, error %v", len(body), len(s.Content.Body), err)
+	}
+	s.compareGolden(t, "output", u.Take())
+
+	secret := signedURL
+	for _, v := range s.secrets() {
+		secret += " " + v
+	}
+	for status := 300; status < 600; status++ {
+		u.Answer(s.Complaint(status, secret))
+		res, err := p.OpenOutput(t.Context(), up, s.Job, s.Output)
+		if err == nil {
+			_ = res.Body.Close()
+			t.Errorf("status %d: opened", status)
+			continue
+		}
+		e := s.checkError(t, err)
+		if (status == http.StatusGone || status == http.StatusNotFound) && e.Class != provider.Gone || status >= 500 && e.Class != provider.Unavailable {
+			t.Errorf("status %d: class %s", status, e.Class)
+		}
+	}
+	u.Answer(Reply{Cut: CutAnswer})
+	if res, err := p.OpenOutput(t.Context(), up, s.Job, s.Output); err == nil {
+		_ = res.Body.Close()
+		t.Error("a lost connection: opened")
+	} else if e := s.checkError(t, err); e.Class != provider.Unavailable {
+		t.Errorf("a lost connection: class %s", e.Class)
 	}
 }
 

@@ -68,6 +68,11 @@ type Suite struct {
 	// Callbacks are inbound calls. Only for a CallbackVerifier.
 	Callbacks []CallbackCase
 
+	// Output is one of Job's, and Content answers its opening with a body. Only for an
+	// Opener.
+	Output  provider.Output
+	Content Reply
+
 	// Auxiliary answers requests that are not the call itself, such as the fetch of an
 	// access token; they are not counted. It returns false for all others. Optional.
 	Auxiliary func(Recorded) (Reply, bool)
@@ -140,6 +145,9 @@ func Run(t *testing.T, s Suite) {
 	}
 	if p, ok := s.Provider.(provider.Reconciler); ok {
 		t.Run("reconcile", func(t *testing.T) { s.testReconcile(t, p) })
+	}
+	if p, ok := s.Provider.(provider.Opener); ok {
+		t.Run("outputs", func(t *testing.T) { s.testOpener(t, p) })
 	}
 	if p, ok := s.Provider.(provider.CallbackVerifier); ok {
 		t.Run("callbacks", func(t *testing.T) { s.testCallbacks(t, p) })

@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -56,6 +57,8 @@ func (g *gallery) get(ctx context.Context, s *spec, index int) ([]byte, error) {
 	if s.video() {
 		weight *= 3
 	}
+	// Drawing keeps a processor busy: more at once than there are only costs memory.
+	weight = max(weight, int64(pixelsAtOnce/max(runtime.GOMAXPROCS(0), 2)))
 	if err := g.pixels.Acquire(ctx, weight); err != nil {
 		return nil, err
 	}
