@@ -226,7 +226,7 @@ func callbacks(t *testing.T) []providertest.CallbackCase {
 	rotated := signed(arrived, body)
 	rotated.Header.Set("Webhook-Signature", "v1,AAAA "+rotated.Header.Get("Webhook-Signature"))
 	vector := provider.InboundCallback{
-		// The official vector of upstream-kling.md 7.2, which signs in the same way.
+		// The vector of Kling's callback documentation: the same scheme, signed by somebody else.
 		Body: []byte(`{"id":"1234567890","status":"succeeded","message":"","create_time":1781080778802,"update_time":1781080794151}`), Arrived: arrived,
 		Header: http.Header{"Webhook-Id": {"9876543210"}, "Webhook-Timestamp": {"1781080794"}, "Webhook-Signature": {"v1,UsKlJP00XoQyOn410NM9xv34sP+Gl0jnOO9Lcpr7NJ4="}},
 	}
