@@ -16,7 +16,7 @@ func (s *Server) callbackRoutes() []route {
 	}
 	return []route{{
 		method: http.MethodPost, pattern: "/callbacks/{provider}/{token}", dialect: &generationsDialect,
-		limit: limitCallbackAddress, handler: s.callback,
+		limit: limitCallbackAddress, load: inbound, handler: s.callback,
 	}}
 }
 
@@ -25,8 +25,10 @@ const (
 	// callbackTime is less than the three seconds after which the most impatient upstream gives up (MiniMax: the
 	// challenge at registration).
 	callbackTime = 2500 * time.Millisecond
-	maxToken     = 128
-	maxProvider  = 32
+	// callbackBodyTime is for the body to arrive: whoever dribbles is no upstream, and must not keep others out.
+	callbackBodyTime = 5 * time.Second
+	maxToken         = 128
+	maxProvider      = 32
 )
 
 // callback hands an inbound call over. The answer says nothing about the attempt, and never repeats what came in.
@@ -39,10 +41,13 @@ func (s *Server) callback(ctx context.Context, x *exchange, r *http.Request) err
 		return err
 	}
 	arrived := s.now()
+	connection := http.NewResponseController(x.w) // best effort: a writer that knows no deadlines has none
+	_ = connection.SetReadDeadline(time.Now().Add(callbackBodyTime))
 	body, err := readBody(x, r, maxCallbackBody)
 	if err != nil {
 		return err
 	}
+	_ = connection.SetReadDeadline(time.Now().Add(2 * callbackTime)) // which would end the context too
 	ctx, cancel := context.WithTimeout(ctx, callbackTime)
 	defer cancel()
 	reply, err := s.cfg.Callbacks.Callback(ctx, name, token, provider.InboundCallback{

@@ -21,7 +21,7 @@ func (c *Config) complete() error {
 		return errors.New("server: config: Files and FileSigner are needed")
 	case c.AdminToken != "" && len(c.AdminToken) < MinAdminToken:
 		return fmt.Errorf("server: config: AdminToken has %d bytes, at least %d are needed", len(c.AdminToken), MinAdminToken)
-	case c.MaxBody < 0 || c.MaxInFlight < 0 || c.MaxDownloads < 0 || c.RequestTimeout < 0:
+	case c.MaxBody < 0 || c.MaxInFlight < 0 || c.MaxTransfers < 0 || c.RequestTimeout < 0:
 		return errors.New("server: config: limits must not be negative")
 	}
 	if c.Logger == nil {
@@ -32,7 +32,7 @@ func (c *Config) complete() error {
 	}
 	setDefault(&c.MaxBody, DefaultMaxBody)
 	setDefault(&c.MaxInFlight, DefaultMaxInFlight)
-	setDefault(&c.MaxDownloads, DefaultMaxDownloads)
+	setDefault(&c.MaxTransfers, DefaultMaxTransfers)
 	setDefault(&c.RequestTimeout, DefaultRequestTimeout)
 	c.Limits.complete()
 	return nil
@@ -49,19 +49,21 @@ func setDefault[T comparable](v *T, to T) {
 type HTTPConfig struct {
 	Addr              string        // host:port to listen on, for http.Server.ListenAndServe
 	ReadHeaderTimeout time.Duration // for the request's head; default 10 s
-	ReadTimeout       time.Duration // for the whole request; default 30 s; uploads extend it themselves
-	WriteTimeout      time.Duration // from the request's head to the answer's end; default 60 s; downloads extend it themselves
-	IdleTimeout       time.Duration // between two requests on one connection; default 2 min
-	MaxHeaderBytes    int           // default 32 KiB
-	Logger            *slog.Logger  // where net/http reports broken connections, at debug level; nil: nowhere
+	// ReadTimeout is for the whole request; default 60 s. It has to be longer than Config.RequestTimeout, as net/http
+	// ends the request's context with it even when the body has been read. Transfers extend it themselves.
+	ReadTimeout    time.Duration
+	WriteTimeout   time.Duration // from the request's head to the answer's end; default 90 s; transfers extend it themselves
+	IdleTimeout    time.Duration // between two requests on one connection; default 2 min
+	MaxHeaderBytes int           // default 32 KiB
+	Logger         *slog.Logger  // where net/http reports broken connections, at debug level; nil: nowhere
 }
 
 // HTTPServer returns an http.Server for handler with every time-out set, so that no client can hold a connection for
 // nothing.
 func HTTPServer(cfg HTTPConfig, handler http.Handler) *http.Server {
 	setDefault(&cfg.ReadHeaderTimeout, 10*time.Second)
-	setDefault(&cfg.ReadTimeout, 30*time.Second)
-	setDefault(&cfg.WriteTimeout, 60*time.Second)
+	setDefault(&cfg.ReadTimeout, 60*time.Second)
+	setDefault(&cfg.WriteTimeout, 90*time.Second)
 	setDefault(&cfg.IdleTimeout, 2*time.Minute)
 	setDefault(&cfg.MaxHeaderBytes, 32<<10)
 	logHandler := slog.DiscardHandler

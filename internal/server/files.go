@@ -55,8 +55,7 @@ func (s *Server) file(ctx context.Context, x *exchange, r *http.Request) error {
 	}
 	defer object.Close()
 	x.Header().Del("Cache-Control") // it is ServeObject's to set
-	patient := &patientWriter{exchange: x, control: http.NewResponseController(x.w), now: s.now}
-	blob.ServeObject(patient, r, object, blob.ServeOptions{MaxAge: fileMaxAge, Expires: expires, Now: now})
+	blob.ServeObject(&patientWriter{exchange: x, patience: patience(x)}, r, object, blob.ServeOptions{MaxAge: fileMaxAge, Expires: expires, Now: now})
 	return nil
 }
 
@@ -67,17 +66,13 @@ func fileNotFound() error {
 // patientWriter gives the client new time for each stretch of a file.
 type patientWriter struct {
 	*exchange
-	control *http.ResponseController
-	now     func() time.Time
+	patience patient
 }
-
-// extend is best effort: a writer that knows no deadlines has none.
-func (p *patientWriter) extend() { _ = p.control.SetWriteDeadline(time.Now().Add(stretchTime)) }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
 	written := 0
 	for {
-		p.extend()
+		p.patience.extend()
 		n, err := p.exchange.Write(b[:min(len(b), stretch)])
 		written += n
 		if b = b[n:]; err != nil || len(b) == 0 {
@@ -100,7 +95,7 @@ func (p *patientWriter) ReadFrom(r io.Reader) (int64, error) {
 		if left > 0 {
 			most = min(most, left)
 		}
-		p.extend()
+		p.patience.extend()
 		n, err := p.exchange.ReadFrom(&io.LimitedReader{R: source, N: most})
 		written += n
 		if left > 0 {

@@ -177,7 +177,8 @@ func TestFileIsHandedToTheKernelInStretches(t *testing.T) {
 
 func TestFileWithoutAFileBehindIt(t *testing.T) {
 	w := httptest.NewRecorder()
-	p := &patientWriter{exchange: &exchange{w: w}, control: http.NewResponseController(w), now: time.Now}
+	x := &exchange{w: w}
+	p := &patientWriter{exchange: x, patience: patience(x)}
 	text := strings.Repeat("abc", stretch)
 	if n, err := p.Write([]byte(text)); err != nil || n != len(text) {
 		t.Errorf("Write took %d, %v", n, err)

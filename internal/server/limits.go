@@ -67,38 +67,55 @@ func (l *Limits) complete() {
 	}
 }
 
-// maxBuckets bounds the memory of a limiter, at about 300 bytes each. The bucket that was longest idle goes first; if it
-// comes back it is full again, which by then it mostly was.
-const maxBuckets = 16384
+// maxBuckets bounds the memory of each class, at about 300 bytes a bucket. The bucket that was longest idle goes first; if
+// it comes back it is full again, which by then it mostly was.
+const maxBuckets = 8192
 
-type bucketKey struct {
-	class limitClass
-	who   string
-}
-
-type bucket struct {
-	key   bucketKey
-	limit *rate.Limiter
-}
-
-// limiter holds the token buckets of all classes.
+// limiter holds the token buckets. Each class has its own, so that whoever makes up callers in one class throws away no
+// bucket of another.
 type limiter struct {
-	limits map[limitClass]Limit
-	now    func() time.Time
-
-	mu      sync.Mutex
-	buckets map[bucketKey]*list.Element
-	recent  *list.List // of *bucket, most recently used first
+	now     func() time.Time
+	classes map[limitClass]*buckets
 }
 
 func newLimiter(l Limits, now func() time.Time) *limiter {
-	return &limiter{
-		limits: map[limitClass]Limit{
-			limitSubmit: l.Submit, limitStatus: l.Status, limitUpload: l.Upload, limitGeneration: l.Generation,
-			limitFile: l.File, limitCallbackAddress: l.CallbackAddress, limitCallbackToken: l.CallbackToken,
-		},
-		now: now, buckets: make(map[bucketKey]*list.Element), recent: list.New(),
+	limiter := &limiter{now: now, classes: make(map[limitClass]*buckets)}
+	for class, limit := range map[limitClass]Limit{
+		limitSubmit: l.Submit, limitStatus: l.Status, limitUpload: l.Upload, limitGeneration: l.Generation,
+		limitFile: l.File, limitCallbackAddress: l.CallbackAddress, limitCallbackToken: l.CallbackToken,
+	} {
+		limiter.classes[class] = &buckets{limit: limit, byName: make(map[string]*list.Element), recent: list.New()}
 	}
+	return limiter
+}
+
+// buckets are the token buckets of one class.
+type buckets struct {
+	limit Limit
+
+	mu     sync.Mutex
+	byName map[string]*list.Element
+	recent *list.List // of *bucket, most recently used first
+}
+
+type bucket struct {
+	who   string
+	limit *rate.Limiter
+}
+
+func (b *buckets) of(who string) *rate.Limiter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.byName[who]; ok {
+		b.recent.MoveToFront(e)
+		return e.Value.(*bucket).limit
+	}
+	if b.recent.Len() >= maxBuckets {
+		delete(b.byName, b.recent.Remove(b.recent.Back()).(*bucket).who)
+	}
+	fresh := &bucket{who: who, limit: rate.NewLimiter(rate.Limit(float64(b.limit.PerMinute)/60), b.limit.Burst)}
+	b.byName[who] = b.recent.PushFront(fresh)
+	return fresh.limit
 }
 
 // verdict is what a bucket said.
@@ -113,11 +130,12 @@ type verdict struct {
 
 // take asks for one request of who.
 func (l *limiter) take(class limitClass, who string) verdict {
-	limit := l.limits[class]
+	table := l.classes[class]
+	limit := table.limit
 	if limit.PerMinute <= 0 {
 		return verdict{allowed: true}
 	}
-	b, now := l.bucket(bucketKey{class, who}, limit), l.now()
+	b, now := table.of(who), l.now()
 	v := verdict{limited: true, allowed: b.AllowN(now, 1), limit: limit.PerMinute}
 	tokens, perSecond := b.TokensAt(now), float64(b.Limit())
 	v.remaining = max(0, int(math.Floor(tokens)))
@@ -130,22 +148,6 @@ func (l *limiter) take(class limitClass, who string) verdict {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(max(0, s) * float64(time.Second)) }
-
-func (l *limiter) bucket(key bucketKey, limit Limit) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e, ok := l.buckets[key]; ok {
-		l.recent.MoveToFront(e)
-		return e.Value.(*bucket).limit
-	}
-	if l.recent.Len() >= maxBuckets {
-		oldest := l.recent.Back()
-		delete(l.buckets, l.recent.Remove(oldest).(*bucket).key)
-	}
-	b := &bucket{key: key, limit: rate.NewLimiter(rate.Limit(float64(limit.PerMinute)/60), limit.Burst)}
-	l.buckets[key] = l.recent.PushFront(b)
-	return b.limit
-}
 
 // admit applies the route's rate limit, and tells the caller about it where the dialect does so.
 func (s *Server) admit(x *exchange, r *http.Request) error {

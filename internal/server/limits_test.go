@@ -85,7 +85,7 @@ func TestLimitDefaults(t *testing.T) {
 			t.Fatal("a negative limit is no limit")
 		}
 	}
-	if limiter.recent.Len() != 0 {
+	if limiter.classes[limitUpload].recent.Len() != 0 {
 		t.Error("no limit needs no bucket")
 	}
 }
@@ -114,7 +114,9 @@ func TestLimitNeverLetsMoreThrough(t *testing.T) {
 }
 
 func TestLimiterIsBounded(t *testing.T) {
-	l := newLimiter(Limits{File: Limit{PerMinute: 60, Burst: 1}}, func() time.Time { return testTime })
+	one := Limit{PerMinute: 60, Burst: 1}
+	l := newLimiter(Limits{File: one, Submit: one}, func() time.Time { return testTime })
+	l.take(limitSubmit, "other class")
 	l.take(limitFile, "kept")
 	for i := range maxBuckets + 100 {
 		l.take(limitFile, strconv.Itoa(i))
@@ -122,8 +124,11 @@ func TestLimiterIsBounded(t *testing.T) {
 			t.Fatal("a bucket in use was thrown away")
 		}
 	}
-	if len(l.buckets) != maxBuckets || l.recent.Len() != maxBuckets {
-		t.Errorf("%d buckets, %d in the list", len(l.buckets), l.recent.Len())
+	if table := l.classes[limitFile]; len(table.byName) != maxBuckets || table.recent.Len() != maxBuckets {
+		t.Errorf("%d buckets, %d in the list", len(table.byName), table.recent.Len())
+	}
+	if l.take(limitSubmit, "other class").allowed {
+		t.Error("a bucket of another class was thrown away")
 	}
 }
 

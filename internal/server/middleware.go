@@ -40,7 +40,7 @@ func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	}()
 
 	ctx := r.Context()
-	if rt.load == ordinary {
+	if rt.load == ordinary || rt.load == inbound {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.cfg.RequestTimeout)
 		defer cancel()
@@ -66,7 +66,9 @@ func (s *Server) gateOf(rt *route) *gate {
 	case ordinary:
 		return s.inFlight
 	case transfer:
-		return s.downloads
+		return s.transfers
+	case inbound:
+		return s.inbound
 	}
 	return nil
 }

@@ -176,7 +176,7 @@ func TestAccessLog(t *testing.T) {
 }
 
 func TestOverload(t *testing.T) {
-	f := newFixture(t, func(c *Config) { c.MaxInFlight, c.MaxDownloads = 1, 1 })
+	f := newFixture(t, func(c *Config) { c.MaxInFlight, c.MaxTransfers = 1, 1 })
 	entered, release := make(chan struct{}), make(chan struct{})
 	f.generations.accept = func(context.Context, *kinora.Submission) (*kinora.Accepted, error) {
 		close(entered)

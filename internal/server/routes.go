@@ -24,7 +24,8 @@ type workload uint8
 
 const (
 	ordinary  workload = iota // counted against MaxInFlight and bounded by RequestTimeout
-	transfer                  // counted against MaxDownloads; lasts as long as the client needs
+	transfer                  // counted against MaxTransfers; lasts as long as the client needs
+	inbound                   // calls of upstreams: as ordinary, but counted apart, because anybody can make them
 	operation                 // never refused: probes must be answered under load as well
 )
 

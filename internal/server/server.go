@@ -95,9 +95,10 @@ type Config struct {
 	Limits Limits
 	// MaxBody is the largest JSON body, in bytes. 0 means DefaultMaxBody.
 	MaxBody int64
-	// MaxInFlight is how many requests are worked on at once; what exceeds it is answered with 503. Downloads are
-	// counted apart, by MaxDownloads. 0 means DefaultMaxInFlight and DefaultMaxDownloads.
-	MaxInFlight, MaxDownloads int
+	// MaxInFlight is how many requests are worked on at once; what exceeds it is answered with 503. Uploads and
+	// downloads are counted apart, by MaxTransfers, and inbound callbacks may be a quarter of MaxInFlight beside it. 0
+	// means DefaultMaxInFlight and DefaultMaxTransfers.
+	MaxInFlight, MaxTransfers int
 	// RequestTimeout bounds the work on one request, uploads and downloads excepted. 0 means DefaultRequestTimeout.
 	RequestTimeout time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Empty: the peer is the client.
@@ -113,7 +114,7 @@ type Config struct {
 const (
 	DefaultMaxBody        = 1 << 20
 	DefaultMaxInFlight    = 1024
-	DefaultMaxDownloads   = 512
+	DefaultMaxTransfers   = 512
 	DefaultRequestTimeout = 30 * time.Second
 	MinAdminToken         = 16
 )
@@ -129,8 +130,9 @@ type Server struct {
 	metrics *metrics
 	admin   [32]byte // SHA-256 of the admin token
 
-	inFlight, downloads *gate
-	overload            sampled // log lines about refusals that can come by the thousand
+	inFlight, transfers, inbound *gate
+
+	overload sampled // log lines about refusals that can come by the thousand
 
 	ready readiness
 }
@@ -160,7 +162,8 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, log: cfg.Logger, now: cfg.Now,
 		limits:    newLimiter(cfg.Limits, cfg.Now),
 		inFlight:  newGate(cfg.MaxInFlight),
-		downloads: newGate(cfg.MaxDownloads),
+		transfers: newGate(cfg.MaxTransfers),
+		inbound:   newGate(max(1, cfg.MaxInFlight/4)),
 		admin:     tokenDigest(cfg.AdminToken),
 	}
 	s.ready.checks = cfg.Checks
