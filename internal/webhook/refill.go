@@ -79,7 +79,7 @@ func (g *gate) nextReady() (d *destination, slow bool) {
 
 // arrive places the deliveries that were claimed with a refill, oldest first. Fewer than
 // there was room for mean that no more are held, unless one was held meanwhile.
-func (g *gate) arrive(r refill, claimed []*kinora.Delivery) (jobs []*job, places []placement) {
+func (g *gate) arrive(r refill, claimed []*kinora.Delivery, b *batch) (jobs []*job, places []placement) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	d := r.dest
@@ -91,7 +91,7 @@ func (g *gate) arrive(r refill, claimed []*kinora.Delivery) (jobs []*job, places
 		d.backlog = false
 	}
 	for _, delivery := range claimed {
-		j := &job{delivery: delivery, dest: d, track: trackHeld, slow: r.slow}
+		j := &job{delivery: delivery, dest: d, track: trackHeld, slow: r.slow, batch: b}
 		p := placeHold
 		switch {
 		case d.startable(false):

@@ -187,11 +187,8 @@ func (s *Dispatcher) takeBack(list []refill) error {
 	)
 	for i, r := range list {
 		sortByAge(byDest[i])
-		j, p := s.gate.arrive(r, byDest[i])
+		j, p := s.gate.arrive(r, byDest[i], b)
 		jobs, places = append(jobs, j...), append(places, p...)
-	}
-	for _, j := range jobs {
-		j.batch = b
 	}
 	s.place(b, jobs, places)
 	return nil
