@@ -25,16 +25,45 @@ func demoEnvironment(t *testing.T) (temporary string) {
 	return temporary
 }
 
-func TestDemo(t *testing.T) {
+func TestDemoKeepsServing(t *testing.T) {
 	temporary := demoEnvironment(t)
 	t.Setenv("KINORA_LISTEN", "nonsense") // the environment plays no part
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
 	dir := filepath.Join(t.TempDir(), "out")
-	got := invoke(t, "", "demo", "--out", dir, "--json")
-	if got.exit != exitOK || got.errOut != "" {
-		t.Fatalf("exit %d\n%s%s", got.exit, got.out, got.errOut)
+	p := background(t, ctx, "demo", "--keep", "--json", "--out", dir)
+	doc := p.document(t)
+	checkDemo(t, doc)
+	if files, _ := os.ReadDir(dir); len(files) != 2 {
+		t.Errorf("files: %v", files)
 	}
-	doc := document(t, got.out)
-	if keysOf(doc) != "generations receiver seconds server" {
+
+	// It goes on serving, and the key that it printed works.
+	api, err := client.New(doc["server"].(string), doc["key"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.CloseIdleConnections()
+	task, err := api.Submit(ctx, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: "one more", Size: "64x64"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Wait(ctx, task.ID, client.WaitOptions{}); err != nil {
+		t.Error(err)
+	}
+	interrupt()
+	if exit := p.wait(); exit != exitOK || p.errOut.String() != "" {
+		t.Errorf("exit %d\n%s", exit, p.errOut.String())
+	}
+	if left, _ := os.ReadDir(temporary); len(left) != 0 {
+		t.Errorf("left in the temporary folder: %v", left)
+	}
+}
+
+// checkDemo holds the document against its promise, and the files against a decoder.
+func checkDemo(t *testing.T, doc map[string]any) {
+	t.Helper()
+	if keysOf(doc) != "generations key receiver seconds server" {
 		t.Errorf("keys of the demo: %s", keysOf(doc))
 	}
 	list, _ := doc["generations"].([]any)
@@ -59,12 +88,6 @@ func TestDemo(t *testing.T) {
 	}
 	checkImage(t, filePath(t, list[0]), 1024, 1024)
 	checkVideo(t, filePath(t, list[1]))
-	if left, _ := os.ReadDir(temporary); len(left) != 0 {
-		t.Errorf("left in the temporary folder: %v", left)
-	}
-	if files, _ := os.ReadDir(dir); len(files) != 2 {
-		t.Errorf("files: %v", files)
-	}
 }
 
 func filePath(t *testing.T, generation any) string {
@@ -116,7 +139,7 @@ func checkVideo(t *testing.T, name string) {
 }
 
 func TestDemoForPeople(t *testing.T) {
-	demoEnvironment(t)
+	temporary := demoEnvironment(t)
 	dir := t.TempDir()
 	got := invoke(t, "", "demo", "--out", dir)
 	if got.exit != exitOK {
@@ -135,30 +158,6 @@ func TestDemoForPeople(t *testing.T) {
 	}
 	if strings.Contains(got.out+got.errOut, "\x1b") {
 		t.Error("escape codes although this is no terminal")
-	}
-}
-
-func TestDemoKeepsServing(t *testing.T) {
-	temporary := demoEnvironment(t)
-	ctx, interrupt := context.WithCancel(t.Context())
-	defer interrupt()
-	p := background(t, ctx, "demo", "--keep", "--json", "--out", t.TempDir())
-	doc := p.document(t)
-	api, err := client.New(doc["server"].(string), doc["key"].(string))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer api.CloseIdleConnections()
-	task, err := api.Submit(ctx, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: "one more"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := api.Wait(ctx, task.ID, client.WaitOptions{}); err != nil {
-		t.Error(err)
-	}
-	interrupt()
-	if exit := p.wait(); exit != exitOK {
-		t.Errorf("exit %d\n%s", exit, p.errOut.String())
 	}
 	if left, _ := os.ReadDir(temporary); len(left) != 0 {
 		t.Errorf("left in the temporary folder: %v", left)

@@ -48,6 +48,9 @@ func (d *demoCommand) start(ctx context.Context) (_ *demoRun, err error) {
 			err = errors.Join(err, r.stop(ctx))
 		}
 	}()
+	if err := os.MkdirAll(d.Out, 0o755); err != nil {
+		return nil, fmt.Errorf("make the folder for the files: %w", err)
+	}
 	if r.folder, err = os.MkdirTemp("", "kinora-demo-"); err != nil {
 		return nil, fmt.Errorf("make a temporary folder: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -24,10 +25,16 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the default action is back: the second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() {
+		time.Sleep(signalEcho)
+		stop() // the default action is back: the next signal ends the process at once
+	})
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
+
+// signalEcho is how long after the first signal others count as its echo: wrappers such as timeout(1), and runners that
+// share a terminal with what they run, deliver one Ctrl-C twice.
+const signalEcho = 500 * time.Millisecond
 
 // grammar is the whole command line: one field per command.
 type grammar struct {

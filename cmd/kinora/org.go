@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/tenancy"
 )
 
@@ -198,10 +199,10 @@ func (o *orgRotateCommand) Run(ctx context.Context, c *console) error {
 			shape.Secret = ""
 		}
 		return c.result(shape, func() {
+			c.say("%s signs with %s from now on; the one before it goes on for %s.", printable(org.Name), secret.ID, config.Duration(o.Overlap))
 			if shape.Secret != "" {
 				c.showSecret("webhook secret", secret.Text)
 			}
-			c.say("%s signs with %s from now on; the one before it goes on for %s.", printable(org.Name), secret.ID, o.Overlap)
 		})
 	})
 }
@@ -268,5 +269,4 @@ func (c *console) showSecret(name, text string) {
 	c.say("")
 	c.say("  %s  %s", name, c.outStyle.bold(text))
 	c.say("  %s", c.outStyle.dim("Shown this once; keep it now."))
-	c.say("")
 }
