@@ -16,6 +16,24 @@ test: vet ## Run everything that a change must pass: vet, all tests, a short cra
 race: ## Run all tests under the race detector
 	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 30m ./...
 
+ROUNDS ?= 200
+crash: ## Kill the real program ROUNDS times on each database, and count (ROUNDS=200)
+	scripts/with-postgres $(GO) test ./internal/crash -run TestNothingIsLost -rounds $(ROUNDS) -timeout 3h -v -count 1
+
+outage: ## Take PostgreSQL away for a minute under load
+	scripts/with-postgres $(GO) test ./internal/crash -run TestDatabaseOutage -outage 60s -timeout 10m -v -count 1
+
+FUZZTIME ?= 1m
+fuzz: ## Run every fuzz target for FUZZTIME (1m)
+	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+		echo "$$pkg $$f"; $(GO) test $$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+
+bench: build ## Measure this machine and Kinora on it (kinora bench)
+	bin/kinora bench
+
+bench-river: ## Repeat the comparison of River jobs and the due index on SQLite
+	$(GO) test ./internal/queue -run '^$$' -bench . -benchtime 20000x
+
 vet: ## Run go vet and check the formatting
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
@@ -29,4 +47,4 @@ tidy: ## Bring go.mod and go.sum in line with the code
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help build test race vet lint tidy clean
+.PHONY: help build test race crash outage fuzz bench bench-river vet lint tidy clean

@@ -32,7 +32,8 @@ type Provider interface {
 	Submit(ctx context.Context, up Upstream, req Request) (Accepted, error)
 	// Poll reads the state of jobs, all of one account: one or, where Describe().BatchPoll
 	// is above 1, up to that many in one HTTP call. It returns one Report per job in any
-	// order, or an error that concerns the call as a whole.
+	// order, or an error that concerns the call as a whole. A job that the upstream does
+	// not know may be left out: the lifecycle counts that as Gone.
 	Poll(ctx context.Context, up Upstream, jobs []Job) ([]Report, error)
 }
 
@@ -70,8 +71,10 @@ type Opener interface {
 type Description struct {
 	// BatchPoll is how many jobs one Poll call may name; 0 and 1 mean one.
 	BatchPoll int
-	// Callbacks says that the upstream takes a callback URL with each submit.
+	// Callbacks says that the upstream takes a callback URL with a submit.
 	Callbacks bool
+	// CallbackModel narrows Callbacks to some of the upstream's models; nil = all of them.
+	CallbackModel func(upstreamModel string) bool
 	// Synchronous says that Submit may last as long as the generation itself, and that
 	// its answer carries the outputs.
 	Synchronous bool
@@ -79,6 +82,11 @@ type Description struct {
 	Poll Pace
 	// Settings names the account settings that the provider reads, for doctor and docs.
 	Settings []Setting
+}
+
+// TakesCallback tells whether submits of that upstream model take a callback URL.
+func (d Description) TakesCallback(upstreamModel string) bool {
+	return d.Callbacks && (d.CallbackModel == nil || d.CallbackModel(upstreamModel))
 }
 
 // Pace is how often an upstream likes to be asked.

@@ -1,9 +1,7 @@
 package crash_test
 
 import (
-	"context"
 	"flag"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -89,17 +87,6 @@ func TestDatabaseOutage(t *testing.T) {
 // test, for the program must stay up.
 func (w *world) submitOnce(t *testing.T) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	text := `{"model":"sandbox-image","input":{"prompt":"during the outage","size":"64x64"},"webhook":{"url":"` + w.receiver.URL + `"}}`
-	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, w.URL+"/api/generate/submit", strings.NewReader(text))
-	req.Header.Set("Authorization", "Bearer "+w.Key)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatalf("the program does not answer: %v", err)
-	}
-	defer res.Body.Close()
-	body, _ := io.ReadAll(res.Body)
-	return res.StatusCode, string(body)
+	status, body, _ := w.submitPrompt(t, "during the outage")
+	return status, body
 }

@@ -32,8 +32,7 @@ type world struct {
 func newWorld(t *testing.T, bin, dsn string) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir(), events: map[string]map[string]bool{}, counts: map[string]int{}}
-	w.receiver = httptest.NewServer(http.HandlerFunc(w.receive))
-	t.Cleanup(w.receiver.Close)
+	w.listen(t)
 	var err error
 	w.Rig, err = rig.New(rig.Options{
 		Binary: bin, Dir: w.dir, DSN: dsn,
@@ -45,6 +44,14 @@ func newWorld(t *testing.T, bin, dsn string) *world {
 	}
 	t.Cleanup(w.Close)
 	return w
+}
+
+// quickWebhooks retries within seconds and takes a dead node's work over within half a one.
+const quickWebhooks = "node_beat: 100ms\nwebhooks: {allow_http: true, timeout: 5s, schedule: [200ms, 500ms, 1s, 2s, 5s, 5s, 5s, 5s, 5s]}"
+
+func (w *world) listen(t *testing.T) {
+	w.receiver = httptest.NewServer(http.HandlerFunc(w.receive))
+	t.Cleanup(w.receiver.Close)
 }
 
 // receive is the caller's webhook endpoint: it verifies, remembers, and now and then fails.
@@ -150,33 +157,56 @@ func stop(t *testing.T, p *rig.Process) {
 // awaitEnds waits until every acknowledged generation reads as ended through the API.
 func (w *world) awaitEnds(t *testing.T, ids []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
+	end := time.Now().Add(4 * time.Minute)
 	for _, id := range ids {
 		for {
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/api/generate/status/"+id, nil)
-			req.Header.Set("Authorization", "Bearer "+w.Key)
-			res, err := http.DefaultClient.Do(req)
-			if err != nil {
-				w.explain(t, id)
-				t.Fatal(err)
-			}
-			var answer struct {
-				Data struct {
-					Status string `json:"status"`
-				} `json:"data"`
-			}
-			err = json.NewDecoder(res.Body).Decode(&answer)
-			_ = res.Body.Close()
-			if err != nil || res.StatusCode != http.StatusOK && res.StatusCode != http.StatusTooManyRequests {
-				t.Fatalf("status of %s: %d %v", id, res.StatusCode, err)
-			}
-			if answer.Data.Status == "finished" || answer.Data.Status == "failed" {
+			if s := w.statusOf(t, id); s == "finished" || s == "failed" {
 				break
+			}
+			if time.Now().After(end) {
+				w.explain(t, id)
+				t.Fatalf("%s does not end", id)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+}
+
+// statusOf reads a generation's status through the API; "" = told to come back later.
+func (w *world) statusOf(t *testing.T, id string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/api/generate/status/"+id, nil)
+	req.Header.Set("Authorization", "Bearer "+w.Key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Data struct {
+			Status string `json:"status"`
+		} `json:"data"`
+	}
+	err = json.NewDecoder(res.Body).Decode(&answer)
+	if err != nil || res.StatusCode != http.StatusOK && res.StatusCode != http.StatusTooManyRequests {
+		t.Fatalf("status of %s: %d %v", id, res.StatusCode, err)
+	}
+	return answer.Data.Status
+}
+
+// taskOf reads the id from a submit's answer; "" = none.
+func taskOf(body string) string {
+	var answer struct {
+		Data struct {
+			TaskID string `json:"task_id"`
+		} `json:"data"`
+	}
+	if json.Unmarshal([]byte(body), &answer) != nil {
+		return ""
+	}
+	return answer.Data.TaskID
 }
 
 // awaitDeliveries waits until every generation's event has arrived and was answered.

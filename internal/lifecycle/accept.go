@@ -47,7 +47,7 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	}
 	a := &kinora.Attempt{
 		GenerationID: g.ID, OrganisationID: g.OrganisationID, Lane: e.laneOf(m), Model: m.Name, Provider: m.Provider,
-		CallbackMode: e.callbackMode(g, p), DueAt: now, CreatedAt: now, DeadlineAt: g.DeadlineAt,
+		CallbackMode: e.callbackMode(g, m, p), DueAt: now, CreatedAt: now, DeadlineAt: g.DeadlineAt,
 	}
 
 	var taken *store.Remembered
@@ -105,13 +105,13 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 		State: kinora.GenerationQueued, Input: s.Input, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL,
 		CreatedAt: now, UpdatedAt: now, DeadlineAt: now.Add(m.DeadlineAfter()),
 	}
-	g.Input.CallbackIgnored = g.Input.CallbackURL != "" && !p.Describe().Callbacks
+	g.Input.CallbackIgnored = g.Input.CallbackURL != "" && !p.Describe().TakesCallback(m.UpstreamModel)
 	return g
 }
 
-func (e *Engine) callbackMode(g *kinora.Generation, p provider.Provider) kinora.CallbackMode {
+func (e *Engine) callbackMode(g *kinora.Generation, m *kinora.Model, p provider.Provider) kinora.CallbackMode {
 	switch {
-	case !p.Describe().Callbacks:
+	case !p.Describe().TakesCallback(m.UpstreamModel):
 		return kinora.CallbackNone
 	case g.Input.CallbackURL != "":
 		return kinora.CallbackForwarded

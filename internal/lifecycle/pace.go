@@ -122,7 +122,9 @@ func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration)
 	wait, known := e.durations.ahead(a.Model, age)
 	switch {
 	case known:
-		wait = clamp(wait, pace.Interval, max(pace.Ceiling, wait/2))
+		// A look costs the same for a short job and a long one: being a twelfth of its age
+		// late is near enough.
+		wait = max(wait, pace.Interval, age/12)
 	case a.Polls == 0:
 		wait = pace.First
 	default:

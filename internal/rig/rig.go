@@ -131,10 +131,16 @@ func (r *Rig) Start(ctx context.Context) (*Process, error) {
 		}
 	}
 	p.ReadyIn = time.Since(started)
-	if r.Key == "" {
-		if r.Key = keyText.FindString(out.String()); r.Key == "" {
+	// The key is printed once, a moment after the server has begun to answer.
+	for r.Key == "" {
+		if r.Key = keyText.FindString(out.String()); r.Key != "" {
+			break
+		}
+		select {
+		case <-ctx.Done():
 			p.Kill()
 			return nil, fmt.Errorf("rig: the first start printed no key:\n%s", out.String())
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	return p, nil

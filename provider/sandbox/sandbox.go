@@ -8,6 +8,7 @@
 package sandbox
 
 import (
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora/provider"
@@ -46,10 +47,10 @@ func (*Sandbox) Name() string { return Name }
 func (*Sandbox) Describe() provider.Description {
 	return provider.Description{
 		BatchPoll: maxBatch,
-		// Only the models that end in "-callback" do call; the others take the URL
-		// and ignore it, as upstreams do.
 		Callbacks: true,
-		Poll:      provider.Pace{First: 300 * time.Millisecond, Interval: 250 * time.Millisecond, Ceiling: 5 * time.Second},
+		// The models come in both flavours, so that a caller can try either.
+		CallbackModel: func(model string) bool { return strings.HasSuffix(model, "-callback") },
+		Poll:          provider.Pace{First: 300 * time.Millisecond, Interval: 250 * time.Millisecond, Ceiling: 5 * time.Second},
 		Settings: []provider.Setting{
 			{Name: SettingAPIKey, Meaning: "a key that the sandbox knows", Required: true, Secret: true},
 			{Name: SettingWebhookSecret, Meaning: "the secret that the sandbox signs callbacks with, whsec_ and base64; empty = callbacks are not verified", Secret: true},
