@@ -13,7 +13,7 @@ type Config struct {
 	PublicURL string `yaml:"public_url" env:"PUBLIC_URL" doc:"Where callers and upstreams reach this server, e.g. https://kinora.example. Empty: file URLs use the address the server listens on, and upstreams are not asked to call back."`
 	DataDir   string `yaml:"data_dir" env:"DATA_DIR" doc:"Folder for the SQLite database, stored files, and the key files made on first start."`
 
-	Database         string `yaml:"database" env:"DATABASE" doc:"postgres://user:password@host/name, or the path of a SQLite file. Empty: kinora.db in data_dir." secret:"url"`
+	Database         string `yaml:"database" env:"DATABASE" doc:"postgres://user:password@host/name, or the path of a SQLite file. Empty: kinora.db in data_dir."`
 	DatabaseMaxConns int    `yaml:"database_max_conns" env:"DATABASE_MAX_CONNS" doc:"Most connections to PostgreSQL, or readers of SQLite. 0: 16, or 4."`
 	AutoMigrate      bool   `yaml:"auto_migrate" env:"AUTO_MIGRATE" doc:"Bring the schema up to date at start. When false, run kinora migrate."`
 
@@ -46,14 +46,14 @@ type Storage struct {
 
 // S3 is a bucket and the way to it.
 type S3 struct {
-	Endpoint  string `yaml:"endpoint" env:"ENDPOINT" doc:"Host and port, e.g. s3.eu-central-1.amazonaws.com."`
+	Endpoint  string `yaml:"endpoint" env:"ENDPOINT" doc:"Host and port, e.g. s3.eu-central-1.amazonaws.com, or its https or http URL without a path."`
 	Bucket    string `yaml:"bucket" env:"BUCKET" doc:"Bucket; it must exist."`
 	Prefix    string `yaml:"prefix" env:"PREFIX" doc:"Put in front of every key."`
 	Region    string `yaml:"region" env:"REGION" doc:"Region. Empty: asked of the server."`
 	AccessKey string `yaml:"access_key" env:"ACCESS_KEY" doc:"Access key. Empty: from the AWS variables, files or instance role."`
 	SecretKey Secret `yaml:"secret_key" env:"SECRET_KEY" doc:"Secret key."`
 	PathStyle bool   `yaml:"path_style" env:"PATH_STYLE" doc:"Bucket in the path instead of in the host name, as most servers other than AWS want it."`
-	Insecure  bool   `yaml:"insecure" env:"INSECURE" doc:"Plain http. Only for a server on the same machine or network."`
+	Insecure  bool   `yaml:"insecure" env:"INSECURE" doc:"Plain http where the endpoint has no scheme. Only for a server on the same machine or network."`
 }
 
 // Retention says how long things are kept.

@@ -13,8 +13,14 @@ func Reference() string {
 	b.WriteString(`# Configuration
 
 Kinora reads, in this order, each over the one before: its defaults, the YAML file named by ` + "`--config`" + `, and
-environment variables. A key that it does not know is an error. Durations read ` + "`90s`, `2h`, `30d`" + `; sizes ` + "`20MB`, `4GB`" + `.
-Lists in variables are separated by commas. ` + "`kinora doctor --config FILE`" + ` checks a file without starting anything.
+environment variables. A key that it does not know is an error, and so is a variable that is almost one of those below.
+` + "`kinora doctor --config FILE`" + ` checks a file without starting anything.
+
+* Durations read ` + "`90s`, `2h`, `30d`, `1d12h`" + `; sizes ` + "`20MB`, `4GB`" + ` (powers of 1,024).
+* Lists in variables are separated by commas. An empty variable counts as not set.
+* A secret, or the database's address, may stand in a file of its own: its variable with ` + "`_FILE`" + ` behind it names that file.
+* Accounts and models are lists that only the file can hold. Their secrets need not stand there: ` + "`api_key: ${NAME}`" + ` reads
+  the variable of that name.
 
 This page is generated from the program (` + "`go test ./internal/config -update`" + `).
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -8,32 +9,43 @@ import (
 	"time"
 )
 
-// Duration is a time.Duration that reads "90s", "1h30m" and also whole days, "30d".
+// Duration is a time.Duration that reads "90s", "1h30m" and also days of 24 hours, "30d" or
+// "1d12h". It is never negative.
 type Duration time.Duration
 
 // Std returns the standard library's form.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// UnmarshalText reads a duration.
+// errDuration and errSize do not repeat the text: it may be a secret in the wrong place.
+var (
+	errDuration = errors.New("is not a duration such as 90s, 2h or 30d")
+	errSize     = errors.New("is not a size such as 1048576, 20MB or 4GB")
+)
+
+// maxDays keeps a duration far from overflow: about a hundred years.
+const maxDays = 36500
+
+// UnmarshalText reads a duration: days, Go's units, or days and then Go's units ("1d12h").
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
-	if s == "0" {
-		*d = 0
-		return nil
+	days, rest, found := strings.Cut(s, "d")
+	if !found {
+		days, rest = "0", s
 	}
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseFloat(days, 64)
-		if err != nil || n < 0 || n > 36500 {
-			return fmt.Errorf("%q is not a duration such as 90s, 2h or 30d", s)
+	n, err := strconv.ParseFloat(days, 64)
+	// ParseFloat also takes signs, exponents, hexadecimal digits, "inf" and "nan".
+	if err != nil || strings.Trim(days, ".0123456789") != "" || n > maxDays {
+		return errDuration
+	}
+	total := time.Duration(n * 24 * float64(time.Hour))
+	if rest != "" || !found {
+		v, err := time.ParseDuration(rest)
+		if err != nil || v < 0 || v > maxDays*24*time.Hour || found && strings.HasPrefix(rest, "+") {
+			return errDuration
 		}
-		*d = Duration(n * 24 * float64(time.Hour))
-		return nil
+		total += v
 	}
-	v, err := time.ParseDuration(s)
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a duration such as 90s, 2h or 30d", s)
-	}
-	*d = Duration(v)
+	*d = Duration(total)
 	return nil
 }
 
@@ -42,9 +54,12 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil
 
 func (d Duration) String() string {
 	const day = 24 * time.Hour
-	v := time.Duration(d)
-	if v >= day && v%day == 0 {
-		return strconv.Itoa(int(v/day)) + "d"
+	v, days := time.Duration(d), ""
+	if v >= day {
+		days, v = strconv.Itoa(int(v/day))+"d", v%day
+	}
+	if v == 0 && days != "" {
+		return days
 	}
 	s := v.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -53,10 +68,11 @@ func (d Duration) String() string {
 	if strings.HasSuffix(s, "h0m") {
 		s = strings.TrimSuffix(s, "0m")
 	}
-	return s
+	return days + s
 }
 
-// Size is a number of bytes that reads "1048576", "20MB" and "4GB" (powers of 1,024).
+// Size is a number of bytes that reads "1048576", "20MB" and "4GB": powers of 1,024, also
+// written "20MiB". It is never negative.
 type Size int64
 
 var sizeUnits = []struct {
@@ -68,6 +84,7 @@ var sizeUnits = []struct {
 func (s *Size) UnmarshalText(text []byte) error {
 	t := strings.ToUpper(strings.TrimSpace(string(text)))
 	unit := int64(1)
+	t = strings.Replace(t, "IB", "B", 1)
 	for _, u := range sizeUnits {
 		if rest, ok := strings.CutSuffix(t, u.suffix); ok {
 			t, unit = strings.TrimSpace(rest), u.bytes
@@ -75,8 +92,8 @@ func (s *Size) UnmarshalText(text []byte) error {
 		}
 	}
 	n, err := strconv.ParseInt(t, 10, 64)
-	if err != nil || n < 0 || n > (1<<62)/unit {
-		return fmt.Errorf("%q is not a size such as 1048576, 20MB or 4GB", text)
+	if err != nil || strings.Trim(t, "0123456789") != "" || n > (1<<62)/unit {
+		return errSize
 	}
 	*s = Size(n * unit)
 	return nil

@@ -1,0 +1,291 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kinora/kinora"
+)
+
+const (
+	minAdminToken = 32 // characters
+	day           = 24 * time.Hour
+)
+
+// Validate checks what can be known without opening anything, and reports all that is
+// wrong at once, as Load does.
+func (c *Config) Validate() error {
+	var found problems
+	c.validate(&found)
+	return found.err("configuration")
+}
+
+func (c *Config) validate(found *problems) {
+	c.validateServer(found)
+	c.validateStorage(found)
+	c.validateTimes(found)
+	c.validateNetwork(found)
+	c.validateAccounts(found)
+	c.validateModels(found)
+}
+
+func (c *Config) validateServer(found *problems) {
+	if host, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) || strings.ContainsAny(host, "/ ") {
+		found.add("listen", "must be host:port", "such as 127.0.0.1:8080, or :8080 for all addresses")
+	}
+	if c.DataDir == "" {
+		found.add("data_dir", "must not be empty", "name a folder that outlives a restart")
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	if c.PublicURL != "" {
+		checkURL(found, "public_url", c.PublicURL)
+	}
+	c.validateDatabase(found)
+	if t := c.AdminToken.Reveal(); t != "" && (len(t) < minAdminToken || strings.ContainsFunc(t, func(r rune) bool { return r <= ' ' || r > '~' })) {
+		found.add("admin_token", fmt.Sprintf("must have at least %d characters, without spaces", minAdminToken), "make one with: openssl rand -hex 32")
+	}
+	if c.MasterKey == "" && len(c.OldMasterKeys) > 0 {
+		found.add("old_master_keys", "needs master_key, the key that replaces them", "keys before that of a key file stand in the file itself, below it")
+	}
+	if i := slices.Index(c.OldMasterKeys, ""); i >= 0 {
+		found.add(fmt.Sprintf("old_master_keys[%d]", i), "is empty", "")
+	}
+	oneOf(found, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(found, "log.format", c.Log.Format, "text", "json")
+	for _, n := range []struct {
+		name  string
+		n     int
+		least int
+	}{
+		{"limits.in_flight", c.Limits.InFlight, 0}, {"limits.submit_per_minute", c.Limits.SubmitPerMinute, 0},
+		{"limits.read_per_minute", c.Limits.ReadPerMinute, 0}, {"uploads.per_minute", c.Uploads.PerMinute, 0},
+		{"sandbox.max_in_flight", c.Sandbox.MaxInFlight, 0}, {"database_max_conns", c.DatabaseMaxConns, 0},
+	} {
+		between(found, n.name, n.n, n.least, math.MaxInt32)
+	}
+}
+
+func (c *Config) validateDatabase(found *problems) {
+	scheme, _, isURL := strings.Cut(c.Database, "://")
+	if !isURL {
+		if strings.HasPrefix(c.Database, "postgres:") || strings.HasPrefix(c.Database, "postgresql:") {
+			found.add("database", "the PostgreSQL address cannot be read", "use postgres://user:password@host:5432/name")
+		}
+		return
+	}
+	u, err := url.Parse(c.Database)
+	switch {
+	case scheme != "postgres" && scheme != "postgresql":
+		found.add("database", "must be postgres://… or the path of a SQLite file", "")
+	case err != nil:
+		found.add("database", "the PostgreSQL address cannot be read", "write special characters of user and password percent-encoded")
+	case strings.Trim(u.Path, "/") == "":
+		found.add("database", "does not name a database", "use postgres://user:password@host:5432/name")
+	}
+}
+
+func (c *Config) validateStorage(found *problems) {
+	s := c.Storage.S3
+	if s.Bucket == "" && s != (S3{}) {
+		found.add("storage.s3.bucket", "must be named", "remove storage.s3 to keep files in a folder")
+	}
+	if s.Bucket != "" {
+		if c.Storage.Folder != "" {
+			found.add("storage", "has both folder and s3", "keep one of them")
+		}
+		switch {
+		case s.Endpoint == "":
+			found.add("storage.s3.endpoint", "must be named", "such as s3.eu-central-1.amazonaws.com")
+		case strings.Contains(s.Endpoint, "@"):
+			found.add("storage.s3.endpoint", "must not hold credentials", "use access_key and secret_key")
+		case s.Insecure && strings.Contains(s.Endpoint, "://"):
+			found.add("storage.s3.endpoint", "must be host:port when insecure is set", "leave the scheme out")
+		case strings.ContainsAny(strings.TrimPrefix(strings.TrimPrefix(s.Endpoint, "https://"), "http://"), "/?# "):
+			found.add("storage.s3.endpoint", "must be host:port without a path", "use bucket and prefix")
+		}
+		if (s.AccessKey == "") != (s.SecretKey == "") {
+			found.add("storage.s3", "access_key and secret_key go together", "")
+		}
+	}
+	for _, size := range []struct {
+		name  string
+		bytes Size
+	}{
+		{"uploads.max_image", c.Uploads.MaxImage}, {"uploads.max_video", c.Uploads.MaxVideo},
+		{"limits.max_body", c.Limits.MaxBody}, {"limits.max_output", c.Limits.MaxOutput},
+	} {
+		if size.bytes <= 0 {
+			found.add(size.name, "must be above 0", "")
+		}
+	}
+	if c.Limits.MaxBody > 64<<20 {
+		found.add("limits.max_body", "must be at most 64MB", "files go through the uploads, which have limits of their own")
+	}
+}
+
+func (c *Config) validateTimes(found *problems) {
+	for _, t := range []struct {
+		name        string
+		d           Duration
+		least, most time.Duration
+	}{
+		{"retention.outputs", c.Retention.Outputs, time.Minute, maxDays * day}, {"retention.file_urls", c.Retention.FileURLs, time.Second, 7 * day},
+		{"retention.delivery_log", c.Retention.DeliveryLog, time.Minute, maxDays * day},
+		{"uploads.keep_image", c.Uploads.KeepImage, time.Minute, maxDays * day}, {"uploads.keep_video", c.Uploads.KeepVideo, time.Minute, maxDays * day},
+		{"webhooks.timeout", c.Webhooks.Timeout, 100 * time.Millisecond, 5 * time.Minute}, {"shutdown_grace", c.ShutdownGrace, 0, time.Hour},
+		{"node_beat", c.NodeBeat, 10 * time.Millisecond, time.Minute}, {"upkeep_interval", c.UpkeepInterval, 10 * time.Millisecond, day},
+	} {
+		span(found, t.name, t.d, t.least, t.most)
+	}
+	if n := len(c.Webhooks.Schedule); n == 0 || n > 50 {
+		found.add("webhooks.schedule", "must have 1 to 50 waits", "")
+	}
+	for i, d := range c.Webhooks.Schedule {
+		span(found, fmt.Sprintf("webhooks.schedule[%d]", i), d, time.Millisecond, 7*day)
+	}
+}
+
+func (c *Config) validateNetwork(found *problems) {
+	n := c.Network
+	for i, text := range n.AllowPrefixes {
+		at := fmt.Sprintf("network.allow_prefixes[%d]", i)
+		switch p, err := netip.ParsePrefix(text); {
+		case err != nil:
+			found.add(at, "must be an address range such as 10.1.0.0/16", "one address is 10.1.2.3/32")
+		case p.Bits() == 0:
+			found.add(at, "would open every address", "name the ranges in which you host receivers")
+		}
+	}
+	for i, text := range n.NAT64Prefixes {
+		p, err := netip.ParsePrefix(text)
+		// The lengths of RFC 6052, section 2.2.
+		if err != nil || !p.Addr().Is6() || !slices.Contains([]int{32, 40, 48, 56, 64, 96}, p.Bits()) {
+			found.add(fmt.Sprintf("network.nat64_prefixes[%d]", i), "must be an IPv6 range of 32, 40, 48, 56, 64 or 96 bits", "such as 64:ff9b::/96")
+		}
+	}
+	for i, host := range n.AllowHosts {
+		name := strings.TrimPrefix(host, "*.")
+		_, err := netip.ParseAddr(name)
+		if name == "" || err != nil && strings.ContainsAny(name, "*/:@ ") {
+			found.add(fmt.Sprintf("network.allow_hosts[%d]", i), "must be a host without scheme and port", "such as hooks.corp.internal, or *.corp.internal")
+		}
+	}
+	if i := slices.Index(n.Ports, 0); i >= 0 {
+		found.add(fmt.Sprintf("network.ports[%d]", i), "must be between 1 and 65535", "")
+	}
+}
+
+var (
+	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	modelName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
+)
+
+func (c *Config) validateAccounts(found *problems) {
+	first := map[string]int{}
+	for i, a := range c.Accounts {
+		at := fmt.Sprintf("accounts[%d]", i)
+		before, twice := first[a.Name]
+		switch {
+		case !accountName.MatchString(a.Name):
+			found.add(at+".name", "must be lower-case letters, digits, dots, dashes and underscores, at most 64", "")
+		case twice:
+			found.add(at+".name", fmt.Sprintf("%q is used twice", a.Name), fmt.Sprintf("accounts[%d] has it", before))
+		default:
+			first[a.Name] = i
+		}
+		if a.Provider == "" {
+			found.add(at+".provider", "must be named", "")
+		}
+		if a.BaseURL != "" {
+			checkURL(found, at+".base_url", a.BaseURL)
+		}
+		between(found, at+".max_in_flight", a.MaxInFlight, 0, math.MaxInt32)
+		between(found, at+".per_minute", a.PerMinute, 0, math.MaxInt32)
+		between(found, at+".weight", a.Weight, 0, 1000)
+	}
+}
+
+func (c *Config) validateModels(found *problems) {
+	first := map[string]int{}
+	for i, m := range c.Models {
+		at := fmt.Sprintf("models[%d]", i)
+		before, twice := first[m.Name]
+		switch {
+		case !modelName.MatchString(m.Name):
+			found.add(at+".name", "must be letters, digits and . _ : / -, at most 128", "")
+		case twice:
+			found.add(at+".name", fmt.Sprintf("%q is used twice", m.Name), fmt.Sprintf("models[%d] has it", before))
+		default:
+			first[m.Name] = i
+		}
+		oneOf(found, at+".kind", m.Kind, string(kinora.KindImage), string(kinora.KindVideo))
+		if m.Provider == "" {
+			found.add(at+".provider", "must be named", "")
+		}
+		span(found, at+".deadline", m.Deadline, 0, 7*day)
+		for j, name := range m.Accounts {
+			c.checkAccountOf(found, fmt.Sprintf("%s.accounts[%d]", at, j), m, name)
+		}
+	}
+}
+
+func (c *Config) checkAccountOf(found *problems, at string, m Model, name string) {
+	var others []string
+	for _, a := range c.Accounts {
+		switch {
+		case a.Name != name:
+			others = append(others, a.Name)
+		case a.Provider != m.Provider:
+			found.add(at, fmt.Sprintf("account %q is of provider %q, and the model of %q", name, a.Provider, m.Provider), "")
+			return
+		default:
+			return
+		}
+	}
+	found.add(at, fmt.Sprintf("there is no account %q", name), didYouMean(name, others))
+}
+
+func checkURL(found *problems, at, text string) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		found.add(at, "must be an http or https address", "such as https://kinora.example")
+	case u.User != nil:
+		found.add(at, "must not hold a user name or password", "")
+	case strings.ContainsAny(text, "?#"):
+		found.add(at, "must not have a query or fragment", "")
+	}
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
+func between(found *problems, at string, n, least, most int) {
+	if n < least {
+		found.add(at, fmt.Sprintf("must be at least %d", least), "")
+	} else if n > most {
+		found.add(at, fmt.Sprintf("must be at most %d", most), "")
+	}
+}
+
+func span(found *problems, at string, d Duration, least, most time.Duration) {
+	if d.Std() < least || d.Std() > most {
+		found.add(at, fmt.Sprintf("must be between %s and %s", Duration(least), Duration(most)), "")
+	}
+}
+
+func oneOf(found *problems, at, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		found.add(at, "must be "+strings.Join(allowed[:len(allowed)-1], ", ")+" or "+allowed[len(allowed)-1], didYouMean(value, allowed))
+	}
+}
