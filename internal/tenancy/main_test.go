@@ -61,7 +61,7 @@ func allow(org *kinora.Organisation, url string) error {
 		}
 	}
 	if len(org.WebhookHosts) > 0 {
-		return kinora.Errorf(kinora.ErrInvalid, "the host is not on the allowlist")
+		return kinora.Errorf(kinora.ErrInvalid, "webhook.url: the host is not on the allowlist")
 	}
 	return nil
 }

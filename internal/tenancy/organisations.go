@@ -127,7 +127,9 @@ func (s *Service) apply(org *kinora.Organisation, change OrganisationChange) (er
 		return kinora.Errorf(kinora.ErrInvalid, "default_webhook is longer than %d bytes", maxURL)
 	}
 	if err := s.check(org, org.DefaultWebhook); err != nil {
-		return &kinora.Error{Code: kinora.ErrInvalid, Message: "default_webhook: " + messageOf(err), Err: err}
+		// The check names the field of a generation's request, where it is used too.
+		message := strings.TrimPrefix(messageOf(err), "webhook.url: ")
+		return &kinora.Error{Code: kinora.ErrInvalid, Message: "default_webhook: " + message, Err: err}
 	}
 	return nil
 }
