@@ -54,7 +54,7 @@ func (s *submitCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return unsettled(ctx, err, key)
 	}
-	c.note("%s accepted", task.ID)
+	c.note("%s accepted", printable(task.ID))
 	return follow{
 		wait: !s.NoWait, timeout: s.Timeout, out: s.Out, resume: resume(task.ID, s.connection, s.Out),
 	}.run(ctx, c, api, task)
@@ -157,15 +157,15 @@ func referenceImage(ctx context.Context, c *console, api *client.Client, image s
 	if err != nil {
 		return "", fmt.Errorf("upload %s: %w", image, err)
 	}
-	c.note("%s uploaded, kept until %s", image, stamp(uploaded.ExpiresAt))
+	c.note("%s uploaded, kept until %s", printable(image), stamp(uploaded.ExpiresAt))
 	return uploaded.URL, nil
 }
 
 // resume is the command that takes up waiting again. The key is not part of it.
 func resume(id string, x connection, out string) string {
-	command := "kinora status " + id + " --wait"
+	command := "kinora status " + shellQuoted(id) + " --wait"
 	if x.Server != "" && x.Server != defaultServer && os.Getenv("KINORA_SERVER") != x.Server {
-		command += " --server " + x.Server
+		command += " --server " + shellQuoted(x.Server)
 	}
 	if out != "" {
 		command += " --out " + shellQuoted(out)
