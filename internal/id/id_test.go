@@ -1,0 +1,37 @@
+package id_test
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/kinora/kinora/internal/id"
+)
+
+func TestIDsAreWellFormedAndSortByTime(t *testing.T) {
+	seen := map[string]bool{}
+	last := ""
+	for i := range 1000 {
+		s := id.New(id.Task, time.UnixMilli(1_800_000_000_000+int64(i)))
+		if !id.WellFormed(s, id.Task) || seen[s] || s <= last {
+			t.Fatalf("%s after %s", s, last)
+		}
+		seen[s], last = true, s
+	}
+}
+
+func TestMalformedIDsAreRecognised(t *testing.T) {
+	for _, s := range []string{"", "task_", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9PP", "job_01HF8Z3KQX2A6Y4N3R8M5W7V9P",
+		"task_01hf8z3kqx2a6y4n3r8m5w7v9p", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9I", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9\x00", "task_../../../../../../../etc"} {
+		if id.WellFormed(s, id.Task) {
+			t.Errorf("%q passes", s)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.String().Draw(t, "s")
+		if id.WellFormed(s, id.Task) && len(s) != 31 {
+			t.Fatalf("%q passes", s)
+		}
+	})
+}
