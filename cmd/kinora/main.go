@@ -49,6 +49,7 @@ type grammar struct {
 	Key      keyCommand      `cmd:"" group:"tenants" help:"Look after API keys."`
 	Submit   submitCommand   `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
 	Status   statusCommand   `cmd:"" group:"use" help:"Show where a generation stands."`
+	Webhook  webhookCommand  `cmd:"" group:"use" help:"Check webhooks that were received."`
 	Attempts attemptsCommand `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
 	Version  versionCommand  `cmd:"" group:"about" help:"Show the version."`
 	Help     helpCommand     `cmd:"" group:"about" help:"Explain a command."`
