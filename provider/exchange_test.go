@@ -82,7 +82,10 @@ func TestLostAnswers(t *testing.T) {
 		})
 	}
 	t.Run("time-out after sending", func(t *testing.T) {
-		up, url := upstream(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		up, url := upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client has gone
+			<-r.Context().Done()
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if _, err := call(t, up, provider.Creates, ctx, url); err == nil || err.Class != provider.OutcomeUnknown {

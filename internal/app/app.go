@@ -223,6 +223,9 @@ func (a *App) AdminToken() string { return a.adminToken }
 // looks for it.
 func AdminTokenFile(dataDir string) string { return filepath.Join(dataDir, "admin.token") }
 
+// View looks into the database, for tests.
+func (a *App) View(ctx context.Context, fn func(tx *store.Tx) error) error { return a.db.View(ctx, fn) }
+
 func (a *App) version() string {
 	if a.opts.Version == "" {
 		return "dev"

@@ -30,6 +30,7 @@ func (a *App) tasks() []queue.Task {
 		{Name: "expire-uploads", Every: every, Run: func(ctx context.Context) error { return a.uploads.RemoveExpired(ctx, now()) }},
 		{Name: "forget-idempotency-keys", Every: every, Run: a.forgetIdempotencyKeys},
 		{Name: "trim-delivery-log", Every: every, Run: a.trimDeliveryLog},
+		{Name: "purge-records", Every: every, Run: a.purgeRecords},
 		{Name: "sweep-storage", Every: 6 * time.Hour, Timeout: time.Hour, Run: a.sweepStorage},
 	}
 }
@@ -71,6 +72,12 @@ func (a *App) forgetIdempotencyKeys(ctx context.Context) error {
 	})
 }
 
+func (a *App) purgeRecords(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
+		return tx.PurgeGenerations(now().Add(-a.cfg.Retention.Records.Std()), upkeepBatch)
+	})
+}
+
 func (a *App) trimDeliveryLog(ctx context.Context) error {
 	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
 		return tx.TrimDeliveries(now().Add(-a.cfg.Retention.DeliveryLog.Std()), upkeepBatch)
@@ -97,6 +104,9 @@ func (a *App) sweepStorage(ctx context.Context) error {
 		if _, err := s.Sweep(ctx, now().Add(-orphanAge)); err != nil {
 			return fmt.Errorf("sweep storage: %w", err)
 		}
+	}
+	if _, err := a.uploads.RemoveOrphans(ctx, now().Add(-orphanAge)); err != nil {
+		return fmt.Errorf("sweep uploads: %w", err)
 	}
 	var orphans []string
 	find := func() error {

@@ -104,16 +104,18 @@ func (a *App) openStorage() error {
 	return nil
 }
 
-func newGuard(cfg config.Config, version string) (*netguard.Guard, error) {
-	prefixes := func(list []string) []netip.Prefix {
-		var out []netip.Prefix
-		for _, text := range list {
-			if p, err := netip.ParsePrefix(text); err == nil { // checked by config.Validate
-				out = append(out, p)
-			}
+// prefixes reads address ranges that config.Validate has checked.
+func prefixes(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range list {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, p)
 		}
-		return out
 	}
+	return out
+}
+
+func newGuard(cfg config.Config, version string) (*netguard.Guard, error) {
 	gc := netguard.Config{
 		AllowPrefixes: prefixes(cfg.Network.AllowPrefixes), AllowHosts: cfg.Network.AllowHosts,
 		NAT64Prefixes: prefixes(cfg.Network.NAT64Prefixes), AllowHTTP: cfg.Webhooks.AllowHTTP, Ports: cfg.Network.Ports,
@@ -239,6 +241,7 @@ func (a *App) wireHTTP() error {
 			Upload: server.Limit{PerMinute: a.cfg.Uploads.PerMinute},
 		},
 		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, PublicPath: path,
+		TrustedProxies: prefixes(a.cfg.Network.TrustedProxies),
 	}
 	if a.cfg.Metrics {
 		sc.Gatherer = a.registry

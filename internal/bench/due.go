@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -122,7 +123,10 @@ func claimCost(ctx context.Context, db *store.DB) (time.Duration, error) {
 
 // newStuckUpstream takes requests and never answers.
 func newStuckUpstream() *httptest.Server {
-	return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client has gone
+		<-r.Context().Done()
+	}))
 }
 
 func (r *run) submitOne(ctx context.Context, c *http.Client, w *rig.Rig, model, webhookURL string, i int) (string, error) {

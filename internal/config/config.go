@@ -60,6 +60,7 @@ type S3 struct {
 type Retention struct {
 	Outputs     Duration `yaml:"outputs" env:"OUTPUTS" doc:"Output files. Afterwards a generation still reads as succeeded, without files."`
 	FileURLs    Duration `yaml:"file_urls" env:"FILE_URLS" doc:"Life of a signed file URL. Each read of a generation gives fresh ones."`
+	Records     Duration `yaml:"records" env:"RECORDS" doc:"Records of ended generations, with their events and attempts. The usage ledger stays."`
 	DeliveryLog Duration `yaml:"delivery_log" env:"DELIVERY_LOG" doc:"Log of delivery attempts, and delivered deliveries. Dead deliveries stay as long as their generation."`
 }
 
@@ -81,10 +82,11 @@ type Webhooks struct {
 
 // Network opens what the guard keeps shut.
 type Network struct {
-	AllowPrefixes []string `yaml:"allow_prefixes" env:"ALLOW_PREFIXES" doc:"Private address ranges that callers' URLs may lead to, e.g. 10.1.0.0/16. Empty: public addresses only."`
-	AllowHosts    []string `yaml:"allow_hosts" env:"ALLOW_HOSTS" doc:"Host names that may resolve to private addresses."`
-	NAT64Prefixes []string `yaml:"nat64_prefixes" env:"NAT64_PREFIXES" doc:"IPv6 translation prefixes of this network. A host behind DNS64 needs 64:ff9b::/96 here."`
-	Ports         []uint16 `yaml:"ports" env:"PORTS" doc:"Ports allowed beside 443 (and 80 where http is)."`
+	AllowPrefixes  []string `yaml:"allow_prefixes" env:"ALLOW_PREFIXES" doc:"Private address ranges that callers' URLs may lead to, e.g. 10.1.0.0/16. Empty: public addresses only."`
+	AllowHosts     []string `yaml:"allow_hosts" env:"ALLOW_HOSTS" doc:"Host names that may resolve to private addresses."`
+	TrustedProxies []string `yaml:"trusted_proxies" env:"TRUSTED_PROXIES" doc:"Addresses of reverse proxies whose X-Forwarded-For is believed. Empty: the peer is the client."`
+	NAT64Prefixes  []string `yaml:"nat64_prefixes" env:"NAT64_PREFIXES" doc:"IPv6 translation prefixes of this network. A host behind DNS64 needs 64:ff9b::/96 here."`
+	Ports          []uint16 `yaml:"ports" env:"PORTS" doc:"Ports allowed beside 443 (and 80 where http is)."`
 }
 
 // Limits bounds what callers ask for. 0 means the default where not said otherwise.
@@ -138,6 +140,7 @@ func Default() Config {
 		Retention: Retention{
 			Outputs:     Duration(30 * 24 * time.Hour),
 			FileURLs:    Duration(15 * time.Minute),
+			Records:     Duration(180 * 24 * time.Hour),
 			DeliveryLog: Duration(30 * 24 * time.Hour),
 		},
 		Uploads: Uploads{

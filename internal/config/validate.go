@@ -138,6 +138,7 @@ func (c *Config) validateTimes(found *problems) {
 		least, most time.Duration
 	}{
 		{"retention.outputs", c.Retention.Outputs, time.Minute, maxDays * day}, {"retention.file_urls", c.Retention.FileURLs, time.Second, 7 * day},
+		{"retention.records", c.Retention.Records, time.Minute, maxDays * day},
 		{"retention.delivery_log", c.Retention.DeliveryLog, time.Minute, maxDays * day},
 		{"uploads.keep_image", c.Uploads.KeepImage, time.Minute, maxDays * day}, {"uploads.keep_video", c.Uploads.KeepVideo, time.Minute, maxDays * day},
 		{"webhooks.timeout", c.Webhooks.Timeout, 100 * time.Millisecond, 5 * time.Minute}, {"shutdown_grace", c.ShutdownGrace, 0, time.Hour},
@@ -162,6 +163,11 @@ func (c *Config) validateNetwork(found *problems) {
 			found.add(at, "must be an address range such as 10.1.0.0/16", "one address is 10.1.2.3/32")
 		case p.Bits() == 0:
 			found.add(at, "would open every address", "name the ranges in which you host receivers")
+		}
+	}
+	for i, text := range n.TrustedProxies {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			found.add(fmt.Sprintf("network.trusted_proxies[%d]", i), "must be an address range such as 10.1.0.0/16", "one address is 10.1.2.3/32")
 		}
 	}
 	for i, text := range n.NAT64Prefixes {

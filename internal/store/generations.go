@@ -165,6 +165,39 @@ func (tx *Tx) KnownOutput(generationID, blobKey string) (bool, error) {
 	return n > 0, err
 }
 
+// PurgeGenerations removes the records of generations that ended before an instant, at
+// most limit of them, with everything that hangs on them but the usage ledger. Those
+// with files still kept, or with a delivery still on its way, stay.
+func (tx *Tx) PurgeGenerations(before time.Time, limit int) (int64, error) {
+	var ids [][]any
+	err := tx.Query(`SELECT id FROM generations g WHERE completed_at > 0 AND completed_at <= ?
+		AND NOT EXISTS (SELECT 1 FROM outputs o WHERE o.generation_id = g.id AND o.removed_at = 0)
+		AND NOT EXISTS (SELECT 1 FROM events e JOIN deliveries d ON d.event_id = e.id
+			WHERE e.generation_id = g.id AND d.state IN ('pending', 'held'))
+		ORDER BY completed_at LIMIT ?`, []any{Micros(before), limit}, func(row Row) error {
+		var id string
+		err := row.Scan(&id)
+		ids = append(ids, []any{id})
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, stmt := range []string{
+		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT d.id FROM deliveries d JOIN events e ON d.event_id = e.id WHERE e.generation_id = ?)`,
+		`DELETE FROM deliveries WHERE event_id IN (SELECT id FROM events WHERE generation_id = ?)`,
+		`DELETE FROM events WHERE generation_id = ?`,
+		`DELETE FROM outputs WHERE generation_id = ?`,
+		`DELETE FROM attempts WHERE generation_id = ?`,
+		`DELETE FROM generations WHERE id = ?`,
+	} {
+		if _, err := tx.ExecMany(stmt, ids); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(ids)), nil
+}
+
 // InsertUsage writes the ledger entry of a succeeded generation.
 func (tx *Tx) InsertUsage(id string, g *kinora.Generation, usageType string, outputs int) error {
 	_, err := tx.Exec(`INSERT INTO usage_entries (id, organisation_id, generation_id, usage_type, model, outputs, created_at)

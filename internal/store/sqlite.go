@@ -330,7 +330,8 @@ func (c liteConn) query(ctx context.Context, text string, args []any) (*sql.Rows
 
 // sqliteOutOfReach recognises errors of the file, the disk or a lock.
 func sqliteOutOfReach(err error) (hint string, yes bool) {
-	if errors.Is(err, sql.ErrConnDone) || errors.Is(err, errClosed) {
+	// database/sql has no value for the second one.
+	if errors.Is(err, sql.ErrConnDone) || errors.Is(err, errClosed) || err.Error() == "sql: database is closed" {
 		return "kinora is stopping", true
 	}
 	var se *sqlitedriver.Error

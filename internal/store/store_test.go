@@ -349,4 +349,7 @@ func TestSQLiteIsExclusive(t *testing.T) {
 	if err := again.Update(t.Context(), func(*store.Tx) error { return nil }); kinora.CodeOf(err) != kinora.ErrUnavailable {
 		t.Fatalf("update after close = %v, want unavailable", err)
 	}
+	if err := again.View(t.Context(), func(*store.Tx) error { return nil }); kinora.CodeOf(err) != kinora.ErrUnavailable {
+		t.Fatalf("view after close = %v, want unavailable", err)
+	}
 }

@@ -53,6 +53,8 @@ CREATE TABLE generations (
     deadline_at     BIGINT NOT NULL
 );
 
+CREATE INDEX generations_done ON generations (completed_at) WHERE completed_at > 0;
+
 -- A generation's work. Rows with due_at > 0 are claimable; a claimed row has a lease
 -- owner and due_at 0. Every write of a step names the version it read.
 CREATE TABLE attempts (
