@@ -156,7 +156,7 @@ func (fakeModels) Models() []kinora.Model {
 // fixture is a server on fakes, with a real folder and real signatures for files.
 type fixture struct {
 	*Server
-	t           *testing.T
+	t           testing.TB
 	clock       *clock
 	generations *fakeGenerations
 	callbacks   *fakeCallbacks
@@ -166,7 +166,7 @@ type fixture struct {
 	log         *bytes.Buffer
 }
 
-func newFixture(t *testing.T, change ...func(*Config)) *fixture {
+func newFixture(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
 	folder, err := blob.OpenFolder(t.TempDir())
 	if err != nil {

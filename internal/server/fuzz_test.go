@@ -42,8 +42,11 @@ func FuzzSubmit(f *testing.F) {
 		f.Add([]byte(seed), "")
 		f.Add([]byte(seed), "a key")
 	}
+	fx := newFixture(f, func(c *Config) { c.Limits.Submit.PerMinute = -1 })
 	f.Fuzz(func(t *testing.T, body []byte, idempotencyKey string) {
-		fx := newFixture(t)
+		fx.t = t
+		fx.log.Reset()
+		fx.generations.accepted = nil
 		w := fx.do("POST", submitPath, string(body), func(r *http.Request) {
 			if idempotencyKey != "" {
 				r.Header["Idempotency-Key"] = []string{idempotencyKey}
@@ -114,8 +117,11 @@ func FuzzCallback(f *testing.F) {
 	f.Add("", "", "", []byte(nil))
 	f.Add("..", "%2e%2e", "%", []byte("\xff"))
 	f.Add("kling", "tok/../x", "&&&", []byte("{}"))
+	fx := newFixture(f, func(c *Config) { c.Limits.CallbackAddress.PerMinute, c.Limits.CallbackToken.PerMinute = -1, -1 })
 	f.Fuzz(func(t *testing.T, name, token, query string, body []byte) {
-		fx := newFixture(t)
+		fx.t = t
+		fx.log.Reset()
+		fx.callbacks.calls = nil
 		r := httptest.NewRequest("POST", "/", strings.NewReader(string(body)))
 		r.URL.Path, r.URL.RawQuery = "/callbacks/"+name+"/"+token, query
 		w := httptest.NewRecorder()
@@ -144,9 +150,11 @@ func FuzzFileURL(f *testing.F) {
 	f.Add("out/1.png", "exp=99999999999&n=&sig=")
 	f.Add("out%2f1.png", "sig=%00")
 	f.Add("out/1.png", strings.Repeat("exp=1&", 500))
+	fx := newFixture(f, func(c *Config) { c.Limits.File.PerMinute = -1 })
+	good := fx.put("out/1.png", []byte("content"))
 	f.Fuzz(func(t *testing.T, path, query string) {
-		fx := newFixture(t)
-		good := fx.put("out/1.png", []byte("content"))
+		fx.t = t
+		fx.log.Reset()
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.Path, r.URL.RawQuery = "/files/"+path, query
 		w := httptest.NewRecorder()
