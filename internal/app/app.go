@@ -62,6 +62,7 @@ type App struct {
 	engine     *lifecycle.Engine
 	dispatcher *webhook.Dispatcher
 	upkeep     *queue.Queue
+	server     *server.Server
 	http       *http.Server
 	adminToken string
 	made       *tenancy.Bootstrapped
@@ -151,7 +152,10 @@ func (a *App) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.onStop(a.upkeep.Stop)
-	a.onStop(a.http.Shutdown)
+	a.onStop(func(ctx context.Context) error {
+		a.server.Drain() // load balancers look elsewhere while the last answers go out
+		return a.http.Shutdown(ctx)
+	})
 	go func() {
 		if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- err

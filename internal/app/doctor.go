@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -53,7 +54,8 @@ func (d *doctor) bad(name, detail, hint string) {
 
 // failed reports an error; the hint comes from the error where it has one.
 func (d *doctor) failed(name string, err error, hint string) {
-	if e, ok := err.(*kinora.Error); ok && e.Hint != "" {
+	var e *kinora.Error
+	if errors.As(err, &e) && e.Hint != "" {
 		hint = e.Hint
 	}
 	d.bad(name, err.Error(), hint)

@@ -39,7 +39,7 @@ func builtInModels() []kinora.Model {
 // upstream's would. Each process has its own: several nodes on one database should
 // share one by configuring an account with a base_url instead.
 func (a *App) addSandbox(r *routes) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return &kinora.Error{Code: kinora.ErrUnavailable, Op: "start sandbox", Message: "no loopback port can be had", Err: err}
 	}

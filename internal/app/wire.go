@@ -250,6 +250,7 @@ func (a *App) wireHTTP() error {
 	if err != nil {
 		return err
 	}
+	a.server = s
 	a.http = server.HTTPServer(server.HTTPConfig{Logger: a.log}, s.Handler())
 	return nil
 }

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"encoding/hex"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -63,6 +64,10 @@ func ServeObject(w http.ResponseWriter, r *http.Request, object Object, opts Ser
 	header.Set("Cache-Control", cacheControl(opts))
 	if digest, err := hex.DecodeString(opts.SHA256); err == nil && len(digest) == 32 {
 		header.Set("ETag", `"`+hex.EncodeToString(digest)+`"`)
+	} else if !attributes.ModTime.IsZero() {
+		// Objects are replaced as a whole, so size and time tell one from its successor, and a
+		// download that broke off can go on.
+		header.Set("ETag", fmt.Sprintf(`"%x-%x"`, attributes.Size, attributes.ModTime.UnixNano()))
 	}
 	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
 		r = r.Clone(r.Context())

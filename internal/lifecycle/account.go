@@ -33,7 +33,6 @@ type account struct {
 
 	mu          sync.Mutex
 	parkedUntil time.Time
-	parkedFor   provider.Class
 }
 
 func newAccount(a Account) *account {
@@ -51,22 +50,19 @@ func newAccount(a Account) *account {
 }
 
 // park keeps new work away from the account for a while.
-func (a *account) park(class provider.Class, now time.Time, d time.Duration) {
+func (a *account) park(now time.Time, d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if until := now.Add(d); until.After(a.parkedUntil) {
-		a.parkedUntil, a.parkedFor = until, class
+		a.parkedUntil = until
 	}
 }
 
-// parked tells why and until when the account takes no new work; zero = it does.
-func (a *account) parked(now time.Time) (provider.Class, time.Time) {
+// parked tells whether the account takes no new work at present.
+func (a *account) parked(now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now.Before(a.parkedUntil) {
-		return a.parkedFor, a.parkedUntil
-	}
-	return "", time.Time{}
+	return now.Before(a.parkedUntil)
 }
 
 // jitterUnit is a random number in [-1, 1).

@@ -273,7 +273,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	if b.n > b.limit {
 		err = provider.Errorf(provider.Generation, "the output is larger than the configured limit")
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}
 	return n, err

@@ -275,9 +275,9 @@ func (e *Engine) laneAccounts(name string) []*account {
 }
 
 // startLane starts the loops of a lane once; e.mu is held.
-func (e *Engine) startLane(name, providerName string) *lane {
-	if l := e.lanes[name]; l != nil {
-		return l
+func (e *Engine) startLane(name, providerName string) {
+	if e.lanes[name] != nil {
+		return
 	}
 	l := &lane{
 		name: name, provider: e.providers[providerName], accounts: e.laneAccounts(name),
@@ -286,13 +286,12 @@ func (e *Engine) startLane(name, providerName string) *lane {
 	e.lanes[name] = l
 	if l.provider == nil {
 		// A provider that is configured no more: its attempts end at their deadlines.
-		return l
+		return
 	}
 	e.loops.Go(func() { e.submitLoop(l) })
 	e.loops.Go(func() { e.settleLoop(l) })
 	e.loops.Go(func() { e.watchLoop(l) })
 	e.loops.Go(func() { e.collectLoop(l) })
-	return l
 }
 
 // nudge rings the bell of a step in a lane, if this node runs the lane.

@@ -19,7 +19,7 @@ var settleWaits = []time.Duration{
 
 // unsettle parks an attempt of unknown outcome for the settle loop. Its generation counts
 // as running: something may be.
-func (e *Engine) unsettle(l *lane, g *kinora.Generation, a *kinora.Attempt) {
+func (e *Engine) unsettle(l *lane, a *kinora.Attempt) {
 	from := a.State
 	now := time.Now()
 	a.State, a.LeaseOwner, a.ReadErrors = kinora.AttemptUnsettled, "", 0
@@ -118,7 +118,7 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 	if got, ok := e.found(ctx, l, acc, a, e.request(g, a, m)); ok {
 		a.State = from
 		e.log.Info("a submit of unknown outcome was found upstream", "attempt", a.ID(), "provider", a.Provider)
-		e.accepted(l, g, a, got)
+		e.accepted(l, a, got)
 		return
 	}
 	reconciler, certain := l.provider.(provider.Reconciler)
@@ -128,7 +128,7 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 		case err == nil:
 			a.State = from
 			e.log.Info("a submit of unknown outcome was found upstream", "attempt", a.ID(), "provider", a.Provider)
-			e.accepted(l, g, a, got)
+			e.accepted(l, a, got)
 			return
 		case errors.Is(err, provider.ErrNotSubmitted) && now.Sub(a.DoneAt) >= e.timing.Quiet:
 			// Seen after a pause, so that a call that was still on its way cannot surface
@@ -139,7 +139,7 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 				return
 			}
 			e.log.Info("a submit of unknown outcome created nothing; it is made again", "attempt", a.ID(), "provider", a.Provider)
-			e.requeue(a, 0, nil)
+			e.requeue(a, 0)
 			return
 		}
 	}

@@ -163,7 +163,7 @@ type slot struct {
 func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error) {
 	s := &slots{}
 	for _, acc := range l.accounts {
-		if class, _ := acc.parked(now); class != "" {
+		if acc.parked(now) {
 			continue
 		}
 		held, err := tx.InFlight(acc.Name, acc.MaxInFlight)
@@ -212,7 +212,7 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
 		// Nothing was called: the intent can be taken back as if it had never been.
-		e.requeue(a, time.Second, nil)
+		e.requeue(a, time.Second)
 		return
 	}
 	m, acc := e.models[a.Model], e.accounts[a.Account]
@@ -234,7 +234,7 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.request(g, a, m))
 	e.metrics.observeSubmit(a.Provider, err, time.Since(started))
 	if err == nil {
-		e.accepted(l, g, a, accepted)
+		e.accepted(l, a, accepted)
 		return
 	}
 	e.refused(l, g, a, acc, provider.AsError(err, provider.OutcomeUnknown))
@@ -257,7 +257,7 @@ func (e *Engine) upstream(acc *account) provider.Upstream {
 }
 
 // accepted commits the upstream's id, so that from here on the attempt is watched.
-func (e *Engine) accepted(l *lane, g *kinora.Generation, a *kinora.Attempt, got provider.Accepted) {
+func (e *Engine) accepted(l *lane, a *kinora.Attempt, got provider.Accepted) {
 	from := a.State
 	now := time.Now()
 	e.open(a, got, now)
@@ -289,26 +289,26 @@ func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *
 	note(a, pe)
 	switch pe.Class {
 	case provider.OutcomeUnknown:
-		e.unsettle(l, g, a)
+		e.unsettle(l, a)
 	case provider.Rate:
-		acc.park(pe.Class, now, max(parkRate, min(pe.RetryAfter, time.Hour)))
-		e.requeue(a, e.backoff(a.Tries+1, time.Second, 30*time.Second, pe.RetryAfter), nil)
+		acc.park(now, max(parkRate, min(pe.RetryAfter, time.Hour)))
+		e.requeue(a, e.backoff(a.Tries+1, time.Second, 30*time.Second, pe.RetryAfter))
 	case provider.Unavailable:
 		if a.Tries+1 >= maxTries {
 			e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
 			return
 		}
-		e.requeue(a, e.backoff(a.Tries+1, time.Second, time.Minute, pe.RetryAfter), nil)
+		e.requeue(a, e.backoff(a.Tries+1, time.Second, time.Minute, pe.RetryAfter))
 	case provider.Balance, provider.Credential, provider.Permission:
 		rest := parkCredential
 		if pe.Class == provider.Balance {
 			rest = parkBalance
 		}
-		acc.park(pe.Class, now, rest)
+		acc.park(now, rest)
 		e.log.Error("an upstream refuses the account; it takes no new work for a while",
 			"account", acc.Name, "provider", acc.Provider, "class", string(pe.Class), "code", pe.Code, "for", rest)
 		if e.otherAccount(l, now) {
-			e.requeue(a, 0, nil)
+			e.requeue(a, 0)
 			return
 		}
 		e.fail(g, a, kinora.FailureUpstream, "the upstream account cannot be used at present")
@@ -321,7 +321,7 @@ func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *
 // otherAccount tells whether some account of the lane still takes work.
 func (e *Engine) otherAccount(l *lane, now time.Time) bool {
 	for _, acc := range l.accounts {
-		if class, _ := acc.parked(now); class == "" {
+		if !acc.parked(now) {
 			return true
 		}
 	}
@@ -337,18 +337,13 @@ func note(a *kinora.Attempt, pe *provider.Error) {
 }
 
 // requeue puts a submitting attempt back: the upstream provably created nothing.
-func (e *Engine) requeue(a *kinora.Attempt, after time.Duration, also func(tx *store.Tx) error) {
+func (e *Engine) requeue(a *kinora.Attempt, after time.Duration) {
 	from := a.State
 	a.State, a.Account, a.LeaseOwner = kinora.AttemptQueued, "", ""
 	a.Tries++
 	a.DueAt = time.Now().Add(after)
 	a.ReadErrors = 0
-	err := e.persist("requeued attempt", func(tx *store.Tx) error {
-		if err := tx.SaveAttempt(a, from); err != nil || also == nil {
-			return err
-		}
-		return also(tx)
-	})
+	err := e.persist("requeued attempt", storeSave(a, from))
 	e.logLost("requeued attempt", a, err)
 	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
 }

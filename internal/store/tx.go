@@ -133,11 +133,11 @@ func (r oneRow) Scan(dest ...any) error {
 
 type pgRows struct{ pgx.Rows }
 
-func (r pgRows) close() { r.Rows.Close() }
+func (r pgRows) close() { r.Close() }
 
 type liteRows struct{ *sql.Rows }
 
-func (r liteRows) close() { _ = r.Rows.Close() }
+func (r liteRows) close() { _ = r.Close() }
 
 // classify turns "the database cannot be had now" into an error of that code and leaves
 // everything else as it is.
