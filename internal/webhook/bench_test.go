@@ -5,11 +5,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
 )
@@ -67,42 +69,126 @@ func BenchmarkLatency(b *testing.B) {
 		name string
 		open func(testing.TB) *store.DB
 	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
+		b.Run(database.name, func(b *testing.B) { measureLatency(b, newWorld(b, database.open(b))) })
+	}
+}
+
+func measureLatency(b *testing.B, w *world) {
+	var (
+		mu   sync.Mutex
+		sent = map[string]time.Time{}
+		lags []time.Duration
+		all  = make(chan struct{})
+	)
+	rcv := newReceiver(b, func(c *call) answer {
+		mu.Lock()
+		defer mu.Unlock()
+		lags = append(lags, time.Since(sent[c.job()]))
+		if len(lags) == b.N {
+			close(all)
+		}
+		return answer{status: 200}
+	})
+	org := w.organisation("org_latency", rcv.url())
+	d := w.dispatcher(b, nil)
+	w.start(b, d)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	b.ResetTimer()
+	for range b.N {
+		<-tick.C
+		w.events(1, func(int) (string, string) { return org, "" }, func(job string) {
+			mu.Lock()
+			defer mu.Unlock()
+			sent[job] = time.Now()
+		})
+		d.Nudge()
+	}
+	<-all
+	b.StopTimer()
+	b.ReportMetric(quantile(lags, .5).Seconds()*1000, "p50-ms")
+	b.ReportMetric(quantile(lags, .95).Seconds()*1000, "p95-ms")
+	b.ReportMetric(quantile(lags, .99).Seconds()*1000, "p99-ms")
+}
+
+// BenchmarkRetryStorm measures, at 50 events a second to a destination that is well, how
+// long they take alone and beside 100,000 retries to another one that all fall due at once.
+func BenchmarkRetryStorm(b *testing.B) {
+	for _, database := range []struct {
+		name string
+		open func(testing.TB) *store.DB
+	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
+		for _, storm := range []int{0, 100_000} {
+			b.Run(fmt.Sprintf("%s/retries=%d", database.name, storm), func(b *testing.B) {
+				w := newWorld(b, database.open(b))
+				var stormed atomic.Int64
+				bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					stormed.Add(1)
+				}))
+				b.Cleanup(bad.Close)
+				org := w.organisation("org_storm", bad.URL)
+				w.events(storm, func(int) (string, string) { return org, "" })
+				w.update(func(tx *store.Tx) error {
+					_, err := tx.Exec(`UPDATE deliveries SET retry = 1, attempts = 1`)
+					return err
+				})
+				measureLatency(b, w)
+				b.ReportMetric(float64(stormed.Load())/b.Elapsed().Seconds(), "retries/s")
+			})
+		}
+	}
+}
+
+// BenchmarkRetryLateness measures how late retries arrive, 500 of them a second, while
+// 100,000 others wait for a later time.
+func BenchmarkRetryLateness(b *testing.B) {
+	for _, database := range []struct {
+		name string
+		open func(testing.TB) *store.DB
+	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
 		b.Run(database.name, func(b *testing.B) {
+			w := newWorld(b, database.open(b))
 			var (
 				mu   sync.Mutex
-				sent = map[string]time.Time{}
-				lags []time.Duration
+				due  = map[string]time.Time{}
+				late []time.Duration
 				all  = make(chan struct{})
 			)
 			rcv := newReceiver(b, func(c *call) answer {
 				mu.Lock()
 				defer mu.Unlock()
-				lags = append(lags, time.Since(sent[c.event.JobID]))
-				if len(lags) == b.N {
+				late = append(late, time.Since(due[c.job()]))
+				if len(late) == b.N {
 					close(all)
 				}
 				return answer{status: 200}
 			})
-			w := newWorld(b, database.open(b))
-			org := w.organisation("org_latency", rcv.url())
+			org := w.organisation("org_1", rcv.url())
+			waiting := w.events(100_000+b.N, func(int) (string, string) { return org, "" })
+			start := time.Now().Add(5 * time.Second)
+			for i, d := range waiting {
+				d.State, d.Attempts, d.DueAt = kinora.DeliveryPending, 1, start.Add(time.Hour)
+				if i < b.N {
+					d.DueAt = start.Add(time.Duration(i) * 2 * time.Millisecond)
+					due[d.GenerationID] = d.DueAt
+				}
+			}
+			for some := range slices.Chunk(waiting, 1000) {
+				w.update(func(tx *store.Tx) error {
+					rows := make([]store.DeliveryResult, len(some))
+					for i, d := range some {
+						rows[i].Delivery = d
+					}
+					_, err := tx.SaveDeliveries(rows)
+					return err
+				})
+			}
 			d := w.dispatcher(b, nil)
 			w.start(b, d)
-			tick := time.NewTicker(20 * time.Millisecond)
-			defer tick.Stop()
-			b.ResetTimer()
-			for range b.N {
-				<-tick.C
-				w.events(1, func(int) (string, string) { return org, "" }, func(job string) {
-					mu.Lock()
-					defer mu.Unlock()
-					sent[job] = time.Now()
-				})
-				d.Nudge()
-			}
 			<-all
-			b.StopTimer()
-			b.ReportMetric(quantile(lags, .5).Seconds()*1000, "p50-ms")
-			b.ReportMetric(quantile(lags, .99).Seconds()*1000, "p99-ms")
+			b.ReportMetric(quantile(late, .5).Seconds()*1000, "p50-ms")
+			b.ReportMetric(quantile(late, .99).Seconds()*1000, "p99-ms")
 		})
 	}
 }

@@ -12,6 +12,12 @@ import (
 // makes more of it be held when the destinations' room is small.
 const claimBatch = 128
 
+// A claim of fewer than leastClaim waits lingerForRoom for more room.
+const (
+	leastClaim    = 32
+	lingerForRoom = 2 * time.Millisecond
+)
+
 // maxUnwritten stops claiming while so many results wait to be written.
 const maxUnwritten = 2048
 
@@ -45,12 +51,19 @@ func (c *claimer) run() {
 	for s.claim.Err() == nil {
 		n := 0
 		if s.writer.unwritten() < maxUnwritten {
-			n = s.gate.reserve(c.track, claimBatch)
+			n = s.gate.reserve(c.track, c.most())
+		}
+		if n > 0 && n < leastClaim && n < s.gate.tracks[c.track].room/4 {
+			// The track is nearly full: a few more places in a moment make one claim of
+			// what would be many.
+			s.sleep(lingerForRoom, nil)
+			n += s.gate.reserve(c.track, claimBatch-n)
 		}
 		if n == 0 {
 			s.sleep(s.cfg.Poll, s.gate.freed[c.track])
 			continue
 		}
+		began := time.Now()
 		list, err := s.claimed(func(tx *store.Tx) ([]*kinora.Delivery, error) {
 			return tx.ClaimDeliveries(c.track == trackRetry, s.cfg.Node, s.cfg.Now(), n)
 		})
@@ -58,7 +71,10 @@ func (c *claimer) run() {
 		if err == nil {
 			err = s.settleDoubt()
 		}
-		s.admit(c.track, list)
+		started, crowded := s.admit(c.track, list)
+		if c.track == trackFresh {
+			s.pace.fresh(len(list), crowded || len(list) == n, time.Now())
+		}
 		if err != nil {
 			if s.claim.Err() == nil {
 				trouble.note(s, "claiming deliveries failed", err)
@@ -67,10 +83,27 @@ func (c *claimer) run() {
 			continue
 		}
 		trouble.over(s)
+		if c.track != trackFresh && len(list) > 0 {
+			s.giveWay(began, started)
+		}
 		if len(list) == n {
 			continue // there may be more
 		}
 		s.sleep(c.untilDue(), c.bell)
+	}
+}
+
+func (c *claimer) most() int {
+	if c.track == trackFresh {
+		return claimBatch
+	}
+	return c.s.pace.most(claimBatch, yieldClaim)
+}
+
+// giveWay pauses after a claim that was not of first attempts, if any are about.
+func (s *Dispatcher) giveWay(began time.Time, started int) {
+	if pause := s.pace.pause(time.Since(began), started); pause > 0 {
+		s.sleep(pause, nil)
 	}
 }
 
@@ -104,9 +137,10 @@ func (c *claimer) expectQuietly(at time.Time) {
 }
 
 // admit lets the gate place claimed deliveries, and starts, keeps or holds them accordingly.
-func (s *Dispatcher) admit(t trackID, list []*kinora.Delivery) {
+// It returns how many are not held, and whether one is that goes to a healthy destination.
+func (s *Dispatcher) admit(t trackID, list []*kinora.Delivery) (started int, crowded bool) {
 	if len(list) == 0 {
-		return
+		return 0, false
 	}
 	sortByAge(list)
 	b := newBatch()
@@ -114,8 +148,15 @@ func (s *Dispatcher) admit(t trackID, list []*kinora.Delivery) {
 	for i, d := range list {
 		jobs[i] = &job{delivery: d, track: t, batch: b}
 		places[i] = s.gate.admit(jobs[i])
+		switch {
+		case places[i] != placeHold:
+			started++
+		case !jobs[i].slow:
+			crowded = true
+		}
 	}
 	s.place(b, jobs, places)
+	return started, crowded
 }
 
 // place carries out what the gate has decided.

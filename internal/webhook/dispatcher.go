@@ -65,6 +65,7 @@ type Dispatcher struct {
 	writer   *writer
 	claimers [2]*claimer
 	leases   leases
+	pace     *pace
 	metrics  *metrics
 	log      *slog.Logger
 
@@ -120,6 +121,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		cfg: cfg, policy: Policy{Guard: cfg.Guard}, schedule: schedule, log: cfg.Logger,
 		gate:    newGate(cfg.Limits, cfg.Now, cfg.Random),
 		leases:  leases{inHand: map[string]int64{}},
+		pace:    newPace(),
 		stopped: make(chan struct{}),
 	}
 	s.courier = courier{

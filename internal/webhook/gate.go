@@ -79,7 +79,7 @@ type job struct {
 	delivery *kinora.Delivery
 	dest     *destination
 	track    trackID
-	slow     bool // counted as slow in its track
+	slow     bool // goes to a slow destination, and counts as such in its track
 	batch    *batch
 }
 
@@ -165,12 +165,13 @@ func (g *gate) admit(j *job) placement {
 	j.dest = d
 	d.wake(g.now())
 	p := g.place(d, j)
+	j.slow = d.slow(g.limits.SlowAfter)
 	if p == placeHold {
 		d.holding++
 		g.leave(j.track, 1)
 		return p
 	}
-	if j.slow = d.slow(g.limits.SlowAfter); j.slow {
+	if j.slow {
 		g.tracks[j.track].takeSlow(d.organisation, 1)
 	}
 	g.put(d, j, p)

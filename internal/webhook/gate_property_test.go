@@ -54,8 +54,8 @@ func (m *gateModel) commitHeld(i int) {
 }
 
 // refill is one round of the refiller; failing ones claim nothing.
-func (m *gateModel) refill(limit int, fails bool) {
-	for _, r := range m.g.refills(limit) {
+func (m *gateModel) refill(limit, most int, fails bool) {
+	for _, r := range m.g.refills(limit, most) {
 		if r.n < 1 {
 			m.t.Fatalf("room for %d", r.n)
 		}
@@ -223,7 +223,7 @@ func TestGateProperties(t *testing.T) {
 				}
 			},
 			"refill": func(rt *rapid.T) {
-				m.refill(rapid.IntRange(1, 8).Draw(rt, "limit"), rapid.Bool().Draw(rt, "fails"))
+				m.refill(rapid.IntRange(1, 8).Draw(rt, "limit"), rapid.IntRange(1, 30).Draw(rt, "most"), rapid.Bool().Draw(rt, "fails"))
 			},
 			"finish": func(rt *rapid.T) {
 				for range rapid.IntRange(1, 8).Draw(rt, "n") {
@@ -261,7 +261,7 @@ func (m *gateModel) finishAll() {
 		for len(m.writing) > 0 {
 			m.commitHeld(0)
 		}
-		m.refill(8, false)
+		m.refill(8, 100, false)
 		for _, j := range m.all() {
 			m.finish(j, signalGood, time.Millisecond)
 		}

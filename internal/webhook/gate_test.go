@@ -229,7 +229,7 @@ func TestRefillsTakeTurns(t *testing.T) {
 	x.held("small host")
 	seen := map[string]bool{}
 	for range 4 {
-		list := x.refills(1)
+		list := x.refills(1, 100)
 		if len(list) != 1 {
 			t.Fatalf("%d refills", len(list))
 		}
@@ -247,14 +247,14 @@ func TestRefillsTakeTurns(t *testing.T) {
 func TestBacklogEndsWhenNothingIsFound(t *testing.T) {
 	x := newGateTest(t, Limits{})
 	x.held("org a")
-	r := x.refills(1)[0]
+	r := x.refills(1, 100)[0]
 	x.arrive(r, nil, nil)
-	x.want("refills when nothing is held any more", len(x.refills(1)), 0)
+	x.want("refills when nothing is held any more", len(x.refills(1, 100)), 0)
 	x.held("org a")
-	r = x.refills(1)[0]
+	r = x.refills(1, 100)[0]
 	x.held("org a") // one more was written while the claim was under way, and not seen by it
 	x.arrive(r, nil, nil)
-	x.want("refills when one came meanwhile", len(x.refills(1)), 1)
+	x.want("refills when one came meanwhile", len(x.refills(1, 100)), 1)
 }
 
 func TestRefillsWaitForTheProbe(t *testing.T) {
@@ -262,17 +262,17 @@ func TestRefillsWaitForTheProbe(t *testing.T) {
 	j, _ := x.one(trackFresh, "org a")
 	x.finish(j, signalSick, time.Second)
 	x.held("org a")
-	x.want("refills while the breaker is open", len(x.refills(9)), 0)
+	x.want("refills while the breaker is open", len(x.refills(9, 100)), 0)
 	if got := x.nextProbe(); !got.Equal(x.at.Add(5 * time.Second)) {
 		t.Fatalf("next probe at %v", got)
 	}
 	x.at = x.nextProbe()
-	list := x.refills(9)
+	list := x.refills(9, 100)
 	if len(list) != 1 || list[0].n != 1 {
 		t.Fatalf("probes: %+v", list)
 	}
 	x.abandon(list[0])
-	x.want("refills after a claim that failed", len(x.refills(9)), 1)
+	x.want("refills after a claim that failed", len(x.refills(9, 100)), 1)
 }
 
 func TestIdleDestinationsAreForgotten(t *testing.T) {

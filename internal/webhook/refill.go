@@ -26,9 +26,9 @@ func (g *gate) refillRoom(d *destination) int {
 	return min(room, d.width()+depth-d.posting-len(d.waiting)-d.coming)
 }
 
-// refills sets room aside for the held deliveries of up to limit destinations: healthy and
-// slow ones in turn, as far as the track has room for them.
-func (g *gate) refills(limit int) []refill {
+// refills sets room aside for up to most held deliveries of up to limit destinations:
+// healthy and slow ones in turn, as far as the track has room for them.
+func (g *gate) refills(limit, most int) []refill {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for now := g.now(); ; {
@@ -40,12 +40,12 @@ func (g *gate) refills(limit int) []refill {
 	}
 	t := &g.tracks[trackHeld]
 	var list []refill
-	for len(list) < limit && t.inHand < t.room {
+	for len(list) < limit && most > 0 && t.inHand < t.room {
 		d, slow := g.nextReady()
 		if d == nil {
 			break
 		}
-		n := min(g.refillRoom(d), t.room-t.inHand)
+		n := min(g.refillRoom(d), t.room-t.inHand, most)
 		if n <= 0 {
 			continue // first attempts have filled it since; the end of one brings it back
 		}
@@ -53,6 +53,7 @@ func (g *gate) refills(limit int) []refill {
 			n = min(n, t.slowRoom(d.organisation))
 			t.takeSlow(d.organisation, n)
 		}
+		most -= n
 		t.inHand += n
 		d.coming += n
 		d.refilling = true

@@ -116,7 +116,8 @@ func (s *Dispatcher) refill() {
 			s.sleep(50*time.Millisecond, nil)
 			continue
 		}
-		list := s.gate.refills(refillBatch)
+		began := time.Now()
+		list := s.gate.refills(refillBatch, s.pace.most(refillRows, yieldClaim))
 		if len(list) == 0 {
 			wait := time.Until(scanned.Add(s.cfg.Rescan))
 			if probe := s.gate.nextProbe(); !probe.IsZero() {
@@ -125,17 +126,20 @@ func (s *Dispatcher) refill() {
 			s.sleep(max(wait, time.Millisecond), s.gate.changed)
 			continue
 		}
-		if err := s.takeBack(list); err != nil && s.claim.Err() == nil {
+		started, err := s.takeBack(list)
+		if err != nil && s.claim.Err() == nil {
 			trouble.note(s, "taking back held deliveries failed", err)
 			s.sleep(trouble.wait(s.cfg.Random), nil)
 			continue
 		}
 		trouble.over(s)
+		s.giveWay(began, started)
 	}
 }
 
 const (
 	refillBatch = 64   // destinations whose held deliveries are claimed in one transaction
+	refillRows  = 256  // deliveries that are so
 	scanPage    = 1000 // destinations found by one look
 )
 
@@ -161,8 +165,9 @@ func (s *Dispatcher) scan(after string) (next string, err error) {
 	return next, nil
 }
 
-// takeBack claims held deliveries of several destinations in one transaction.
-func (s *Dispatcher) takeBack(list []refill) error {
+// takeBack claims held deliveries of several destinations in one transaction, and returns
+// how many there were.
+func (s *Dispatcher) takeBack(list []refill) (int, error) {
 	var byDest [][]*kinora.Delivery
 	_, err := s.claimed(func(tx *store.Tx) (all []*kinora.Delivery, err error) {
 		byDest = make([][]*kinora.Delivery, len(list))
@@ -178,7 +183,7 @@ func (s *Dispatcher) takeBack(list []refill) error {
 		for _, r := range list {
 			s.gate.abandon(r)
 		}
-		return err
+		return 0, err
 	}
 	b := newBatch()
 	var (
@@ -191,5 +196,5 @@ func (s *Dispatcher) takeBack(list []refill) error {
 		jobs, places = append(jobs, j...), append(places, p...)
 	}
 	s.place(b, jobs, places)
-	return nil
+	return len(jobs), nil
 }

@@ -14,6 +14,12 @@ import (
 // writeBatch is how many results share one transaction.
 const writeBatch = 256
 
+// A batch of more than lingerAfter results is followed by a pause of lingerFor.
+const (
+	lingerAfter = 8
+	lingerFor   = 8 * time.Millisecond
+)
+
 // result is the end of a lease, to be written.
 type result struct {
 	store.DeliveryResult
@@ -67,6 +73,9 @@ func (w *writer) run() {
 		list, closing := w.next()
 		if len(list) > 0 {
 			w.write(list)
+			if len(list) > lingerAfter && !closing {
+				w.linger()
+			}
 			continue
 		}
 		if closing {
@@ -79,10 +88,24 @@ func (w *writer) run() {
 	}
 }
 
+// linger lets results gather after a batch of some size: fewer and larger transactions cost
+// the database less, and nobody waits for them.
+func (w *writer) linger() {
+	if w.unwritten() >= writeBatch {
+		return
+	}
+	t := time.NewTimer(lingerFor)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.ctx.Done():
+	}
+}
+
 func (w *writer) next() (list []result, closing bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := min(len(w.pending), writeBatch)
+	n := min(len(w.pending), w.s.pace.most(writeBatch, yieldWrite))
 	list = slices.Clone(w.pending[:n])
 	w.pending = slices.Delete(w.pending, 0, n)
 	w.busy = n
