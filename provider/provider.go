@@ -9,6 +9,8 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -104,16 +106,26 @@ type Setting struct {
 	Secret   bool
 }
 
-// Account is one set of credentials and limits at a provider.
+// Account is one set of credentials and limits at a provider. However it is printed,
+// logged or encoded, its settings stay out of it.
 type Account struct {
 	Name     string
 	Provider string
 	BaseURL  string            // no trailing slash
-	Settings map[string]string // by Setting.Name; includes secrets, so never printed
+	Settings map[string]string `json:"-"` // by Setting.Name; includes secrets
 }
 
-// LogValue keeps an account's settings out of logs.
+// String names the account, as "provider/name".
 func (a Account) String() string { return a.Provider + "/" + a.Name }
+
+// Format prints the account's name under every verb: %+v and %#v would otherwise show its
+// settings, String or not.
+func (a Account) Format(f fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), a.String())
+}
+
+// LogValue is the account's name.
+func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Upstream is an account and the client to reach it with.
 type Upstream struct {
