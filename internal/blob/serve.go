@@ -37,8 +37,8 @@ type ServeOptions struct {
 	ContentType string
 	// Filename is what a browser suggests for saving. Empty means the last segment of the key.
 	Filename string
-	// SHA256 of the content, 64 hexadecimal digits, becomes the entity tag. Without it the answer has none, and an
-	// interrupted download starts afresh.
+	// SHA256 of the content, 64 hexadecimal digits, becomes the entity tag. Without it the tag is made of the object's
+	// size and time.
 	SHA256 string
 	// MaxAge is how long a client may keep the answer; it is cut to what is left until Expires.
 	MaxAge time.Duration
