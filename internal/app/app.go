@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -61,7 +62,7 @@ type App struct {
 	uploads    *upload.Service
 	engine     *lifecycle.Engine
 	dispatcher *webhook.Dispatcher
-	upkeep     *queue.Queue
+	upkeep     *queue.Queue // nil until it runs
 	server     *server.Server
 	http       *http.Server
 	adminToken string
@@ -140,22 +141,17 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err := a.engine.Start(ctx); err != nil {
 		return err
 	}
-	a.onStop(a.engine.Stop)
 	if err := a.dispatcher.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	a.onStop(a.dispatcher.Stop)
-	if a.upkeep, err = queue.New(a.db, a.tasks(), a.log, a.registry); err != nil {
+	upkeep, err := queue.New(a.db, a.tasks(), a.log, a.registry)
+	if err != nil {
 		return err
 	}
-	if err := a.upkeep.Start(context.WithoutCancel(ctx)); err != nil {
+	if err := upkeep.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	a.onStop(a.upkeep.Stop)
-	a.onStop(func(ctx context.Context) error {
-		a.server.Drain() // load balancers look elsewhere while the last answers go out
-		return a.http.Shutdown(ctx)
-	})
+	a.upkeep = upkeep
 	go func() {
 		if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- err
@@ -168,15 +164,53 @@ func (a *App) Start(ctx context.Context) (err error) {
 // Failed delivers the error that ended serving, if it ends by itself.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop ends serving, lets work in hand finish within ctx and the configured grace, gives
-// leases back and closes everything. Later calls return the first one's error.
+// Stop takes nothing new in hand, lets what is in hand finish within ctx and the configured
+// grace, gives leases back and closes everything. Later calls return the first one's error.
 func (a *App) Stop(ctx context.Context) error {
 	a.stop.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, max(a.cfg.ShutdownGrace.Std(), minGrace))
+		grace, cancel := context.WithTimeout(ctx, max(a.cfg.ShutdownGrace.Std(), minGrace))
 		defer cancel()
-		a.stopErr = a.runCleanup(ctx)
+		a.stopErr = a.endWork(grace)
+		// Work may have used up the grace; what is left to write and close gets a little of its own.
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), minGrace)
+		defer cancel()
+		a.stopErr = errors.Join(a.stopErr, a.runCleanup(closing))
 	})
 	return a.stopErr
+}
+
+// endWork first ends all claiming and then waits for everything at once, so that nothing
+// slow, such as a download, takes the time of work that has been paid for. Parts that were
+// not started have nothing to end.
+func (a *App) endWork(ctx context.Context) error {
+	a.server.Drain() // load balancers look elsewhere while the last answers go out
+	a.engine.Halt()
+	parts := []func(context.Context) error{a.dispatcher.Stop, a.engine.Stop, a.endServing}
+	if a.upkeep != nil {
+		parts = append(parts, a.upkeep.Stop)
+	}
+	errs := make([]error, len(parts))
+	var running sync.WaitGroup
+	for i, end := range parts {
+		running.Go(func() { errs[i] = end(ctx) })
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// endServing lets the requests in hand finish within half of what is left of ctx, and
+// then cuts their connections: their clients can ask again, and a download goes on where
+// it broke off.
+func (a *App) endServing(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	patience, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+	defer cancel()
+	err := a.http.Shutdown(patience)
+	if err == nil || patience.Err() == nil {
+		return err
+	}
+	a.log.Warn("requests that did not end in time were cut off")
+	return a.http.Close()
 }
 
 func (a *App) onStop(fn func(ctx context.Context) error) { a.cleanup = append(a.cleanup, fn) }
@@ -226,9 +260,6 @@ func (a *App) AdminToken() string { return a.adminToken }
 // AdminTokenFile is where a token that was made here lies, and where the command line
 // looks for it.
 func AdminTokenFile(dataDir string) string { return filepath.Join(dataDir, "admin.token") }
-
-// View looks into the database, for tests.
-func (a *App) View(ctx context.Context, fn func(tx *store.Tx) error) error { return a.db.View(ctx, fn) }
 
 func (a *App) version() string {
 	if a.opts.Version == "" {

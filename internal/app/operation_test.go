@@ -193,7 +193,6 @@ func TestRetention(t *testing.T) {
 		a := run(t, dsn, func(c *config.Config) {
 			c.UpkeepInterval = config.Duration(100 * time.Millisecond)
 			c.Retention.Outputs = config.Duration(1500 * time.Millisecond)
-			c.Retention.Records = config.Duration(4 * time.Second)
 		})
 		c := clientOf(t, a, a.Bootstrapped().KeyText)
 		id := submitImage(t, c, "a kite", "")
@@ -201,22 +200,39 @@ func TestRetention(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gone := func(what string, is func() bool) {
-			t.Helper()
-			for end := time.Now().Add(40 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("%s is still there", what)
+		for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+			if status, _, _ := fetch(t, task.Files[0].URL, nil); status == http.StatusNotFound {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("the file is still there")
+			}
+		}
+		ended := time.Now()
+		for _, step := range []struct {
+			at   time.Time
+			rows int
+		}{{ended, 1}, {ended.Add(config.Default().Retention.Records.Std()), 0}} {
+			if err := a.PurgeRecords(t.Context(), step.at); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Status(t.Context(), id); (err == nil) != (step.rows == 1) || err != nil && !strings.Contains(err.Error(), "task not found") {
+				t.Errorf("at %v: %v, want %d records", step.at.Sub(ended), err, step.rows)
+			}
+			for table, want := range map[string]int{"generations": step.rows, "attempts": step.rows, "outputs": step.rows, "usage_entries": 1} {
+				column := "generation_id"
+				if table == "generations" {
+					column = "id"
+				}
+				var n int
+				err := a.View(t.Context(), func(tx *store.Tx) error {
+					return tx.QueryRow(`SELECT count(*) FROM `+table+` WHERE `+column+` = ?`, id).Scan(&n)
+				})
+				if err != nil || n != want {
+					t.Errorf("at %v: %d rows in %s, %v; want %d", step.at.Sub(ended), n, table, err, want)
 				}
 			}
 		}
-		gone("the file", func() bool {
-			status, _, _ := fetch(t, task.Files[0].URL, nil)
-			return status == http.StatusNotFound
-		})
-		gone("the record", func() bool {
-			_, err := c.Status(t.Context(), id)
-			return err != nil && strings.Contains(err.Error(), "task not found")
-		})
 	})
 }
 

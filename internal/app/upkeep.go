@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -20,6 +19,8 @@ const (
 	// orphanAge is how old an object without a row must be before it is removed: longer than
 	// any step between storing a file and committing its row.
 	orphanAge = 24 * time.Hour
+	// maxTold bounds how many files one error names; the rest are likely the same.
+	maxTold = 10
 )
 
 // tasks is the house's upkeep. Each runs on one node of many.
@@ -30,29 +31,23 @@ func (a *App) tasks() []queue.Task {
 		{Name: "expire-uploads", Every: every, Run: func(ctx context.Context) error { return a.uploads.RemoveExpired(ctx, now()) }},
 		{Name: "forget-idempotency-keys", Every: every, Run: a.forgetIdempotencyKeys},
 		{Name: "trim-delivery-log", Every: every, Run: a.trimDeliveryLog},
-		{Name: "purge-records", Every: every, Run: a.purgeRecords},
+		{Name: "purge-records", Every: every, Run: func(ctx context.Context) error { return a.purgeRecords(ctx, now()) }},
 		{Name: "sweep-storage", Every: 6 * time.Hour, Timeout: time.Hour, Run: a.sweepStorage},
 	}
 }
 
-// expireOutputs removes files whose retention has ended: first the file, then the note
-// that it is gone, so that a crash in between only repeats the removal.
+// expireOutputs removes files whose retention has ended: first the note that it is gone,
+// then the file, so that a file that cannot be removed is in nobody's way at the next run.
+// Such a file, or one that a crash in between left, is found by the sweep. It stops early
+// only where not one file of a batch can be removed.
 func (a *App) expireOutputs(ctx context.Context) error {
+	var faults []error
 	for {
 		var list []kinora.Output
-		err := a.db.View(ctx, func(tx *store.Tx) (err error) {
-			list, err = tx.ExpiredOutputs(now(), upkeepBatch)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		for _, o := range list {
-			if err := a.files.Delete(ctx, o.BlobKey); err != nil {
-				return fmt.Errorf("remove output: %w", err)
+		err := a.db.Update(ctx, func(tx *store.Tx) (err error) {
+			if list, err = tx.ExpiredOutputs(now(), upkeepBatch); err != nil {
+				return err
 			}
-		}
-		err = a.db.Update(ctx, func(tx *store.Tx) error {
 			for _, o := range list {
 				if err := tx.MarkOutputRemoved(o.ID, now()); err != nil {
 					return err
@@ -60,8 +55,19 @@ func (a *App) expireOutputs(ctx context.Context) error {
 			}
 			return nil
 		})
-		if err != nil || len(list) < upkeepBatch {
-			return err
+		if err != nil {
+			return errors.Join(append(faults, err)...)
+		}
+		removed := 0
+		for _, o := range list {
+			if err := a.files.Delete(ctx, o.BlobKey); err == nil {
+				removed++
+			} else if len(faults) < maxTold {
+				faults = append(faults, fmt.Errorf("remove output: %w", err))
+			}
+		}
+		if len(list) < upkeepBatch || removed == 0 {
+			return errors.Join(faults...)
 		}
 	}
 }
@@ -72,9 +78,10 @@ func (a *App) forgetIdempotencyKeys(ctx context.Context) error {
 	})
 }
 
-func (a *App) purgeRecords(ctx context.Context) error {
+// purgeRecords removes the records whose time is over at an instant.
+func (a *App) purgeRecords(ctx context.Context, at time.Time) error {
 	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
-		return tx.PurgeGenerations(now().Add(-a.cfg.Retention.Records.Std()), upkeepBatch)
+		return tx.PurgeGenerations(at.Add(-a.cfg.Retention.Records.Std()), upkeepBatch)
 	})
 }
 
@@ -97,53 +104,48 @@ func (a *App) inBatches(ctx context.Context, step func(tx *store.Tx) (int64, err
 	}
 }
 
-// sweepStorage removes what no row refers to: leftovers of interrupted writes, and
-// outputs whose generation ended without them.
+// sweepStorage removes what no row refers to: leftovers of interrupted writes, files that
+// could not be removed in time, and outputs whose generation ended without them. What
+// cannot be removed is told of, and keeps nothing else from going.
 func (a *App) sweepStorage(ctx context.Context) error {
+	var faults []error
 	if s, ok := a.files.(blob.Sweeper); ok {
 		if _, err := s.Sweep(ctx, now().Add(-orphanAge)); err != nil {
-			return fmt.Errorf("sweep storage: %w", err)
+			faults = append(faults, fmt.Errorf("sweep storage: %w", err))
 		}
 	}
 	if _, err := a.uploads.RemoveOrphans(ctx, now().Add(-orphanAge)); err != nil {
-		return fmt.Errorf("sweep uploads: %w", err)
+		faults = append(faults, fmt.Errorf("sweep uploads: %w", err))
 	}
-	var orphans []string
-	find := func() error {
-		orphans = orphans[:0]
-		return a.files.List(ctx, "outputs/", func(at blob.Attributes) error {
-			if now().Sub(at.ModTime) < orphanAge {
-				return nil
-			}
-			known, err := a.outputKnown(ctx, at.Key)
-			if err != nil {
-				return err
-			}
-			if !known {
-				orphans = append(orphans, at.Key)
-			}
-			if len(orphans) == upkeepBatch {
-				return fs.SkipAll
-			}
-			return nil
-		})
-	}
-	for {
-		if err := find(); err != nil {
-			return fmt.Errorf("sweep storage: %w", err)
-		}
-		for _, key := range orphans {
-			if err := a.files.Delete(ctx, key); err != nil {
-				return fmt.Errorf("sweep storage: %w", err)
-			}
-		}
-		if len(orphans) > 0 {
-			a.log.Warn("removed stored files that nothing refers to", "files", len(orphans))
-		}
-		if len(orphans) < upkeepBatch {
+	return errors.Join(append(faults, a.sweepOutputs(ctx))...)
+}
+
+func (a *App) sweepOutputs(ctx context.Context) error {
+	var (
+		faults  []error
+		removed int
+	)
+	err := a.files.List(ctx, "outputs/", func(at blob.Attributes) error {
+		if now().Sub(at.ModTime) < orphanAge {
 			return nil
 		}
+		if known, err := a.outputKnown(ctx, at.Key); err != nil || known {
+			return err
+		}
+		if err := a.files.Delete(ctx, at.Key); err == nil {
+			removed++
+		} else if len(faults) < maxTold {
+			faults = append(faults, err)
+		}
+		return ctx.Err()
+	})
+	if removed > 0 {
+		a.log.Warn("removed stored files that nothing refers to", "files", removed)
 	}
+	if err = errors.Join(append(faults, err)...); err != nil {
+		return fmt.Errorf("sweep outputs: %w", err)
+	}
+	return nil
 }
 
 // outputKnown tells whether a row refers to an output's object. The key's last part
