@@ -138,7 +138,7 @@ func (c *Config) validateTimes(found *problems) {
 		least, most time.Duration
 	}{
 		{"retention.outputs", c.Retention.Outputs, time.Minute, maxDays * day}, {"retention.file_urls", c.Retention.FileURLs, time.Second, 7 * day},
-		{"retention.records", c.Retention.Records, time.Minute, maxDays * day},
+		{"retention.records", c.Retention.Records, 25 * time.Hour, maxDays * day}, // an idempotency key stands for its record for a day
 		{"retention.delivery_log", c.Retention.DeliveryLog, time.Minute, maxDays * day},
 		{"uploads.keep_image", c.Uploads.KeepImage, time.Minute, maxDays * day}, {"uploads.keep_video", c.Uploads.KeepVideo, time.Minute, maxDays * day},
 		{"webhooks.timeout", c.Webhooks.Timeout, 100 * time.Millisecond, 5 * time.Minute}, {"shutdown_grace", c.ShutdownGrace, 0, time.Hour},
