@@ -22,10 +22,11 @@ const (
 	AttemptCancelled  AttemptState = "cancelled"
 )
 
-// attemptMoves is the whole state machine of an attempt. The only way back is
-// submitting → queued, taken when the upstream provably created nothing.
+// attemptMoves is the whole state machine of an attempt. The only way back leads to
+// queued, taken when the upstream provably created nothing. Should proof of the contrary
+// arrive after that, queued → unsettled keeps a second call from being made.
 var attemptMoves = map[AttemptState][]AttemptState{
-	AttemptQueued:     {AttemptSubmitting, AttemptFailed, AttemptCancelled},
+	AttemptQueued:     {AttemptSubmitting, AttemptUnsettled, AttemptFailed, AttemptCancelled},
 	AttemptSubmitting: {AttemptOpen, AttemptCollecting, AttemptUnsettled, AttemptQueued, AttemptFailed, AttemptCancelled},
 	AttemptUnsettled:  {AttemptOpen, AttemptQueued, AttemptFailed, AttemptCancelled},
 	AttemptOpen:       {AttemptCollecting, AttemptFailed, AttemptCancelled},
@@ -74,7 +75,7 @@ type Attempt struct {
 	Lane          string
 	Model         string // public name
 	Provider      string
-	Account       string // empty while queued
+	Account       string // the last one chosen; empty until the first submit
 	UpstreamModel string
 	State         AttemptState
 

@@ -31,8 +31,9 @@ type account struct {
 	Account
 	limiter *rate.Limiter // nil = no limit
 
-	mu          sync.Mutex
-	parkedUntil time.Time
+	mu           sync.Mutex
+	parkedUntil  time.Time
+	refusedUntil time.Time
 }
 
 func newAccount(a Account) *account {
@@ -49,13 +50,25 @@ func newAccount(a Account) *account {
 	return acc
 }
 
-// park keeps new work away from the account for a while.
-func (a *account) park(now time.Time, d time.Duration) {
+// park keeps new work away from the account for a while. refused says that the account
+// itself was refused (money, key, permission), which more waiting does not mend.
+func (a *account) park(now time.Time, d time.Duration, refused bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if until := now.Add(d); until.After(a.parkedUntil) {
+	until := now.Add(d)
+	if until.After(a.parkedUntil) {
 		a.parkedUntil = until
 	}
+	if refused && until.After(a.refusedUntil) {
+		a.refusedUntil = until
+	}
+}
+
+// refused tells whether the account itself is refused at present.
+func (a *account) refused(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return now.Before(a.refusedUntil)
 }
 
 // parked tells whether the account takes no new work at present.

@@ -55,29 +55,32 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 // hint makes the attempt due now, or, while the submit call's outcome is not known,
 // remembers the upstream's id so that settling can confirm it by a poll.
 func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callback) error {
-	switch a.State {
-	case kinora.AttemptOpen:
-		err := e.db.Update(ctx, func(tx *store.Tx) error {
-			_, err := tx.HastenAttempt(a, time.Now())
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		e.nudge(a.Lane, func(l *lane) bell { return l.watch })
-	case kinora.AttemptSubmitting, kinora.AttemptUnsettled:
-		if got.UpstreamID == "" {
-			return nil
-		}
+	now := time.Now()
+	if a.State != kinora.AttemptOpen && got.UpstreamID != "" {
 		e.hints.put(a.CallbackToken, got.UpstreamID, got.Handle)
-		err := e.db.Update(ctx, func(tx *store.Tx) error {
-			return tx.NoteUpstreamID(a, got.UpstreamID, got.Handle, time.Now())
-		})
-		if err != nil {
-			return err
-		}
-		e.nudge(a.Lane, func(l *lane) bell { return l.settle })
 	}
+	err := e.db.Update(ctx, func(tx *store.Tx) error {
+		if a.State == kinora.AttemptQueued && got.UpstreamID != "" {
+			// The call before was taken for lost, and was not: no second one may be made.
+			proven := *a
+			proven.State, proven.UpstreamID, proven.Handle = kinora.AttemptUnsettled, got.UpstreamID, got.Handle
+			proven.DueAt, proven.DoneAt = now, now
+			if err := tx.SaveAttempt(&proven, kinora.AttemptQueued); err == nil || !errors.Is(err, store.ErrStale) {
+				return err
+			}
+		}
+		if got.UpstreamID != "" {
+			if err := tx.NoteUpstreamID(a, got.UpstreamID, got.Handle, now); err != nil {
+				return err
+			}
+		}
+		return tx.HintAttempt(a, now)
+	})
+	if err != nil {
+		return err
+	}
+	e.nudge(a.Lane, func(l *lane) bell { return l.watch })
+	e.nudge(a.Lane, func(l *lane) bell { return l.settle })
 	return nil
 }
 

@@ -67,7 +67,12 @@ func (e *Engine) collect(l *lane, a *kinora.Attempt) {
 	}
 	acc := e.accounts[a.Account]
 	var wanted []provider.Output
-	if err := json.Unmarshal(a.Result, &wanted); err != nil || len(wanted) == 0 || acc == nil {
+	if acc == nil {
+		// The output has been paid for; its account may be configured again.
+		e.collectLater(a, time.Minute)
+		return
+	}
+	if err := json.Unmarshal(a.Result, &wanted); err != nil || len(wanted) == 0 {
 		e.fail(g, a, kinora.FailureInternal, "the outputs could not be collected")
 		return
 	}
@@ -132,7 +137,9 @@ func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kino
 		return nil, err
 	}
 	defer res.Body.Close()
-	source := &bounded{r: res.Body, limit: e.cfg.MaxOutput}
+	stalled := time.AfterFunc(e.timing.Stall, cancel)
+	defer stalled.Stop()
+	source := &bounded{r: res.Body, limit: e.cfg.MaxOutput, moved: func() { stalled.Reset(e.timing.Stall) }}
 	stream := media.NewSniffer(source)
 	typ, err := stream.Type()
 	if err != nil {
@@ -239,8 +246,7 @@ func (e *Engine) collectFailed(g *kinora.Generation, a *kinora.Attempt, stored [
 		return
 	}
 	pe := provider.AsError(err, provider.Unavailable)
-	a.ReadErrors++
-	note(a, pe)
+	e.countReadError(a, pe)
 	// Gone can mean a URL that has just died: asked again, the upstream may hand out another.
 	hopeless := pe.Class == provider.Generation || pe.Class == provider.Gone && a.ReadErrors >= goneLooks
 	if a.ReadErrors < collectTries && !hopeless {
@@ -264,12 +270,16 @@ type bounded struct {
 	r     io.Reader
 	n     int64
 	limit int64
+	moved func() // called when bytes have come
 	err   error
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.n += int64(n)
+	if n > 0 {
+		b.moved()
+	}
 	if b.n > b.limit {
 		err = provider.Errorf(provider.Generation, "the output is larger than the configured limit")
 	}

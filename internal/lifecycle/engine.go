@@ -65,7 +65,8 @@ type Timing struct {
 	Submit      time.Duration // one submit call of an asynchronous upstream; default 90 s
 	Synchronous time.Duration // one submit call of a synchronous upstream; default 10 min
 	Poll        time.Duration // one poll call; default 30 s
-	Collect     time.Duration // copying one output; default 15 min
+	Collect     time.Duration // copying one output; default 1 h
+	Stall       time.Duration // a download from which nothing comes; default 1 min
 	// Quiet is the least time between the end of a lost submit call and believing an upstream
 	// that says it has no such job; default 10 s.
 	Quiet time.Duration
@@ -89,7 +90,8 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Submit, 90*time.Second)
 	def(&t.Synchronous, 10*time.Minute)
 	def(&t.Poll, 30*time.Second)
-	def(&t.Collect, 15*time.Minute)
+	def(&t.Collect, time.Hour)
+	def(&t.Stall, time.Minute)
 	def(&t.Quiet, 10*time.Second)
 	def(&t.Beat, 3*time.Second)
 	def(&t.CollectGrace, time.Hour)
@@ -126,9 +128,9 @@ type Engine struct {
 
 	held heldLeases
 
-	mu      sync.Mutex
-	lanes   map[string]*lane
-	started bool
+	mu    sync.Mutex
+	lanes map[string]*lane
+	stage stage
 
 	run    context.Context // ends when no new work may be claimed
 	work   context.Context // ends when work in hand must break off
@@ -136,7 +138,18 @@ type Engine struct {
 	abort  context.CancelFunc
 	loops  sync.WaitGroup // loops that claim
 	inHand sync.WaitGroup // work that was claimed
+	pulse  sync.WaitGroup // the sign of life, which outlasts both
+	silent chan struct{}  // closed to end it
 }
+
+// stage is where an engine stands in its one life.
+type stage int
+
+const (
+	stageNew stage = iota
+	stageRunning
+	stageStopped
+)
 
 // New checks the configuration and makes an engine that does nothing yet.
 func New(cfg Config) (*Engine, error) {
@@ -199,8 +212,8 @@ func (e *Engine) Models() []kinora.Model {
 func (e *Engine) Start(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.started {
-		return errors.New("lifecycle: already started")
+	if e.stage != stageNew {
+		return errors.New("lifecycle: an engine starts once")
 	}
 	if err := e.join(ctx); err != nil {
 		return fmt.Errorf("lifecycle: %w", err)
@@ -208,37 +221,50 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.loadDurations(ctx); err != nil {
 		return fmt.Errorf("lifecycle: %w", err)
 	}
-	e.started = true
+	e.stage = stageRunning
 	e.run, e.halt = context.WithCancel(context.Background())
 	e.work, e.abort = context.WithCancel(context.Background())
+	e.silent = make(chan struct{})
+	e.pulse.Go(func() { e.beat(e.silent) })
 	for _, m := range e.models {
 		e.startLane(e.laneOf(m), m.Provider)
 	}
-	e.loops.Go(e.keepNode)
+	e.loops.Go(e.keepHouse)
 	e.loops.Go(e.sweepDeadlines)
 	return nil
+}
+
+// Halt ends claiming and returns at once; work in hand goes on. It is idempotent.
+func (e *Engine) Halt() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stage == stageRunning {
+		e.halt()
+	}
 }
 
 // Stop ends claiming, lets work in hand finish until ctx ends, breaks off the rest and
 // gives all leases back. It is idempotent.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Lock()
-	started := e.started
-	e.started = false
+	running := e.stage == stageRunning
+	e.stage = stageStopped
 	e.mu.Unlock()
-	if !started {
+	if !running {
 		return nil
 	}
 	e.halt()
-	e.loops.Wait()
 	finished := make(chan struct{})
-	go func() { e.inHand.Wait(); close(finished) }()
+	go func() { e.loops.Wait(); e.inHand.Wait(); close(finished) }()
 	select {
 	case <-finished:
 	case <-ctx.Done():
 	}
 	e.abort()
 	<-finished
+	// Until here everything in hand was this node's, and others had to know it.
+	close(e.silent)
+	e.pulse.Wait()
 	return e.leave(context.WithoutCancel(ctx))
 }
 
@@ -357,8 +383,8 @@ func (e *Engine) sleep(b bell, until time.Time) bool {
 }
 
 // persist repeats a write until the database takes it, for results that exist nowhere
-// else yet. It gives up only when work in hand must break off: the lease then expires
-// and the step is done again by its own rules.
+// else yet. It gives up only when work in hand must break off: the lease is then given
+// back, and the step is done again by its own rules.
 func (e *Engine) persist(what string, fn func(tx *store.Tx) error) error {
 	wait := 20 * time.Millisecond
 	for {

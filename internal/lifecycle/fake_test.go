@@ -33,6 +33,10 @@ type fake struct {
 	// submit decides the answer of the n-th submit call (from 1) for a client ref, after the
 	// job was created when create is true. nil = create and accept.
 	submit func(n int, req provider.Request) (create bool, err error)
+	// hang, if not nil, holds submit calls until it is closed or their context ends; a call
+	// that ends by its context has created nothing.
+	hang    chan struct{}
+	reached chan struct{}
 	// took is how long a job runs.
 	took time.Duration
 	// report may override what a finished job reports.
@@ -56,7 +60,7 @@ func newFake(t testing.TB) *fake {
 	if err := png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 8, 4))); err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{jobs: map[string]*fakeJob{}, byRef: map[string][]string{}, submits: map[string]int{}}
+	f := &fake{reached: make(chan struct{}, 100), jobs: map[string]*fakeJob{}, byRef: map[string][]string{}, submits: map[string]int{}}
 	f.describe = provider.Description{BatchPoll: 50, Poll: provider.Pace{First: 20 * time.Millisecond, Interval: 20 * time.Millisecond, Ceiling: 100 * time.Millisecond}}
 	f.outputs = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(picture.Bytes())
@@ -72,8 +76,16 @@ func (f *fake) Validate(provider.Request) error { return nil }
 func (f *fake) Submit(ctx context.Context, _ provider.Upstream, req provider.Request) (provider.Accepted, error) {
 	f.mu.Lock()
 	f.submits[req.ClientRef]++
-	n, decide := f.submits[req.ClientRef], f.submit
+	n, decide, hang := f.submits[req.ClientRef], f.submit, f.hang
 	f.mu.Unlock()
+	if hang != nil && n == 1 {
+		f.reached <- struct{}{}
+		select {
+		case <-hang:
+		case <-ctx.Done():
+			return provider.Accepted{}, provider.Errorf(provider.OutcomeUnknown, "broken off")
+		}
+	}
 	create, err := true, error(nil)
 	if decide != nil {
 		create, err = decide(n, req)

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -114,25 +115,43 @@ func (e *Engine) endOverdue(now time.Time) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// Ending may have to wait for the database, and a stop must not wait for the sweep.
+	var batch sync.WaitGroup
 	for _, a := range list {
-		g, err := e.readGeneration(a.GenerationID)
-		if err != nil {
-			return 0, err
-		}
-		if g.State.Terminal() {
-			e.drop(a)
-			continue
-		}
-		message := "the generation did not end within its deadline"
-		if a.State == kinora.AttemptQueued {
-			message = "no upstream had room for the generation within its deadline"
-		}
-		upstreamID := a.UpstreamID
-		if e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(kinora.FailureTimeout, message), nil) && upstreamID != "" {
-			e.cancelUpstream(a)
-		}
+		batch.Add(1)
+		e.inHand.Go(func() { defer batch.Done(); e.endOne(a) })
+	}
+	ended := make(chan struct{})
+	go func() { batch.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-e.run.Done():
 	}
 	return len(list), nil
+}
+
+// endOne fails the generation of an attempt whose deadline has passed.
+func (e *Engine) endOne(a *kinora.Attempt) {
+	g, err := e.readGeneration(a.GenerationID)
+	if err != nil {
+		return // the next sweep finds it again
+	}
+	if g.State.Terminal() {
+		e.drop(a)
+		return
+	}
+	failure := kinora.NewFailure(kinora.FailureTimeout, "the generation did not end within its deadline")
+	switch a.State {
+	case kinora.AttemptQueued:
+		failure.Message = "no upstream had room for the generation within its deadline"
+	case kinora.AttemptSubmitting, kinora.AttemptUnsettled:
+		// Not a time-out that may be tried again: the upstream may have it.
+		failure = kinora.NewFailure(failureOf(&provider.Error{Class: provider.OutcomeUnknown}))
+	}
+	upstreamID := a.UpstreamID
+	if e.finish(g, a, kinora.GenerationFailed, failure, nil) && upstreamID != "" {
+		e.cancelUpstream(a)
+	}
 }
 
 // cancelUpstream asks the upstream to stop work that nobody waits for any more. It is

@@ -146,7 +146,8 @@ func TestLostAnswerIsNeverRepeatedBlindly(t *testing.T) {
 			up := newFake(t)
 			up.submit = lost(true)
 			up.reconcileErr = errors.New("no answer")
-			h := build(t, db, t.TempDir(), reconciling{up}).start(t)
+			// It is asked again until the deadline; then the outcome is unknown, not timed out.
+			h := build(t, db, t.TempDir(), reconciling{up}, func(c *lifecycle.Config) { c.Models[0].Deadline = time.Second }).start(t)
 			g, _ := h.await(t, h.accept(t, submission("x")).ID)
 			if g.Failure == nil || g.Failure.Code != kinora.FailureOutcomeUnknown || up.submits[g.ID+"_0"] != 1 {
 				t.Fatalf("failure %+v after %d submits", g.Failure, up.submits[g.ID+"_0"])
@@ -183,20 +184,12 @@ func TestCrashInTheMiddleOfASubmitIsSettled(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		up := newFake(t)
-		reached := make(chan struct{}, 1)
-		hang := make(chan struct{})
-		up.submit = func(n int, _ provider.Request) (bool, error) {
-			if n == 1 {
-				reached <- struct{}{}
-				<-hang // the process dies here, as far as the database can tell
-				return true, provider.Errorf(provider.OutcomeUnknown, "died")
-			}
-			return true, nil
-		}
-		first := build(t, db, t.TempDir(), reconciling{up}).start(t)
-		g := first.accept(t, submission("x"))
-		<-reached
-		// The node is declared dead: its leases are taken away under it.
+		up.hang = make(chan struct{})
+		quick := func(c *lifecycle.Config) { c.Timing.Submit = time.Second }
+		h := build(t, db, t.TempDir(), reconciling{up}, quick).start(t)
+		g := h.accept(t, submission("x"))
+		<-up.reached
+		// The node is declared dead: its leases are taken away in the middle of the call.
 		err := db.Update(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.RemoveAllNodes(time.Now())
 			return err
@@ -204,13 +197,15 @@ func TestCrashInTheMiddleOfASubmitIsSettled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		done, _ := first.await(t, g.ID)
-		close(hang)
+		done, _ := h.await(t, g.ID)
 		if done.State != kinora.GenerationSucceeded {
 			t.Fatalf("ended as %s %+v", done.State, done.Failure)
 		}
-		first.stop()
-		if ev, usage, _ := first.ledger(t, g.ID); ev != 1 || usage != 1 {
+		h.stop()
+		if n := up.created()[g.ID+"_0"]; n != 1 {
+			t.Fatalf("%d jobs were created", n)
+		}
+		if ev, usage, _ := h.ledger(t, g.ID); ev != 1 || usage != 1 {
 			t.Fatalf("events %d, usage %d", ev, usage)
 		}
 	})

@@ -22,6 +22,7 @@ type metrics struct {
 	callbacks        *prometheus.CounterVec
 	collectedBytes   *prometheus.CounterVec
 	databaseErrors   prometheus.Counter
+	panics           prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -47,9 +48,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		databaseErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "database_errors_total",
 			Help: "Times the lifecycle found the database out of reach."}),
 	}
+	m.panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "lifecycle_panics_total",
+		Help: "Panics in work on attempts; each is a bug."})
 	if reg != nil {
 		reg.MustRegister(m.accepted, m.ended, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
-			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.databaseErrors)
+			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.databaseErrors, m.panics)
 	}
 	return m
 }

@@ -2,7 +2,9 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -10,9 +12,14 @@ import (
 	"github.com/kinora/kinora/provider"
 )
 
+// settleCalls bounds the attempts of a lane that are being settled at once.
+const settleCalls = 16
+
 // settleWaits are the pauses before each look at an attempt whose submit call's outcome
-// is not known. They leave an upstream two minutes to show the job, or to call back on
-// the attempt's own token; after the last one the outcome stays unknown for good.
+// is not known and whose upstream cannot be asked: they leave it two minutes to call back
+// on the attempt's own token. After the last one the outcome stays unknown for good.
+// Where the upstream can be asked, or has proven that it accepted, the looks go on, a
+// minute apart, until the deadline.
 var settleWaits = []time.Duration{
 	0, 2 * time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second, 60 * time.Second,
 }
@@ -39,12 +46,13 @@ func (e *Engine) unsettle(l *lane, a *kinora.Attempt) {
 // settleLoop takes up attempts of unknown outcome, and those that a crash or a lost node
 // left in the middle of their submit call.
 func (e *Engine) settleLoop(l *lane) {
+	var calls atomic.Int64
 	for {
 		var claimed []*kinora.Attempt
 		var err error
 		for _, state := range []kinora.AttemptState{kinora.AttemptSubmitting, kinora.AttemptUnsettled} {
 			var list []*kinora.Attempt
-			if list, err = e.claim(l, state, 32); err != nil {
+			if list, err = e.claim(l, state, settleCalls-int(calls.Load())-len(claimed)); err != nil {
 				break
 			}
 			claimed = append(claimed, list...)
@@ -53,7 +61,11 @@ func (e *Engine) settleLoop(l *lane) {
 			e.log.Warn("claiming unsettled attempts failed", "lane", l.name, "error", err)
 		}
 		for _, a := range claimed {
-			e.take([]*kinora.Attempt{a}, func() { e.settle(l, a) })
+			calls.Add(1)
+			e.take([]*kinora.Attempt{a}, func() {
+				defer func() { calls.Add(-1); l.settle.ring() }()
+				e.settle(l, a)
+			})
 		}
 		if len(claimed) > 0 && e.run.Err() == nil {
 			continue
@@ -95,13 +107,16 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 	from := a.State
 	now := time.Now()
 	if from == kinora.AttemptSubmitting {
-		// The process that was calling is gone. The call may have ended just now.
+		// The process that was calling is gone, or was declared so. Its call may still be under
+		// way unless this process alone can have been calling.
 		a.State, a.DoneAt, a.ReadErrors = kinora.AttemptUnsettled, now, 0
+		if over := a.SubmittedAt.Add(e.submitTimeout(l)); e.db.Shared() && over.After(now) {
+			a.DoneAt = over
+		}
 	}
-	acc, m := e.accounts[a.Account], e.models[a.Model]
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
-		e.later(a, from, 0)
+		e.lookAgain(a, from, time.Second)
 		return
 	}
 	if g.State.Terminal() {
@@ -109,80 +124,97 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 		e.drop(a)
 		return
 	}
-	if acc == nil || m == nil {
-		e.giveUp(g, a, from)
+	acc := e.accounts[a.Account]
+	if acc == nil {
+		// Only this account's upstream can tell; it may be configured again before the deadline.
+		e.lookAgain(a, from, time.Minute)
 		return
 	}
 	ctx, cancel := context.WithTimeout(e.work, e.timing.Poll)
 	defer cancel()
-	if got, ok := e.found(ctx, l, acc, a, e.request(g, a, m)); ok {
+	req := e.request(g, a, e.modelOf(g, a))
+	if upstreamID, handle := e.proof(a); upstreamID != "" {
+		// A callback on the attempt's own token has named the job: it exists, whatever else
+		// anybody says. Once a poll confirms it, it is watched like any other.
 		a.State = from
-		e.log.Info("a submit of unknown outcome was found upstream", "attempt", a.ID(), "provider", a.Provider)
-		e.accepted(l, a, got)
-		return
-	}
-	reconciler, certain := l.provider.(provider.Reconciler)
-	if certain {
-		got, err := reconciler.Reconcile(ctx, e.upstream(acc), e.request(g, a, m))
-		switch {
-		case err == nil:
-			a.State = from
-			e.log.Info("a submit of unknown outcome was found upstream", "attempt", a.ID(), "provider", a.Provider)
-			e.accepted(l, a, got)
-			return
-		case errors.Is(err, provider.ErrNotSubmitted) && now.Sub(a.DoneAt) >= e.timing.Quiet:
-			// Seen after a pause, so that a call that was still on its way cannot surface
-			// afterwards: this and only this makes a second call safe.
-			a.State = from
-			if a.Tries+1 >= maxTries {
-				e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
-				return
-			}
-			e.log.Info("a submit of unknown outcome created nothing; it is made again", "attempt", a.ID(), "provider", a.Provider)
-			e.requeue(a, 0)
+		if e.confirmed(ctx, l, acc, upstreamID, handle, req) {
+			e.log.Info("a submit of unknown outcome was found by its callback", "attempt", a.ID(), "provider", a.Provider)
+			e.accepted(l, a, provider.Accepted{UpstreamID: upstreamID, Handle: handle})
 			return
 		}
+		a.ReadErrors = min(a.ReadErrors+1, 20)
+		e.lookAgain(a, from, e.backoff(a.ReadErrors, 2*time.Second, time.Minute, 0))
+		return
 	}
-	if !certain && a.CallbackMode != kinora.CallbackManaged {
+	if reconciler, ok := l.provider.(provider.Reconciler); ok {
+		got, err := reconciler.Reconcile(ctx, e.upstream(acc), req)
+		e.reconciled(l, g, a, from, got, err)
+		return
+	}
+	if a.CallbackMode != kinora.CallbackManaged || a.ReadErrors+1 >= len(settleWaits) && now.After(a.DoneAt) {
 		e.giveUp(g, a, from) // nothing will ever tell
 		return
 	}
-	e.later(a, from, a.ReadErrors+1)
+	a.ReadErrors++
+	wait := settleWaits[min(a.ReadErrors, len(settleWaits)-1)]
+	e.lookAgain(a, from, time.Duration(float64(wait)*e.timing.Backoff))
 }
 
-// found confirms an upstream id that a callback on the attempt's own token brought.
-func (e *Engine) found(ctx context.Context, l *lane, acc *account, a *kinora.Attempt, req provider.Request) (provider.Accepted, bool) {
-	upstreamID, handle := a.UpstreamID, a.Handle
-	if upstreamID == "" {
-		upstreamID, handle = e.hints.of(a.CallbackToken)
+// reconciled acts on what the upstream said when it was asked for our reference.
+func (e *Engine) reconciled(l *lane, g *kinora.Generation, a *kinora.Attempt, from kinora.AttemptState, got provider.Accepted, err error) {
+	switch now := time.Now(); {
+	case err == nil:
+		a.State = from
+		e.log.Info("a submit of unknown outcome was found upstream", "attempt", a.ID(), "provider", a.Provider)
+		e.accepted(l, a, got)
+	case errors.Is(err, provider.ErrNotSubmitted) && now.Sub(a.DoneAt) >= e.timing.Quiet:
+		// Seen a quiet time after the call was certainly over, so that nothing that was still on
+		// its way can surface afterwards: this and only this makes a second call safe.
+		a.State = from
+		a.Tries++
+		if a.Tries >= maxTries {
+			e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
+			return
+		}
+		e.log.Info("a submit of unknown outcome created nothing; it is made again", "attempt", a.ID(), "provider", a.Provider)
+		e.requeue(a, 0)
+	case errors.Is(err, provider.ErrNotSubmitted):
+		e.lookAgain(a, from, max(a.DoneAt.Add(e.timing.Quiet).Sub(now), 0))
+	default:
+		// It cannot be known now; an upstream that is down can be asked when it is back.
+		a.ReadErrors = min(a.ReadErrors+1, 20)
+		note(a, provider.AsError(err, provider.Unavailable))
+		e.lookAgain(a, from, e.backoff(a.ReadErrors, 2*time.Second, time.Minute, 0))
 	}
-	if upstreamID == "" {
-		return provider.Accepted{}, false
+}
+
+// proof returns the upstream id that a callback brought for an attempt; empty = none did.
+func (e *Engine) proof(a *kinora.Attempt) (upstreamID string, handle json.RawMessage) {
+	if a.UpstreamID != "" {
+		return a.UpstreamID, a.Handle
 	}
+	return e.hints.of(a.CallbackToken)
+}
+
+// confirmed asks the upstream, with our own key, whether it has the job that a callback named.
+func (e *Engine) confirmed(ctx context.Context, l *lane, acc *account, upstreamID string, handle json.RawMessage, req provider.Request) bool {
 	reports, err := l.provider.Poll(ctx, e.upstream(acc), []provider.Job{{
 		UpstreamID: upstreamID, Handle: handle, ClientRef: req.ClientRef, UpstreamModel: req.UpstreamModel, Kind: req.Kind,
 	}})
-	if err != nil || len(reports) != 1 || reports[0].State == "" {
-		return provider.Accepted{}, false
-	}
-	return provider.Accepted{UpstreamID: upstreamID, Handle: handle}, true
+	return err == nil && len(reports) == 1 && reports[0].State != ""
 }
 
-// later keeps an attempt unsettled until its next look, or gives up after the last one.
-func (e *Engine) later(a *kinora.Attempt, from kinora.AttemptState, looks int) {
-	if looks >= len(settleWaits) {
-		if g, err := e.readGeneration(a.GenerationID); err == nil {
-			e.giveUp(g, a, from)
-			return
-		}
-		looks = len(settleWaits) - 1
+// modelOf returns the attempt's model, or what is known of one that is configured no more.
+func (e *Engine) modelOf(g *kinora.Generation, a *kinora.Attempt) *kinora.Model {
+	if m := e.models[a.Model]; m != nil {
+		return m
 	}
-	wait := time.Duration(float64(settleWaits[looks]) * e.timing.Backoff)
-	if _, ok := e.providers[a.Provider].(provider.Reconciler); ok && looks > 0 {
-		// One look must fall after the quiet time, however short the waits are.
-		wait = max(wait, e.timing.Quiet/4)
-	}
-	a.State, a.LeaseOwner, a.ReadErrors = kinora.AttemptUnsettled, "", looks
+	return &kinora.Model{Name: a.Model, Kind: g.Kind, Provider: a.Provider, UpstreamModel: a.UpstreamModel}
+}
+
+// lookAgain keeps an attempt unsettled until its next look.
+func (e *Engine) lookAgain(a *kinora.Attempt, from kinora.AttemptState, wait time.Duration) {
+	a.State, a.LeaseOwner = kinora.AttemptUnsettled, ""
 	a.DueAt = time.Now().Add(max(wait, 10*time.Millisecond))
 	err := e.persist("unsettled attempt", func(tx *store.Tx) error {
 		if err := tx.SaveAttempt(a, from); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -209,6 +210,7 @@ func (s *slots) take(now time.Time) *account {
 
 // submit makes the one call that a claimed attempt stands for and commits its outcome.
 func (e *Engine) submit(l *lane, a *kinora.Attempt) {
+	claimed := time.Now()
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
 		// Nothing was called: the intent can be taken back as if it had never been.
@@ -224,12 +226,17 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 		e.fail(g, a, kinora.FailureModelUnavailable, "the model is not configured any more")
 		return
 	}
-	timeout := e.timing.Submit
-	if l.provider.Describe().Synchronous {
-		timeout = e.timing.Synchronous
+	timeout := e.submitTimeout(l)
+	call, release, ok := e.mayCall(claimed)
+	if !ok {
+		// Others may have taken the lease meanwhile; then this writes nothing.
+		e.requeue(a, time.Second)
+		return
 	}
-	ctx, cancel := context.WithTimeout(e.work, timeout)
+	defer release()
+	ctx, cancel := context.WithTimeout(call, timeout)
 	defer cancel()
+	e.held.called(a)
 	started := time.Now()
 	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.request(g, a, m))
 	e.metrics.observeSubmit(a.Provider, err, time.Since(started))
@@ -238,6 +245,14 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 		return
 	}
 	e.refused(l, g, a, acc, provider.AsError(err, provider.OutcomeUnknown))
+}
+
+// submitTimeout is how long a submit call of a lane's upstream may last.
+func (e *Engine) submitTimeout(l *lane) time.Duration {
+	if l.provider.Describe().Synchronous {
+		return e.timing.Synchronous
+	}
+	return e.timing.Submit
 }
 
 func (e *Engine) readGeneration(generationID string) (*kinora.Generation, error) {
@@ -271,8 +286,37 @@ func (e *Engine) accepted(l *lane, a *kinora.Attempt, got provider.Accepted) {
 		}
 		return tx.StartGeneration(a.GenerationID, now)
 	})
+	if errors.Is(err, store.ErrStale) {
+		e.overtaken(l, a)
+		return
+	}
 	e.logLost("accepted attempt", a, err)
 	l.watch.ring()
+}
+
+// overtaken deals with an acceptance whose attempt somebody else has moved on. While it
+// is being settled the id is the proof that settling looks for; when it has ended, the
+// job upstream is nobody's and is cancelled where that can be done.
+func (e *Engine) overtaken(l *lane, a *kinora.Attempt) {
+	e.log.Warn("an acceptance came after its attempt had moved on", "attempt", a.ID(), "provider", a.Provider)
+	ended := false
+	err := e.persist("late acceptance", func(tx *store.Tx) error {
+		list, err := tx.Attempts(a.GenerationID)
+		if err != nil {
+			return err
+		}
+		for _, now := range list {
+			if now.Ordinal == a.Ordinal {
+				ended = now.State.Terminal()
+			}
+		}
+		return tx.NoteUpstreamID(a, a.UpstreamID, a.Handle, time.Now())
+	})
+	e.logLost("late acceptance", a, err)
+	if ended {
+		e.cancelUpstream(a)
+	}
+	l.settle.ring()
 }
 
 // open turns a into an attempt that the upstream has accepted.
@@ -291,20 +335,22 @@ func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *
 	case provider.OutcomeUnknown:
 		e.unsettle(l, a)
 	case provider.Rate:
-		acc.park(now, max(parkRate, min(pe.RetryAfter, time.Hour)))
-		e.requeue(a, e.backoff(a.Tries+1, time.Second, 30*time.Second, pe.RetryAfter))
+		acc.park(now, max(parkRate, min(pe.RetryAfter, time.Hour)), false)
+		// The account rests as a whole; how often it was too busy says nothing about this attempt.
+		e.requeue(a, e.backoff(2, time.Second, 30*time.Second, pe.RetryAfter))
 	case provider.Unavailable:
 		if a.Tries+1 >= maxTries {
 			e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
 			return
 		}
-		e.requeue(a, e.backoff(a.Tries+1, time.Second, time.Minute, pe.RetryAfter))
+		a.Tries++
+		e.requeue(a, e.backoff(a.Tries, time.Second, time.Minute, pe.RetryAfter))
 	case provider.Balance, provider.Credential, provider.Permission:
 		rest := parkCredential
 		if pe.Class == provider.Balance {
 			rest = parkBalance
 		}
-		acc.park(now, rest)
+		acc.park(now, rest, true)
 		e.log.Error("an upstream refuses the account; it takes no new work for a while",
 			"account", acc.Name, "provider", acc.Provider, "class", string(pe.Class), "code", pe.Code, "for", rest)
 		if e.otherAccount(l, now) {
@@ -318,10 +364,10 @@ func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *
 	}
 }
 
-// otherAccount tells whether some account of the lane still takes work.
+// otherAccount tells whether some account of the lane takes work, now or after a rest.
 func (e *Engine) otherAccount(l *lane, now time.Time) bool {
 	for _, acc := range l.accounts {
-		if !acc.parked(now) {
+		if !acc.refused(now) {
 			return true
 		}
 	}
@@ -330,17 +376,17 @@ func (e *Engine) otherAccount(l *lane, now time.Time) bool {
 
 // note keeps an upstream's error with the attempt, for operators.
 func note(a *kinora.Attempt, pe *provider.Error) {
-	a.ErrorClass, a.ErrorCode, a.ErrorMessage = string(pe.Class), clip(pe.Code), pe.Message
+	text := pe.Message
 	if pe.Detail != "" {
-		a.ErrorMessage = pe.Message + ": " + clip(pe.Detail)
+		text += ": " + clip(pe.Detail)
 	}
+	a.ErrorClass, a.ErrorCode, a.ErrorMessage = string(pe.Class), storable(clip(pe.Code)), storable(text)
 }
 
 // requeue puts a submitting attempt back: the upstream provably created nothing.
 func (e *Engine) requeue(a *kinora.Attempt, after time.Duration) {
 	from := a.State
-	a.State, a.Account, a.LeaseOwner = kinora.AttemptQueued, "", ""
-	a.Tries++
+	a.State, a.LeaseOwner = kinora.AttemptQueued, ""
 	a.DueAt = time.Now().Add(after)
 	a.ReadErrors = 0
 	err := e.persist("requeued attempt", storeSave(a, from))
@@ -400,4 +446,9 @@ func encodeResult(outputs []provider.Output) json.RawMessage {
 // storeSave is the write of one attempt, for persist.
 func storeSave(a *kinora.Attempt, from kinora.AttemptState) func(tx *store.Tx) error {
 	return func(tx *store.Tx) error { return tx.SaveAttempt(a, from) }
+}
+
+// storable drops what PostgreSQL refuses in text, and an upstream may send.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }

@@ -104,7 +104,7 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 		case r.State.Final():
 			e.conclude(l, a, kinora.AttemptOpen, *r, now)
 		default:
-			a.ReadErrors, a.LeaseOwner = 0, ""
+			a.ReadErrors, a.ErrorClass, a.LeaseOwner = 0, "", ""
 			a.DueAt = now.Add(e.nextLook(a, now, r.PollAfter))
 			if p := e.progressOf(a, r, now); p > 0 {
 				progress[a.GenerationID] = p
@@ -112,16 +112,12 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 			open = append(open, a)
 		}
 	}
-	lost := open[:0]
 	var kept []*kinora.Attempt
 	for _, a := range open {
-		if a.ErrorClass == string(provider.Gone) && a.ReadErrors >= goneLooks {
-			lost = append(lost, a)
+		if a.ErrorClass != string(provider.Gone) || a.ReadErrors < goneLooks {
+			kept = append(kept, a)
 			continue
 		}
-		kept = append(kept, a)
-	}
-	for _, a := range lost {
 		if g, err := e.readGeneration(a.GenerationID); err == nil {
 			e.fail(g, a, kinora.FailureUpstream, "the upstream has lost the task")
 		}
@@ -140,10 +136,19 @@ func (e *Engine) job(a *kinora.Attempt) provider.Job {
 // unreadable plans the next look after one that failed. Nothing but the deadline ends an
 // attempt whose upstream cannot be read: the work there may go on.
 func (e *Engine) unreadable(a *kinora.Attempt, pe *provider.Error, now time.Time) {
-	a.ReadErrors++
+	e.countReadError(a, pe)
 	a.LeaseOwner = ""
-	note(a, pe)
 	a.DueAt = now.Add(e.backoff(a.ReadErrors, 2*time.Second, time.Minute, pe.RetryAfter))
+}
+
+// countReadError counts failed reads in a row. "Gone" is counted apart from the others: it
+// is believed after a few, which must not have been time-outs.
+func (e *Engine) countReadError(a *kinora.Attempt, pe *provider.Error) {
+	if gone := pe.Class == provider.Gone; gone != (a.ErrorClass == string(provider.Gone)) {
+		a.ReadErrors = 0
+	}
+	a.ReadErrors++
+	note(a, pe)
 }
 
 // progressOf is the generation's progress after a look: the upstream's own figure, or a

@@ -74,7 +74,7 @@ func (tx *Tx) DueAttempts(lane string, state kinora.AttemptState, now time.Time,
 // ClaimAttempts leases the most overdue attempts of a lane in a state to a node. A leased
 // attempt has left the due index; its version fences the lease.
 func (tx *Tx) ClaimAttempts(lane string, state kinora.AttemptState, node string, now time.Time, limit int) ([]*kinora.Attempt, error) {
-	return tx.attempts(`UPDATE attempts SET due_at = 0, lease_owner = ?, version = version + 1
+	return tx.attempts(`UPDATE attempts SET due_at = 0, hinted_at = 0, lease_owner = ?, version = version + 1
 		WHERE (generation_id, ordinal) IN (SELECT generation_id, ordinal FROM attempts
 			WHERE lane = ? AND state = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})
 		RETURNING `+attemptColumns,
@@ -90,8 +90,11 @@ func (tx *Tx) NextDue(lane string, state kinora.AttemptState) (time.Time, error)
 
 // SaveAttempt writes every mutable field of a, provided that the row still has the state
 // and version that the caller read, else ErrStale. The row's version grows by one; the
-// one in memory does not, because the transaction may still fail and be run again. An
-// empty upstream id leaves the row's as it is: a callback may have noted one.
+// one in memory does not, because the transaction may still fail and be run again.
+//
+// What callbacks wrote meanwhile is kept: an empty upstream id leaves the row's as it is,
+// except when a new try begins (state submitting), and an attempt that stays open is due
+// at once when it was hinted at since its claim.
 func (tx *Tx) SaveAttempt(a *kinora.Attempt, from kinora.AttemptState) error {
 	stale, err := tx.SaveAttempts([]AttemptSave{{a, from}})
 	if err == nil && len(stale) > 0 {
@@ -112,14 +115,16 @@ func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err er
 	for i, s := range saves {
 		a := s.Attempt
 		sets[i] = []any{a.Account, a.UpstreamModel, string(a.State),
-			a.UpstreamID, a.UpstreamID, string(a.Handle), string(a.Handle), a.CallbackToken, string(a.CallbackMode),
-			Micros(a.DueAt), a.LeaseOwner, a.Tries, a.Polls, a.ReadErrors, string(a.Result), a.ErrorClass, a.ErrorCode, a.ErrorMessage,
+			string(a.State), a.UpstreamID, a.UpstreamID, string(a.State), string(a.Handle), string(a.Handle), a.CallbackToken, string(a.CallbackMode),
+			string(a.State), Micros(a.DueAt), string(a.State), a.LeaseOwner, a.Tries, a.Polls, a.ReadErrors, string(a.Result), a.ErrorClass, a.ErrorCode, a.ErrorMessage,
 			Micros(a.SubmittedAt), Micros(a.AcceptedAt), Micros(a.DoneAt), Micros(a.FinishedAt), Micros(a.DeadlineAt),
 			a.GenerationID, a.Ordinal, string(s.From), a.Version}
 	}
 	changed, err := tx.ExecMany(`UPDATE attempts SET account = ?, upstream_model = ?, state = ?,
-		upstream_id = CASE WHEN ? <> '' THEN ? ELSE upstream_id END, handle = CASE WHEN ? <> '' THEN ? ELSE handle END, callback_token = ?, callback_mode = ?,
-		due_at = ?, lease_owner = ?, tries = ?, polls = ?, read_errors = ?, result = ?, error_class = ?, error_code = ?, error_message = ?,
+		upstream_id = CASE WHEN ? = 'submitting' OR ? <> '' THEN ? ELSE upstream_id END,
+		handle = CASE WHEN ? = 'submitting' OR ? <> '' THEN ? ELSE handle END, callback_token = ?, callback_mode = ?,
+		due_at = CASE WHEN ? = 'open' AND hinted_at > 0 THEN hinted_at ELSE ? END, hinted_at = CASE WHEN ? = 'submitting' THEN 0 ELSE hinted_at END,
+		lease_owner = ?, tries = ?, polls = ?, read_errors = ?, result = ?, error_class = ?, error_code = ?, error_message = ?,
 		submitted_at = ?, accepted_at = ?, done_at = ?, finished_at = ?, deadline_at = ?, version = version + 1
 		WHERE generation_id = ? AND ordinal = ? AND state = ? AND version = ?`, sets)
 	if err != nil {
@@ -156,11 +161,13 @@ func (tx *Tx) AttemptByToken(token string) (*kinora.Attempt, error) {
 	return scanAttempt(tx.QueryRow(`SELECT `+attemptColumns+` FROM attempts WHERE callback_token = ? AND callback_token <> ''`, token))
 }
 
-// HastenAttempt makes an open, unleased attempt due now. It reports whether it did.
-func (tx *Tx) HastenAttempt(a *kinora.Attempt, now time.Time) (bool, error) {
-	n, err := tx.Exec(`UPDATE attempts SET due_at = ? WHERE generation_id = ? AND ordinal = ? AND state = 'open' AND due_at > ?`,
-		Micros(now), a.GenerationID, a.Ordinal, Micros(now))
-	return n > 0, err
+// HintAttempt notes that the upstream's state has changed: an open attempt is due now,
+// and one that is being looked at or submitted will be as soon as that has ended.
+func (tx *Tx) HintAttempt(a *kinora.Attempt, now time.Time) error {
+	_, err := tx.Exec(`UPDATE attempts SET hinted_at = ?, due_at = CASE WHEN state = 'open' AND due_at > ? THEN ? ELSE due_at END
+		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled', 'open')`,
+		Micros(now), Micros(now), Micros(now), a.GenerationID, a.Ordinal)
+	return err
 }
 
 // NoteUpstreamID keeps the upstream's id that a callback brought for an attempt whose
@@ -168,8 +175,8 @@ func (tx *Tx) HastenAttempt(a *kinora.Attempt, now time.Time) (bool, error) {
 // submitting goes on, and settling finds the id if that call is lost.
 func (tx *Tx) NoteUpstreamID(a *kinora.Attempt, upstreamID string, handle json.RawMessage, now time.Time) error {
 	_, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, handle = ?, due_at = CASE WHEN state = 'unsettled' AND due_at > 0 THEN ? ELSE due_at END
-		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled') AND upstream_id = ''`,
-		upstreamID, string(handle), Micros(now), a.GenerationID, a.Ordinal)
+		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled') AND upstream_id = '' AND callback_token = ?`,
+		upstreamID, string(handle), Micros(now), a.GenerationID, a.Ordinal, a.CallbackToken)
 	return err
 }
 

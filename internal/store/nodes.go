@@ -5,11 +5,15 @@ import (
 	"time"
 )
 
-// Beat notes that a node is alive, making its row when there is none.
-func (tx *Tx) Beat(node string, started, now time.Time) error {
-	_, err := tx.Exec(`INSERT INTO nodes (id, started_at, beat_at) VALUES (?,?,?)
-		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`, node, Micros(started), Micros(now))
-	return err
+// Beat notes that a node is alive, making its row when there is none; it then reports
+// true: either this is the first beat, or others have declared the node dead.
+func (tx *Tx) Beat(node string, started, now time.Time) (made bool, err error) {
+	n, err := tx.Exec(`UPDATE nodes SET beat_at = ? WHERE id = ?`, Micros(now), node)
+	if err != nil || n > 0 {
+		return false, err
+	}
+	_, err = tx.Exec(`INSERT INTO nodes (id, started_at, beat_at) VALUES (?,?,?)`, node, Micros(started), Micros(now))
+	return true, err
 }
 
 // Nodes lists the live nodes and when each was last heard of.
@@ -22,6 +26,32 @@ func (tx *Tx) Nodes() (map[string]time.Time, error) {
 		)
 		err := row.Scan(&id, &beat)
 		list[id] = Time(beat)
+		return err
+	})
+	return list, err
+}
+
+// RemoveSilentNode is RemoveNode for a node whose last sign of life is still the one that
+// the caller judged by; otherwise it does nothing.
+func (tx *Tx) RemoveSilentNode(node string, beat, now time.Time) (released int64, err error) {
+	n, err := tx.Exec(`DELETE FROM nodes WHERE id = ? AND beat_at = ?`, node, Micros(beat))
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return tx.RemoveNode(node, now)
+}
+
+// StrangeOwners lists who holds leases without being a known node: one that was declared
+// dead, went on, and died before its next sign of life.
+func (tx *Tx) StrangeOwners() ([]string, error) {
+	var list []string
+	err := tx.Query(`SELECT DISTINCT lease_owner FROM (
+			SELECT lease_owner FROM attempts WHERE lease_owner <> ''
+			UNION ALL SELECT lease_owner FROM deliveries WHERE lease_owner <> '') AS held
+		WHERE lease_owner NOT IN (SELECT id FROM nodes)`, nil, func(row Row) error {
+		var s string
+		err := row.Scan(&s)
+		list = append(list, s)
 		return err
 	})
 	return list, err

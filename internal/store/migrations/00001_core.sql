@@ -72,6 +72,7 @@ CREATE TABLE attempts (
     callback_token  TEXT NOT NULL DEFAULT '',
     callback_mode   TEXT NOT NULL DEFAULT 'none',
     due_at          BIGINT NOT NULL DEFAULT 0,
+    hinted_at       BIGINT NOT NULL DEFAULT 0, -- when a callback came while the row was leased
     lease_owner     TEXT NOT NULL DEFAULT '',
     version         BIGINT NOT NULL DEFAULT 0,
     tries           BIGINT NOT NULL DEFAULT 0,
@@ -154,6 +155,7 @@ CREATE TABLE deliveries (
     finished_at     BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX deliveries_due ON deliveries (retry, due_at) WHERE due_at > 0;
+CREATE INDEX deliveries_due_by_destination ON deliveries (destination, retry, due_at) WHERE due_at > 0;
 CREATE INDEX deliveries_held ON deliveries (destination, created_at) WHERE state = 'held';
 CREATE INDEX deliveries_dead ON deliveries (organisation_id, finished_at) WHERE state = 'dead';
 CREATE INDEX deliveries_leased ON deliveries (lease_owner) WHERE lease_owner <> '';

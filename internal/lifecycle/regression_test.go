@@ -1,0 +1,334 @@
+package lifecycle_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/store/storetest"
+	"github.com/kinora/kinora/provider"
+)
+
+// A node that drains for a stop is alive: its submit call is its own until it has ended.
+func TestDrainingNodeKeepsItsCalls(t *testing.T) {
+	db := storetest.Postgres(t)
+	organise(t, db)
+	up := newFake(t)
+	up.hang = make(chan struct{})
+	dir := t.TempDir()
+	a := build(t, db, dir, reconciling{up}).start(t)
+	g := a.accept(t, submission("x"))
+	<-up.reached
+	b := build(t, db, dir, reconciling{up}).start(t)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = a.Stop(ctx)
+	}()
+	// Longer than a silent node is left alone.
+	time.Sleep(1500 * time.Millisecond)
+	close(up.hang)
+	<-stopped
+	if g, _ = b.await(t, g.ID); g.State != kinora.GenerationSucceeded {
+		t.Fatalf("ended as %s %+v", g.State, g.Failure)
+	}
+	if n := up.submits[g.ID+"_0"]; n != 1 {
+		t.Fatalf("submitted %d times", n)
+	}
+}
+
+// flakyPolls answers polls as told, then as the fake does.
+type flakyPolls struct {
+	callingBack
+	n       atomic.Int64
+	answers func(n int64) (reports []provider.Report, err error, own bool)
+	absent  bool // the list by reference says "no such job"
+}
+
+func (f *flakyPolls) Poll(ctx context.Context, u provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
+	if reports, err, own := f.answers(f.n.Add(1)); own {
+		return reports, err
+	}
+	return f.callingBack.Poll(ctx, u, jobs)
+}
+
+func (f *flakyPolls) Reconcile(ctx context.Context, u provider.Upstream, r provider.Request) (provider.Accepted, error) {
+	if f.absent {
+		return provider.Accepted{}, provider.ErrNotSubmitted
+	}
+	return reconciling{f.fake}.Reconcile(ctx, u, r)
+}
+
+// A callback on the attempt's own token is proof: neither a lagging list nor polls that
+// fail may lead to a second call.
+func TestProofOutweighsALaggingList(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.describe.Callbacks = true
+		p := &flakyPolls{callingBack: callingBack{up}, absent: true, answers: func(n int64) ([]provider.Report, error, bool) {
+			return nil, provider.Errorf(provider.Unavailable, "503"), n <= 8
+		}}
+		var h *house
+		up.submit = func(n int, req provider.Request) (bool, error) {
+			if n > 1 {
+				return true, nil
+			}
+			token := req.CallbackURL[strings.LastIndexByte(req.CallbackURL, '/')+1:]
+			if _, err := h.Callback(context.Background(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
+				t.Error(err)
+			}
+			return true, provider.Errorf(provider.OutcomeUnknown, "the answer was lost")
+		}
+		h = build(t, db, t.TempDir(), p, withPublicURL("https://kinora.example"))
+		h.start(t)
+		g, _ := h.await(t, h.accept(t, submission("x")).ID)
+		if g.State != kinora.GenerationSucceeded || up.created()[g.ID+"_0"] != 1 {
+			t.Fatalf("ended as %s %+v, %d created", g.State, g.Failure, up.created()[g.ID+"_0"])
+		}
+	})
+}
+
+// Proof that arrives after a try was taken back keeps the next call from being made.
+func TestProofAfterATryWasTakenBack(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.describe.Callbacks = true
+		var token string
+		up.submit = func(n int, req provider.Request) (bool, error) {
+			token = req.CallbackURL[strings.LastIndexByte(req.CallbackURL, '/')+1:]
+			return true, provider.Errorf(provider.Rate, "it says no, and yet makes the job")
+		}
+		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example"), func(c *lifecycle.Config) { c.Timing.Backoff = 1 })
+		h.start(t)
+		g := h.accept(t, submission("x"))
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			list, err := h.Attempts(t.Context(), g.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if list[0].State == kinora.AttemptQueued && list[0].Account != "" {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the try was not taken back: %+v", list[0])
+			}
+		}
+		if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
+			t.Fatal(err)
+		}
+		if g, _ = h.await(t, g.ID); g.State != kinora.GenerationSucceeded || up.created()[g.ID+"_0"] != 1 {
+			t.Fatalf("ended as %s %+v, %d created", g.State, g.Failure, up.created()[g.ID+"_0"])
+		}
+	})
+}
+
+// Attempts of one batch end at different times; what one step hands to the next stays in hand.
+func TestHandedOverWorkIsNotTakenAgain(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		var downloads atomic.Int64
+		release := make(chan struct{})
+		inner := up.outputs.Config.Handler
+		slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			downloads.Add(1)
+			<-release
+			inner.ServeHTTP(w, r)
+		}))
+		t.Cleanup(slow.Close)
+		up.report = func(j *fakeJob) *provider.Report {
+			return &provider.Report{State: provider.StateSucceeded, Outputs: []provider.Output{{URL: slow.URL + "/" + j.id + ".png", Kind: kinora.KindImage}}}
+		}
+		h := build(t, db, t.TempDir(), up).start(t)
+		var ids []string
+		for range 6 {
+			ids = append(ids, h.accept(t, submission("x")).ID)
+		}
+		time.Sleep(2500 * time.Millisecond) // several audits
+		close(release)
+		for _, generationID := range ids {
+			h.await(t, generationID)
+		}
+		if n := downloads.Load(); n != int64(len(ids)) {
+			t.Fatalf("%d downloads of %d outputs", n, len(ids))
+		}
+	})
+}
+
+// A database that can be read and not written must not keep a stop waiting.
+func TestStopEndsWithoutADatabaseToWrite(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	up := newFake(t)
+	up.took = time.Hour
+	h := build(t, db, t.TempDir(), up, func(c *lifecycle.Config) { c.Models[0].Deadline = 700 * time.Millisecond })
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.accept(t, submission("x"))
+	time.Sleep(300 * time.Millisecond)
+	readOnly := func(v string) {
+		err := db.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.Exec(`PRAGMA query_only = ` + v); return err })
+		if err != nil && v == "1" {
+			t.Fatal(err)
+		}
+	}
+	readOnly("1")
+	time.Sleep(time.Second)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = h.Stop(ctx)
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the stop does not end")
+	}
+}
+
+// A callback that comes while a poll's older answer is on its way back is not lost.
+func TestHintDuringALookIsKept(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.describe = provider.Description{Callbacks: true, Poll: provider.Pace{First: 100 * time.Millisecond, Interval: time.Hour, Ceiling: time.Hour}}
+		polled, answer := make(chan struct{}), make(chan struct{})
+		p := &flakyPolls{callingBack: callingBack{up}, answers: func(n int64) ([]provider.Report, error, bool) {
+			if n > 1 {
+				return nil, nil, false
+			}
+			close(polled)
+			<-answer
+			return []provider.Report{{UpstreamID: "up_1", State: provider.StateRunning}}, nil, true
+		}}
+		h := build(t, db, t.TempDir(), p, withPublicURL("https://kinora.example")).start(t)
+		g := h.accept(t, submission("x"))
+		<-polled
+		up.mu.Lock()
+		token := strings.TrimPrefix(up.jobs["up_1"].url, "https://kinora.example/callbacks/fake/")
+		up.mu.Unlock()
+		if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
+			t.Fatal(err)
+		}
+		close(answer)
+		// The next look by pace is an hour away.
+		if g, _ = h.await(t, g.ID); g.State != kinora.GenerationSucceeded {
+			t.Fatalf("ended as %s", g.State)
+		}
+	})
+}
+
+// "No such task" is believed after it was said several times, not after other errors.
+func TestGoneIsCountedApart(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	up := newFake(t)
+	up.took = 300 * time.Millisecond
+	p := &flakyPolls{callingBack: callingBack{up}, answers: func(n int64) ([]provider.Report, error, bool) {
+		if n <= 3 {
+			return nil, provider.Errorf(provider.Unavailable, "503"), true
+		}
+		return nil, nil, n == 4
+	}}
+	h := build(t, db, t.TempDir(), p).start(t)
+	if g, _ := h.await(t, h.accept(t, submission("x")).ID); g.State != kinora.GenerationSucceeded {
+		t.Fatalf("ended as %s %+v", g.State, g.Failure)
+	}
+}
+
+// An account that rests because it was asked too often is still an account.
+func TestRestingAccountIsNotRefused(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	up := newFake(t)
+	up.submit = func(n int, _ provider.Request) (bool, error) {
+		switch n {
+		case 1:
+			return false, provider.Errorf(provider.Rate, "slow down")
+		case 2:
+			return false, provider.Errorf(provider.Balance, "no money")
+		}
+		return true, nil
+	}
+	h := build(t, db, t.TempDir(), up, withAccounts(
+		lifecycle.Account{Account: provider.Account{Name: "a", Provider: "fake"}},
+		lifecycle.Account{Account: provider.Account{Name: "b", Provider: "fake"}},
+	)).start(t)
+	if g, _ := h.await(t, h.accept(t, submission("x")).ID); g.State != kinora.GenerationSucceeded {
+		// Both refusals can hit the same account; then it alone is out, and the other one takes over.
+		t.Fatalf("ended as %s %+v", g.State, g.Failure)
+	}
+}
+
+// Being told to slow down, however often, is no reason to give up.
+func TestRateRefusalsDoNotUseUpTheTries(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	up := newFake(t)
+	up.submit = func(n int, _ provider.Request) (bool, error) {
+		switch {
+		case n <= 3:
+			return false, provider.Errorf(provider.Rate, "slow down")
+		case n == 4:
+			return false, provider.Errorf(provider.Unavailable, "refused")
+		}
+		return true, nil
+	}
+	h := build(t, db, t.TempDir(), up).start(t)
+	g, _ := h.await(t, h.accept(t, submission("x")).ID)
+	list, err := h.Attempts(t.Context(), g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.State != kinora.GenerationSucceeded || list[0].Tries != 1 {
+		t.Fatalf("ended as %s after %d tries that count", g.State, list[0].Tries)
+	}
+}
+
+// A hostile answer that makes our own code panic costs its own generation and nobody else's.
+func TestPanicStaysWithItsGeneration(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	up := newFake(t)
+	up.report = func(j *fakeJob) *provider.Report {
+		if j.request.Prompt == "poison" {
+			panic("a parser's bug")
+		}
+		return nil
+	}
+	up.describe.BatchPoll = 1
+	h := build(t, db, t.TempDir(), unlocked{up}).start(t)
+	bad := h.accept(t, submission("poison"))
+	good := h.accept(t, submission("fine"))
+	if g, _ := h.await(t, good.ID); g.State != kinora.GenerationSucceeded {
+		t.Fatalf("the other generation ended as %s", g.State)
+	}
+	if g, _ := h.await(t, bad.ID); g.Failure == nil || g.Failure.Code != kinora.FailureInternal {
+		t.Fatalf("ended as %s %+v", g.State, g.Failure)
+	}
+}
+
+// unlocked gives the fake's lock back when a report panics.
+type unlocked struct{ *fake }
+
+func (u unlocked) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
+	u.mu.Lock()
+	j, report := u.jobs[jobs[0].UpstreamID], u.report
+	u.mu.Unlock()
+	report(j)
+	return u.fake.Poll(ctx, up, jobs)
+}
