@@ -18,6 +18,7 @@ var layers = map[string][]string{
 	"":                                  {},
 	"client":                            {"client/webhook"},
 	"client/webhook":                    {},
+	"client/webhook/consumers":          {},
 	"provider":                          {""},
 	"provider/sandbox":                  {"", "provider", "client/webhook"},
 	"provider/providertest":             {"", "provider"},

@@ -33,7 +33,7 @@ type Config struct {
 	OldMasterKeys  []Secret `yaml:"old_master_keys" env:"OLD_MASTER_KEYS" doc:"Master keys of before a rotation, still accepted for reading."`
 	Log            Log      `yaml:"log" envPrefix:"LOG_" doc:"What is logged, to standard error."`
 	Metrics        bool     `yaml:"metrics" env:"METRICS" doc:"Serve Prometheus metrics at /metrics."`
-	ShutdownGrace  Duration `yaml:"shutdown_grace" env:"SHUTDOWN_GRACE" doc:"How long a stop waits for work in hand."`
+	ShutdownGrace  Duration `yaml:"shutdown_grace" env:"SHUTDOWN_GRACE" doc:"How long a stop waits for work in hand. Requests get half of it before their connections are closed."`
 	NodeBeat       Duration `yaml:"node_beat" env:"NODE_BEAT" doc:"Time between two signs of life of a node. Another node takes its work over after five missed ones."`
 	UpkeepInterval Duration `yaml:"upkeep_interval" env:"UPKEEP_INTERVAL" doc:"How often expired files and records are removed."`
 }
@@ -60,7 +60,7 @@ type S3 struct {
 type Retention struct {
 	Outputs     Duration `yaml:"outputs" env:"OUTPUTS" doc:"Output files. Afterwards a generation still reads as succeeded, without files."`
 	FileURLs    Duration `yaml:"file_urls" env:"FILE_URLS" doc:"Life of a signed file URL. Each read of a generation gives fresh ones."`
-	Records     Duration `yaml:"records" env:"RECORDS" doc:"Records of ended generations, with their events and attempts. The usage ledger stays."`
+	Records     Duration `yaml:"records" env:"RECORDS" doc:"Records of ended generations, with their events and attempts; at least 25h. The usage ledger stays."`
 	DeliveryLog Duration `yaml:"delivery_log" env:"DELIVERY_LOG" doc:"Log of delivery attempts, and delivered deliveries. Dead deliveries stay as long as their generation."`
 }
 
