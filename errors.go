@@ -19,8 +19,12 @@ const (
 	ErrTooLarge     ErrorCode = "too_large"
 	ErrRateLimited  ErrorCode = "rate_limited"
 	ErrNoUpstream   ErrorCode = "no_upstream" // known model without a usable account
-	ErrUnavailable  ErrorCode = "unavailable" // database or storage out of reach; nothing was changed
-	ErrInternal     ErrorCode = "internal"
+	// Database or storage out of reach; a later try may succeed. Nothing was changed, except
+	// that a database may have made a commit whose answer was lost on the way: then all of
+	// the operation stands, never a part. Repeating it is safe for a caller that sent an
+	// Idempotency-Key: the repetition finds what the first try made, or makes it.
+	ErrUnavailable ErrorCode = "unavailable"
+	ErrInternal    ErrorCode = "internal"
 )
 
 // Error is what services return for anything a caller or operator should understand.

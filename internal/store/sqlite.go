@@ -34,6 +34,8 @@ type sqlite struct {
 	readers *sql.DB
 	river   *sql.DB
 
+	groupTime time.Duration
+
 	queue  chan *groupedWrite
 	stop   chan struct{}
 	done   chan struct{}
@@ -44,6 +46,7 @@ type groupedWrite struct {
 	ctx  context.Context
 	db   *DB
 	fn   func(*Tx) error
+	late bool // ctx had ended before fn was to run
 	err  error
 	done chan struct{}
 }
@@ -67,6 +70,9 @@ func openSQLite(ctx context.Context, o Options) (*DB, error) {
 	s := &sqlite{
 		lock:  lock,
 		stmts: map[string]*sql.Stmt{},
+
+		groupTime: groupTime,
+
 		queue: make(chan *groupedWrite, 4*groupMax),
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
@@ -120,7 +126,7 @@ func openSQLite(ctx context.Context, o Options) (*DB, error) {
 		return fail(err)
 	}
 	go s.run()
-	return &DB{dialect: dialectSQLite, lite: s, dsn: path}, nil
+	return &DB{dialect: dialectSQLite, lite: s}, nil
 }
 
 func (s *sqlite) close() error {
@@ -200,14 +206,18 @@ func (s *sqlite) commitGroup(group []*groupedWrite) {
 	ctx := context.Background()
 	lite := liteConn{conn: s.conn, stmts: s.stmts}
 	if _, err := lite.exec(ctx, "BEGIN IMMEDIATE", nil); err != nil {
-		s.answer(group, classify("begin", err))
+		answerLost(group, "begin", err, nil)
 		return
 	}
 	started := time.Now()
-	broken := error(nil)
+	var (
+		broken error
+		first  error // what the write that broke the group ended with itself
+		op     = "write"
+	)
 	for i := 0; ; i++ {
 		if i == len(group) {
-			if len(group) == groupMax || time.Since(started) > groupTime {
+			if len(group) == groupMax || time.Since(started) > s.groupTime {
 				break
 			}
 			select {
@@ -220,33 +230,45 @@ func (s *sqlite) commitGroup(group []*groupedWrite) {
 			}
 		}
 		if broken = s.runOne(ctx, lite, group[i]); broken != nil {
+			first = group[i].err
 			break
 		}
 	}
 	if broken == nil {
-		if _, err := lite.exec(ctx, "COMMIT", nil); err != nil {
-			broken = err
-		}
+		op = "commit"
+		_, broken = lite.exec(ctx, "COMMIT", nil)
 	}
 	if broken != nil {
+		// Without effect when SQLite has rolled back on its own.
 		_, _ = lite.exec(ctx, "ROLLBACK", nil)
-		s.answer(group, classify("commit", broken))
+		answerLost(group, op, broken, first)
 		return
 	}
-	s.answer(group, nil)
+	for _, w := range group {
+		close(w.done)
+	}
 }
 
 // runOne runs one write inside a savepoint. Its own error undoes its own statements; an
-// error of the savepoint itself means that the transaction is lost for all.
+// error of the savepoint itself means that the transaction is lost for all: on a full
+// disk or a failed read or write SQLite may roll back everything at once
+// (https://sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"),
+// and then the savepoint is gone.
 func (s *sqlite) runOne(ctx context.Context, lite liteConn, w *groupedWrite) error {
 	if err := w.ctx.Err(); err != nil {
-		w.err = err
+		w.late, w.err = true, err
 		return nil
 	}
 	if _, err := lite.exec(ctx, "SAVEPOINT one", nil); err != nil {
 		return err
 	}
-	w.err = protect(func() error { return w.fn(&Tx{ctx: ctx, db: w.db, lite: lite}) })
+	var failed error
+	own := lite
+	own.failed = &failed
+	w.err = protect(func() error { return w.fn(&Tx{ctx: ctx, db: w.db, lite: own}) })
+	if w.err == nil && failed != nil {
+		w.err = classify("write", failed)
+	}
 	if w.err != nil {
 		if _, err := lite.exec(ctx, "ROLLBACK TO one", nil); err != nil {
 			return err
@@ -267,11 +289,24 @@ func protect(fn func() error) (err error) {
 	return fn()
 }
 
-// answer tells each caller its own error, or the group's.
-func (s *sqlite) answer(group []*groupedWrite, err error) {
+// answerLost tells a whole group that its transaction came to nothing, so that each
+// caller tries again. What a write found out itself is told as text only: it may have
+// read what another of the group had written, and that is gone too.
+func answerLost(group []*groupedWrite, op string, broken, first error) {
+	hint, known := outOfReach(broken)
+	cause := broken
+	if first != nil {
+		if h, ok := outOfReach(first); ok {
+			hint, known = h, true
+		}
+		cause = fmt.Errorf("%w, after: %v", broken, first)
+	}
+	if !known {
+		hint = "the transaction was rolled back; check the disk and the database file"
+	}
 	for _, w := range group {
-		if err != nil {
-			w.err = err
+		if !w.late {
+			w.err = unavailable("database "+op, hint, cause)
 		}
 		close(w.done)
 	}
@@ -292,15 +327,30 @@ type liteConn struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	tx    *sql.Tx
+	// failed is the first error of a statement of one caller's write. No statement of
+	// it runs after that: the failed one may have rolled the transaction back, and the
+	// next would then be a transaction of its own.
+	failed *error
+}
+
+// note keeps the first failure and returns err.
+func (c liteConn) note(err error) error {
+	if err != nil && c.failed != nil && *c.failed == nil {
+		*c.failed = err
+	}
+	return err
 }
 
 func (c liteConn) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
+	if c.failed != nil && *c.failed != nil {
+		return nil, *c.failed
+	}
 	if st, ok := c.stmts[text]; ok {
 		return st, nil
 	}
 	st, err := c.conn.PrepareContext(ctx, text)
 	if err != nil {
-		return nil, err
+		return nil, c.note(err)
 	}
 	c.stmts[text] = st
 	return st, nil
@@ -314,7 +364,8 @@ func (c liteConn) exec(ctx context.Context, text string, args []any) (sql.Result
 	if err != nil {
 		return nil, err
 	}
-	return st.ExecContext(ctx, args...)
+	res, err := st.ExecContext(ctx, args...)
+	return res, c.note(err)
 }
 
 func (c liteConn) query(ctx context.Context, text string, args []any) (*sql.Rows, error) {
@@ -325,7 +376,8 @@ func (c liteConn) query(ctx context.Context, text string, args []any) (*sql.Rows
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(ctx, args...)
+	rows, err := st.QueryContext(ctx, args...)
+	return rows, c.note(err)
 }
 
 // sqliteOutOfReach recognises errors of the file, the disk or a lock.

@@ -35,8 +35,8 @@ type DB struct {
 	dialect dialect
 	lite    *sqlite
 	pg      *pgxpool.Pool
-	dsn     string
-	rebound sync.Map // query text → text for the dialect
+	budget  time.Duration // of one try on PostgreSQL; see tryBudget
+	rebound sync.Map      // query text → text for the dialect
 }
 
 type dialect int
@@ -108,10 +108,14 @@ func (db *DB) Ping(ctx context.Context) error {
 // On SQLite, calls that wait for the single writer share one commit: fn runs between
 // savepoints on the writer's goroutine, so it must be quick, must not block on anything
 // but its own statements, and must not call Update or View. On PostgreSQL fn may run
-// again after a serialisation failure or deadlock: it must be free of other effects.
+// again after a serialisation failure or deadlock: it must be free of other effects,
+// and all of it must be done within 15 s. On both, a statement that failed has ended
+// its transaction: fn returns the error. A panic of fn becomes an error.
 //
-// When ctx ends before fn has run, nothing happens; once it has run, Update waits for
-// the commit's outcome regardless of ctx, because the caller must know it.
+// When ctx ends before fn has run, nothing happens and the error is ctx's; once it has
+// run, Update waits for the commit's outcome regardless of ctx, because the caller must
+// know it. An error of code kinora.ErrUnavailable says that a later try may succeed, and
+// nearly always that nothing was changed: see there for the exception.
 func (db *DB) Update(ctx context.Context, fn func(tx *Tx) error) error {
 	if db.dialect == dialectPostgres {
 		return db.updatePostgres(ctx, fn)
@@ -127,7 +131,11 @@ func (db *DB) View(ctx context.Context, fn func(tx *Tx) error) error {
 	return db.lite.view(ctx, db, fn)
 }
 
-// unavailable marks errors after which nothing was changed and a later try may succeed.
+// unavailable marks errors after which a later try may succeed. Before the commit they
+// mean that nothing was changed. At the commit they do not: when PostgreSQL's answer to
+// it was lost, or when the disk failed SQLite's sync and the machine then went down, the
+// transaction may stand as a whole. A repeated write must therefore recognise its own
+// first try: by the row's version (ErrStale), its key, or an Idempotency-Key (Remember).
 func unavailable(op, hint string, err error) error {
 	return &kinora.Error{Code: kinora.ErrUnavailable, Op: op, Message: "the database is out of reach",
 		Hint: hint, RetryAfter: time.Second, Err: err}

@@ -103,7 +103,7 @@ func (tx *Tx) query(text string, args []any) (Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return liteRows{r}, nil
+	return liteRows{r, tx.lite}, nil
 }
 
 // QueryRow runs a query for one row; Scan returns ErrNotFound when there is none.
@@ -135,9 +135,14 @@ type pgRows struct{ pgx.Rows }
 
 func (r pgRows) close() { r.Close() }
 
-type liteRows struct{ *sql.Rows }
+type liteRows struct {
+	*sql.Rows
+	lite liteConn
+}
 
-func (r liteRows) close() { _ = r.Close() }
+func (r liteRows) Err() error { return r.lite.note(r.Rows.Err()) }
+
+func (r liteRows) close() { _ = r.lite.note(r.Close()) }
 
 // classify turns "the database cannot be had now" into an error of that code and leaves
 // everything else as it is.
