@@ -100,6 +100,16 @@ func (tx *Tx) ClaimHeld(destination, node string, limit int) ([]*kinora.Delivery
 		RETURNING `+deliveryColumns, node, destination, limit)
 }
 
+// HoldDue holds due deliveries of a destination, most overdue first, that nobody has
+// leased: first attempts, or retries. It returns how many. Where a destination has room for
+// few of many, this costs a third of claiming them and writing them back.
+func (tx *Tx) HoldDue(destination string, retries bool, now time.Time, limit int) (int, error) {
+	n, err := tx.Exec(`UPDATE deliveries SET state = 'held', due_at = 0, version = version + 1
+		WHERE id IN (SELECT id FROM deliveries WHERE destination = ? AND retry = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})`,
+		destination, bit(retries), Micros(now), limit)
+	return int(n), err
+}
+
 // HeldDestinations lists destinations that have held deliveries, in order, from the first
 // behind after and at most limit of them. It skips through the index: its cost depends on
 // their number, not on the number of deliveries.

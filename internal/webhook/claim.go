@@ -18,6 +18,11 @@ const (
 	lingerForRoom = 2 * time.Millisecond
 )
 
+const (
+	manyHeld  = 8   // of one claim and destination: more of its deliveries are probably due
+	holdBatch = 512 // deliveries that are held in one transaction without being claimed
+)
+
 // maxUnwritten stops claiming while so many results wait to be written.
 const maxUnwritten = 2048
 
@@ -71,9 +76,12 @@ func (c *claimer) run() {
 		if err == nil {
 			err = s.settleDoubt()
 		}
-		started, crowded := s.admit(c.track, list)
+		a := s.admit(c.track, list)
 		if c.track == trackFresh {
-			s.pace.fresh(len(list), crowded || len(list) == n, time.Now())
+			s.pace.fresh(len(list), a.crowded || len(list) == n, time.Now())
+		}
+		if err == nil {
+			err = c.clear(a.full())
 		}
 		if err != nil {
 			if s.claim.Err() == nil {
@@ -84,13 +92,38 @@ func (c *claimer) run() {
 		}
 		trouble.over(s)
 		if c.track != trackFresh && len(list) > 0 {
-			s.giveWay(began, started)
+			s.giveWay(began, a.started)
 		}
 		if len(list) == n {
 			continue // there may be more
 		}
 		s.sleep(c.untilDue(), c.bell)
 	}
+}
+
+// clear holds what else is due for destinations that have no room, so that what is behind
+// it in the queue is reached soon.
+func (c *claimer) clear(full []string) error {
+	if len(full) == 0 {
+		return nil
+	}
+	s := c.s
+	limit := holdBatch
+	if c.track != trackFresh {
+		limit = s.pace.most(holdBatch, yieldWrite)
+	}
+	err := s.cfg.DB.Update(s.claim, func(tx *store.Tx) error {
+		for _, destination := range full {
+			if _, err := tx.HoldDue(destination, c.track == trackRetry, s.cfg.Now(), limit/len(full)+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, destination := range full {
+		s.gate.discover(destination) // after an error too: the commit may have been carried out
+	}
+	return err
 }
 
 func (c *claimer) most() int {
@@ -136,11 +169,28 @@ func (c *claimer) expectQuietly(at time.Time) {
 	}
 }
 
+// admission is what became of a claim.
+type admission struct {
+	started int            // deliveries that are not held
+	held    map[string]int // those that are, by destination
+	crowded bool           // one of them goes to a healthy destination
+}
+
+// full returns the destinations that had no room for many.
+func (a admission) full() (list []string) {
+	for destination, n := range a.held {
+		if n >= manyHeld {
+			list = append(list, destination)
+		}
+	}
+	return list
+}
+
 // admit lets the gate place claimed deliveries, and starts, keeps or holds them accordingly.
-// It returns how many are not held, and whether one is that goes to a healthy destination.
-func (s *Dispatcher) admit(t trackID, list []*kinora.Delivery) (started int, crowded bool) {
+func (s *Dispatcher) admit(t trackID, list []*kinora.Delivery) admission {
+	var a admission
 	if len(list) == 0 {
-		return 0, false
+		return a
 	}
 	sortByAge(list)
 	b := newBatch()
@@ -148,15 +198,18 @@ func (s *Dispatcher) admit(t trackID, list []*kinora.Delivery) (started int, cro
 	for i, d := range list {
 		jobs[i] = &job{delivery: d, track: t, batch: b}
 		places[i] = s.gate.admit(jobs[i])
-		switch {
-		case places[i] != placeHold:
-			started++
-		case !jobs[i].slow:
-			crowded = true
+		if places[i] != placeHold {
+			a.started++
+			continue
 		}
+		if a.held == nil {
+			a.held = map[string]int{}
+		}
+		a.held[d.Destination]++
+		a.crowded = a.crowded || !jobs[i].slow
 	}
 	s.place(b, jobs, places)
-	return started, crowded
+	return a
 }
 
 // place carries out what the gate has decided.

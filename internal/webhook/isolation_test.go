@@ -269,3 +269,36 @@ func distinct(rcv *receiver) int {
 	}
 	return len(ids)
 }
+
+// TestADeepQueueOfOneDestinationIsPassed: what is due for a destination that has no room is
+// held without being claimed, and what lies behind it in the queue is reached.
+func TestADeepQueueOfOneDestinationIsPassed(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		bad, release := hanging(t)
+		good := newReceiver(t, always(200))
+		org := w.organisation("org_1", "")
+		deep := w.events(3000, func(int) (string, string) { return org, bad.url() })
+		w.clock.add(time.Second)
+		behind := w.event(w.organisation("org_2", good.url()))
+		later := w.events(1, func(int) (string, string) { return org, bad.url() })[0]
+		w.update(func(tx *store.Tx) error { // not due yet: it must stay where it is
+			_, err := tx.Exec(`UPDATE deliveries SET due_at = ? WHERE id = ?`, store.Micros(w.clock.now().Add(time.Hour)), later.ID)
+			return err
+		})
+		w.run(t, func(c *webhook.Config) { c.Timeout = time.Hour })
+		w.until(t, behind.ID, kinora.DeliveryDelivered)
+		eventually(t, "the others to be held", func() bool { return w.count(`state = 'held'`) == 3000-4 })
+		if n := w.count(`state = 'held' AND version = 1`); n < 1000 {
+			t.Errorf("%d were held without being claimed", n)
+		}
+		if got := w.delivery(later.ID); got.State != kinora.DeliveryPending || got.DueAt.IsZero() || got.Version != 0 {
+			t.Errorf("what is not due is %+v", got)
+		}
+		release()
+		eventually(t, "all of them", func() bool { return w.count(`state = 'delivered'`) == 3001 })
+		if distinct(bad) != len(deep) || len(bad.seen()) != len(deep) {
+			t.Errorf("%d calls for %d events", len(bad.seen()), distinct(bad))
+		}
+	})
+}
