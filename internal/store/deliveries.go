@@ -104,8 +104,10 @@ func (tx *Tx) ClaimHeld(destination, node string, limit int) ([]*kinora.Delivery
 // leased: first attempts, or retries. It returns how many. Where a destination has room for
 // few of many, this costs a third of claiming them and writing them back.
 func (tx *Tx) HoldDue(destination string, retries bool, now time.Time, limit int) (int, error) {
+	// The plus keeps SQLite from the index that begins with retry: it would read through
+	// everybody's due deliveries.
 	n, err := tx.Exec(`UPDATE deliveries SET state = 'held', due_at = 0, version = version + 1
-		WHERE id IN (SELECT id FROM deliveries WHERE destination = ? AND retry = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})`,
+		WHERE id IN (SELECT id FROM deliveries WHERE destination = ? AND +retry = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})`,
 		destination, bit(retries), Micros(now), limit)
 	return int(n), err
 }

@@ -155,7 +155,7 @@ CREATE TABLE deliveries (
     finished_at     BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX deliveries_due ON deliveries (retry, due_at) WHERE due_at > 0;
-CREATE INDEX deliveries_due_by_destination ON deliveries (destination, retry, due_at) WHERE due_at > 0;
+CREATE INDEX deliveries_due_by_destination ON deliveries (destination, due_at) WHERE due_at > 0;
 CREATE INDEX deliveries_held ON deliveries (destination, created_at) WHERE state = 'held';
 CREATE INDEX deliveries_dead ON deliveries (organisation_id, finished_at) WHERE state = 'dead';
 CREATE INDEX deliveries_leased ON deliveries (lease_owner) WHERE lease_owner <> '';
