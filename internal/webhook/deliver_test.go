@@ -195,19 +195,6 @@ func TestTransientFailures(t *testing.T) {
 	redirect := newReceiver(t, func(*call) answer {
 		return answer{status: 302, header: http.Header{"Location": {target.url()}}}
 	})
-	release := make(chan struct{})
-	defer close(release)
-	drip := func(begin func(http.ResponseWriter)) func(*call) answer {
-		return func(*call) answer {
-			return answer{write: func(rw http.ResponseWriter, req *http.Request) {
-				begin(rw)
-				select {
-				case <-req.Context().Done():
-				case <-release:
-				}
-			}}
-		}
-	}
 	closed := newReceiver(t, always(200))
 	_ = closed.listener.Close()
 	tests := map[string]struct {
@@ -219,8 +206,6 @@ func TestTransientFailures(t *testing.T) {
 		"302":       {redirect, 302, kinora.FaultHTTP, "redirects are not followed"},
 		"404":       {newReceiver(t, always(404)), 404, kinora.FaultHTTP, "404"},
 		"401":       {newReceiver(t, always(401)), 401, kinora.FaultHTTP, "401"},
-		"hangs":     {newReceiver(t, drip(func(http.ResponseWriter) {})), 0, kinora.FaultHTTP, "timed out waiting"},
-		"drips":     {newReceiver(t, drip(func(rw http.ResponseWriter) { _, _ = io.WriteString(rw, "o"); rw.(http.Flusher).Flush() })), 200, kinora.FaultHTTP, "timed out reading"},
 		"not there": {closed, 0, kinora.FaultTCP, "connection refused"},
 		"hangs up": {newReceiver(t, func(*call) answer {
 			return answer{write: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}
@@ -232,7 +217,7 @@ func TestTransientFailures(t *testing.T) {
 		}), 0, kinora.FaultHTTP, "header"},
 	}
 	d := w.run(t, func(c *webhook.Config) {
-		c.Timeout = 300 * time.Millisecond
+		c.Timeout = time.Hour // a slow machine is not a slow receiver
 		c.Schedule = steps(time.Hour)
 	})
 	deliveries := map[string]*kinora.Delivery{}
@@ -253,6 +238,50 @@ func TestTransientFailures(t *testing.T) {
 	}
 	if n := len(target.seen()); n != 0 {
 		t.Errorf("the redirect was followed %d times", n)
+	}
+}
+
+// TestOneDeadlineOverEverything: a receiver that does not answer, or drips its answer, ends
+// with the attempt's time.
+func TestOneDeadlineOverEverything(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	release := make(chan struct{})
+	defer close(release)
+	hang := func(rw http.ResponseWriter, req *http.Request) {
+		select {
+		case <-req.Context().Done():
+		case <-release:
+		}
+	}
+	drip := func(rw http.ResponseWriter, req *http.Request) {
+		for req.Context().Err() == nil {
+			if _, err := io.WriteString(rw, "."); err != nil {
+				return
+			}
+			rw.(http.Flusher).Flush()
+			select {
+			case <-req.Context().Done():
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	write := func(fn func(http.ResponseWriter, *http.Request)) func(*call) answer {
+		return func(*call) answer { return answer{write: fn} }
+	}
+	d := w.run(t, func(c *webhook.Config) { c.Timeout, c.Schedule = 2*time.Second, steps(time.Hour) })
+	hanging := w.event(w.organisation("org_hangs", newReceiver(t, write(hang)).url()))
+	dripping := w.event(w.organisation("org_drips", newReceiver(t, write(drip)).url()))
+	d.Nudge()
+	for _, tt := range []struct {
+		delivery *kinora.Delivery
+		status   int
+		text     string
+	}{{hanging, 0, "timed out waiting for the answer"}, {dripping, 200, "timed out reading the answer"}} {
+		eventually(t, "the attempt to end", func() bool { return w.delivery(tt.delivery.ID).Attempts == 1 })
+		got, log := w.delivery(tt.delivery.ID), w.log(tt.delivery.ID)[0]
+		if got.State != kinora.DeliveryPending || log.Status != tt.status || log.Fault != kinora.FaultHTTP || log.Error != tt.text {
+			t.Errorf("%+v, log %+v", got, log)
+		}
 	}
 }
 

@@ -193,6 +193,7 @@ func (s *Dispatcher) shut(ctx context.Context) error {
 	s.mu.Unlock()
 	if !started {
 		s.abort()
+		s.writer.cancel()
 		return nil
 	}
 	s.unhook()
