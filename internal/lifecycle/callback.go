@@ -80,6 +80,7 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 		return err
 	}
 	e.nudge(a.Lane, func(l *lane) bell { return l.watch })
+	e.nudge(a.Lane, func(l *lane) bell { return l.urgent })
 	e.nudge(a.Lane, func(l *lane) bell { return l.settle })
 	return nil
 }

@@ -307,7 +307,7 @@ func (e *Engine) startLane(name, providerName string) {
 	}
 	l := &lane{
 		name: name, provider: e.providers[providerName], accounts: e.laneAccounts(name),
-		submit: newBell(), settle: newBell(), watch: newBell(), collect: newBell(),
+		submit: newBell(), settle: newBell(), watch: newBell(), urgent: newBell(), collect: newBell(),
 	}
 	e.lanes[name] = l
 	if l.provider == nil {
@@ -349,6 +349,7 @@ type lane struct {
 	accounts []*account
 
 	submit, settle, watch, collect bell
+	urgent                         bell // a callback has come: do not gather
 }
 
 // bell wakes a sleeping loop; ringing it twice wakes it once.

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -14,21 +15,23 @@ import (
 const (
 	// learnFrom is how many ends of a model must have been seen before its pace follows them.
 	learnFrom = 8
-	// learnKeep is how many of the newest durations are kept for a model.
-	learnKeep = 128
+	// learnKeep is how many durations are kept for a model. A new one takes a random one's
+	// place, not the oldest's: of jobs that began together the newest ends are the longest
+	// jobs, and would make all others look late.
+	learnKeep = 512
 	// looksAhead is the share of the jobs still running that may end before the next look:
 	// one in six. It makes looks sparse while an end is unlikely and dense around the usual one.
 	looksAhead = 6
 )
 
-// durations is what generations of each model took upstream, newest last.
+// durations is what generations of each model took upstream.
 type durations struct {
 	mu      sync.Mutex
 	samples map[string]*sampled
 }
 
 type sampled struct {
-	newest []time.Duration
+	kept   []time.Duration
 	sorted []time.Duration // nil = to be made
 	dirty  bool            // not saved yet
 }
@@ -47,9 +50,10 @@ func (d *durations) learn(model string, took time.Duration) {
 		}
 		d.samples[model] = s
 	}
-	s.newest = append(s.newest, took)
-	if len(s.newest) > learnKeep {
-		s.newest = slices.Delete(s.newest, 0, len(s.newest)-learnKeep)
+	if len(s.kept) < learnKeep {
+		s.kept = append(s.kept, took)
+	} else {
+		s.kept[rand.IntN(learnKeep)] = took
 	}
 	s.sorted, s.dirty = nil, true
 }
@@ -60,11 +64,11 @@ func (d *durations) ahead(model string, age time.Duration) (time.Duration, bool)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.samples[model]
-	if s == nil || len(s.newest) < learnFrom {
+	if s == nil || len(s.kept) < learnFrom {
 		return 0, false
 	}
 	if s.sorted == nil {
-		s.sorted = slices.Clone(s.newest)
+		s.sorted = slices.Clone(s.kept)
 		slices.Sort(s.sorted)
 	}
 	i, _ := slices.BinarySearch(s.sorted, age)
@@ -95,7 +99,7 @@ func (e *Engine) saveDurations(ctx context.Context) error {
 	dirty := map[string][]time.Duration{}
 	for model, s := range d.samples {
 		if s.dirty {
-			dirty[model], s.dirty = slices.Clone(s.newest), false
+			dirty[model], s.dirty = slices.Clone(s.kept), false
 		}
 	}
 	d.mu.Unlock()

@@ -15,6 +15,9 @@ const (
 	pollCalls = 16
 	// watchBatch bounds how many due attempts one claim takes.
 	watchBatch = 400
+	// gather is how long a lane whose upstream takes many jobs in one call lets due ones come
+	// together, so that fifty jobs in flight do not cost a call each time one falls due.
+	gather = 250 * time.Millisecond
 	// goneLooks is how often an upstream must say "no such task" before it is believed: some
 	// say so right after the submit.
 	goneLooks = 4
@@ -39,6 +42,12 @@ func (e *Engine) watchLoop(l *lane) {
 				calls.Add(-1)
 				l.watch.ring()
 			})
+		}
+		if len(claimed) == watchBatch && e.run.Err() == nil {
+			continue
+		}
+		if len(claimed) > 0 && size > 1 && !e.sleep(l.urgent, time.Now().Add(gather)) {
+			return
 		}
 		if len(claimed) > 0 && e.run.Err() == nil {
 			continue
