@@ -155,7 +155,8 @@ func (r *run) steady(ctx context.Context, trouble bool) ([]time.Duration, error)
 	config := openWebhooks + `
 models:
   - {name: stuck-image, kind: image, provider: sandbox, upstream_model: sandbox-image, accounts: [stuck]}
-  - {name: sandbox-image, kind: image, provider: sandbox, accounts: [up]}`
+  - {name: sandbox-image, kind: image, provider: sandbox, accounts: [up]}
+  - {name: sandbox-image-callback, kind: image, provider: sandbox, accounts: [up]}`
 	account := fmt.Sprintf("max_in_flight: 1000}\n  - {name: stuck, provider: sandbox, base_url: %q, settings: {api_key: x}", stuck.URL)
 	w, _, done, err := r.world(ctx, sandbox.Config{KeepFinished: 1_000_000}, account, config)
 	if err != nil {

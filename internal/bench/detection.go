@@ -68,6 +68,7 @@ func (r *run) detect(ctx context.Context, inFlight int) (lags []time.Duration, p
 	for _, j := range stats.Jobs {
 		ended[j.ID] = j.EndedAt
 	}
+	var looks []int
 	err = r.read(ctx, dir, func(tx *store.Tx) error {
 		return tx.Query(`SELECT upstream_id, done_at, polls FROM attempts WHERE done_at > 0 ORDER BY created_at, generation_id`, nil, func(row store.Row) error {
 			var id string
@@ -78,7 +79,7 @@ func (r *run) detect(ctx context.Context, inFlight int) (lags []time.Duration, p
 			}
 			if at, ok := ended[id]; ok {
 				lags = append(lags, max(0, store.Time(doneAt).Sub(at)))
-				polls += float64(n)
+				looks = append(looks, n)
 			}
 			return nil
 		})
@@ -86,8 +87,11 @@ func (r *run) detect(ctx context.Context, inFlight int) (lags []time.Duration, p
 	if err != nil || len(lags) == 0 {
 		return nil, 0, 0, fmt.Errorf("no job was seen to end: %w", err)
 	}
-	polls /= float64(len(lags))
-	return lags[min(warm, len(lags)/2):], polls, float64(stats.Polls) / float64(len(lags)), nil
+	from := min(warm, len(lags)/2)
+	for _, n := range looks[from:] {
+		polls += float64(n)
+	}
+	return lags[from:], polls / float64(len(lags)-from), float64(stats.Polls) / float64(len(lags)), nil
 }
 
 // read looks into the stopped program's database.

@@ -139,8 +139,9 @@ type SealedSecret struct {
 // InsertWebhookSecret makes a secret the organisation's current one; the one before it
 // keeps signing beside it until previousUntil, or not at all when that is not after now.
 func (tx *Tx) InsertWebhookSecret(organisation string, s SealedSecret, previousUntil time.Time) error {
-	if _, err := tx.Exec(`UPDATE webhook_secrets SET expires_at = ? WHERE organisation_id = ? AND expires_at = 0`,
-		Micros(previousUntil), organisation); err != nil {
+	// Secrets of earlier rotations end with it at the latest: a leaked one can be ended at once.
+	if _, err := tx.Exec(`UPDATE webhook_secrets SET expires_at = ? WHERE organisation_id = ? AND (expires_at = 0 OR expires_at > ?)`,
+		Micros(previousUntil), organisation, Micros(previousUntil)); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM webhook_secrets WHERE organisation_id = ? AND expires_at > 0 AND expires_at <= ?`,
