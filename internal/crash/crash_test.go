@@ -19,7 +19,7 @@ import (
 	"github.com/kinora/kinora/internal/store/storetest"
 )
 
-var rounds = flag.Int("rounds", 10, "how often the program is killed, on each database")
+var rounds = flag.Int("rounds", 20, "how often the program is killed, on each database")
 
 // TestNothingIsLost runs the campaign: start, submit, kill -9, again; then let everything
 // end and count.
