@@ -72,4 +72,7 @@ var (
 	ErrNotCancellable = errors.New("provider: the job cannot be cancelled upstream")
 	// ErrNotSubmitted says that the upstream is certain that it has no such job.
 	ErrNotSubmitted = errors.New("provider: the upstream has no such job")
+	// ErrUncertain says that the upstream shows no such job, or cannot be asked, and that
+	// this proves nothing.
+	ErrUncertain = errors.New("provider: the upstream cannot tell whether it has the job")
 )

@@ -140,21 +140,20 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestTakesCallback(t *testing.T) {
-	some := func(m string) bool { return m == "yes" }
-	for _, c := range []struct {
-		d     provider.Description
-		model string
-		want  bool
-	}{
-		{provider.Description{}, "yes", false},
-		{provider.Description{CallbackModel: some}, "yes", false},
-		{provider.Description{Callbacks: true}, "no", true},
-		{provider.Description{Callbacks: true, CallbackModel: some}, "yes", true},
-		{provider.Description{Callbacks: true, CallbackModel: some}, "no", false},
-	} {
-		if got := c.d.TakesCallback(c.model); got != c.want {
-			t.Errorf("%+v %s = %v", c.d, c.model, got)
+func TestTraitsOfNothing(t *testing.T) {
+	if got := (provider.Description{}).Model("any"); got != (provider.Traits{}) {
+		t.Errorf("traits %+v", got)
+	}
+}
+
+func TestHost(t *testing.T) {
+	d := provider.Description{Hosts: []provider.Host{{Region: "global", BaseURL: "https://a.example"}, {Region: "china", BaseURL: "https://b.example"}}}
+	for region, want := range map[string]string{"": "https://a.example", "global": "https://a.example", "china": "https://b.example", "moon": ""} {
+		if got, ok := d.Host(region); got != want || ok != (want != "") {
+			t.Errorf("%q = %q, %v", region, got, ok)
 		}
+	}
+	if _, ok := (provider.Description{}).Host(""); ok {
+		t.Error("a host of nothing")
 	}
 }

@@ -32,10 +32,11 @@ type Provider interface {
 	// A nil error means accepted. Otherwise an *Error; its class decides whether anything
 	// may exist upstream: OutcomeUnknown means "perhaps", every other class "surely not".
 	Submit(ctx context.Context, up Upstream, req Request) (Accepted, error)
-	// Poll reads the state of jobs, all of one account: one or, where Describe().BatchPoll
+	// Poll reads the state of jobs, all of one account: one or, where their Traits.BatchPoll
 	// is above 1, up to that many in one HTTP call. It returns one Report per job in any
 	// order, or an error that concerns the call as a whole. A job that the upstream does
-	// not know may be left out: the lifecycle counts that as Gone.
+	// not know may be left out: the lifecycle counts that as Gone. All jobs of one call
+	// have the same Traits.Batch.
 	Poll(ctx context.Context, up Upstream, jobs []Job) ([]Report, error)
 }
 
@@ -50,7 +51,8 @@ type Canceler interface {
 // whether a submit whose answer was lost created anything.
 type Reconciler interface {
 	// Reconcile returns the accepted job, or ErrNotSubmitted (by errors.Is) when the
-	// upstream is certain that it has none, or another error when it cannot be known now.
+	// upstream is certain that it has none, or ErrUncertain (by errors.Is) when it shows
+	// none and that proves nothing, or another error when it cannot be known now.
 	Reconcile(ctx context.Context, up Upstream, req Request) (Accepted, error)
 }
 
@@ -71,24 +73,56 @@ type Opener interface {
 
 // Description is a provider's constant facts.
 type Description struct {
-	// BatchPoll is how many jobs one Poll call may name; 0 and 1 mean one.
-	BatchPoll int
-	// Callbacks says that the upstream takes a callback URL with a submit.
-	Callbacks bool
-	// CallbackModel narrows Callbacks to some of the upstream's models; nil = all of them.
-	CallbackModel func(upstreamModel string) bool
-	// Synchronous says that Submit may last as long as the generation itself, and that
-	// its answer carries the outputs.
-	Synchronous bool
+	// Traits tells how one of the upstream's models is reached. It answers for every
+	// string, because models are configuration; nil = the zero Traits for all.
+	Traits func(upstreamModel string) Traits
+	// Models are the public models that an account at this provider offers without further
+	// configuration; their Provider is left empty. An operator adds to them and replaces them.
+	Models []kinora.Model
 	// Poll are the upstream's own hints on pace, used until durations are learnt.
 	Poll Pace
+	// Hosts are the upstream's public addresses by region, the default first. Empty for an
+	// upstream that an operator runs himself: its accounts name their address.
+	Hosts []Host
 	// Settings names the account settings that the provider reads, for doctor and docs.
 	Settings []Setting
 }
 
-// TakesCallback tells whether submits of that upstream model take a callback URL.
-func (d Description) TakesCallback(upstreamModel string) bool {
-	return d.Callbacks && (d.CallbackModel == nil || d.CallbackModel(upstreamModel))
+// Traits are the facts that differ between the models of one upstream.
+type Traits struct {
+	// Batch names the jobs that one Poll call may mix; different routes have different names.
+	Batch string
+	// BatchPoll is how many jobs one Poll call may name; 0 and 1 mean one.
+	BatchPoll int
+	// Callbacks says that the upstream takes a callback URL with a submit.
+	Callbacks bool
+	// Synchronous says that Submit may last as long as the generation itself, and that
+	// its answer carries the outputs.
+	Synchronous bool
+}
+
+// Host is a public address of an upstream.
+type Host struct {
+	Region  string // the word in an account's region, such as "global" or "china"
+	BaseURL string // no trailing slash
+}
+
+// Model returns the traits of one of the upstream's models.
+func (d Description) Model(upstreamModel string) Traits {
+	if d.Traits == nil {
+		return Traits{}
+	}
+	return d.Traits(upstreamModel)
+}
+
+// Host returns the address for a region, where empty means the default; false = none such.
+func (d Description) Host(region string) (string, bool) {
+	for _, h := range d.Hosts {
+		if region == "" || h.Region == region {
+			return h.BaseURL, true
+		}
+	}
+	return "", false
 }
 
 // Pace is how often an upstream likes to be asked.

@@ -223,6 +223,10 @@ func (d *doctor) routes() {
 			continue
 		}
 		sound := true
+		if _, err := accountURL(providers(), a); err != nil {
+			sound = false
+			d.failed(name, err, "see docs/providers")
+		}
 		for _, s := range required[a.Provider] {
 			if a.Settings[s].Reveal() == "" {
 				sound = false

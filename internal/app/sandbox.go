@@ -24,16 +24,6 @@ func providers() []provider.Provider {
 	return []provider.Provider{sandboxprovider.New()}
 }
 
-// builtInModels are the models that need no configuration beyond an account at their provider.
-func builtInModels() []kinora.Model {
-	return []kinora.Model{
-		{Name: sandbox.ImageModel, Kind: kinora.KindImage, Provider: "sandbox"},
-		{Name: sandbox.ImageCallbackModel, Kind: kinora.KindImage, Provider: "sandbox"},
-		{Name: sandbox.VideoModel, Kind: kinora.KindVideo, Provider: "sandbox"},
-		{Name: sandbox.VideoCallbackModel, Kind: kinora.KindVideo, Provider: "sandbox"},
-	}
-}
-
 // addSandbox starts the built-in upstream on a loopback port of its own and adds an
 // account at it. Its jobs are kept in a journal, so that they outlive a crash as an
 // upstream's would. Each process has its own: several nodes on one database should

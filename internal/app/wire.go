@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -274,13 +275,17 @@ type routes struct {
 func (a *App) routes() (routes, error) {
 	r := routes{providers: providers(), callbackURL: a.cfg.PublicURL}
 	for _, acc := range a.cfg.Accounts {
+		baseURL, err := accountURL(r.providers, acc)
+		if err != nil {
+			return r, err
+		}
 		settings := make(map[string]string, len(acc.Settings))
 		for k, v := range acc.Settings {
 			settings[k] = v.Reveal()
 		}
 		r.accounts = append(r.accounts, lifecycle.Account{
-			Account:     provider.Account{Name: acc.Name, Provider: acc.Provider, BaseURL: acc.BaseURL, Settings: settings},
-			MaxInFlight: acc.MaxInFlight, PerMinute: acc.PerMinute, Weight: acc.Weight,
+			Account:     provider.Account{Name: acc.Name, Provider: acc.Provider, BaseURL: baseURL, Settings: settings},
+			MaxInFlight: acc.MaxInFlight, PerMinute: acc.PerMinute, Weight: acc.Weight, Retired: acc.Retired,
 		})
 	}
 	if a.cfg.SandboxEnabled() {
@@ -294,12 +299,43 @@ func (a *App) routes() (routes, error) {
 		r.models = append(r.models, kinora.Model{Name: m.Name, Kind: kinora.Kind(m.Kind), Provider: m.Provider,
 			UpstreamModel: m.UpstreamModel, Accounts: m.Accounts, Deadline: m.Deadline.Std()})
 	}
-	for _, m := range builtInModels() {
-		if !named[m.Name] && hasAccount(r.accounts, m.Provider) {
-			r.models = append(r.models, m)
+	for _, p := range r.providers {
+		if !hasAccount(r.accounts, p.Name()) {
+			continue
+		}
+		for _, m := range p.Describe().Models {
+			if !named[m.Name] {
+				m.Provider = p.Name()
+				r.models = append(r.models, m)
+			}
 		}
 	}
 	return r, nil
+}
+
+// accountURL is where an account's upstream is reached: its own address, or the provider's
+// in the account's region.
+func accountURL(all []provider.Provider, acc config.Account) (string, error) {
+	if acc.BaseURL != "" {
+		return strings.TrimSuffix(acc.BaseURL, "/"), nil
+	}
+	for _, p := range all {
+		if p.Name() != acc.Provider {
+			continue
+		}
+		if host, ok := p.Describe().Host(acc.Region); ok {
+			return host, nil
+		}
+		if acc.Region == "" {
+			return "", &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: "account " + acc.Name + " needs a base_url", Hint: "provider " + p.Name() + " has no public address"}
+		}
+		var regions []string
+		for _, h := range p.Describe().Hosts {
+			regions = append(regions, h.Region)
+		}
+		return "", &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: "account " + acc.Name + " has an unknown region", Hint: "provider " + p.Name() + " has " + strings.Join(regions, ", ")}
+	}
+	return "", nil // the engine refuses accounts of providers that do not exist
 }
 
 func hasAccount(accounts []lifecycle.Account, providerName string) bool {

@@ -108,11 +108,13 @@ type Sandbox struct {
 type Account struct {
 	Name        string            `yaml:"name" doc:"Its name; unique."`
 	Provider    string            `yaml:"provider" doc:"The provider's name."`
-	BaseURL     string            `yaml:"base_url" doc:"The upstream's address. Empty: the provider's default."`
+	Region      string            `yaml:"region" doc:"Which of the provider's public addresses, e.g. china. Empty: its default. Not with base_url."`
+	BaseURL     string            `yaml:"base_url" doc:"The upstream's address. Empty: the provider's public one."`
 	Settings    map[string]Secret `yaml:"settings" doc:"What the provider needs, e.g. api_key. A value of the form ${NAME} is read from the environment."`
 	MaxInFlight int               `yaml:"max_in_flight" doc:"Generations at the upstream at once, across all nodes. 0: 1,000."`
 	PerMinute   int               `yaml:"per_minute" doc:"Submit calls per minute and node. 0: no limit."`
 	Weight      int               `yaml:"weight" doc:"Share of new work among accounts with room. 0: 1."`
+	Retired     bool              `yaml:"retired" doc:"Takes no new work: what it has submitted is still polled, cancelled and fetched with its key. For a key that is being rotated out."`
 }
 
 // Model is a public name and what stands behind it.

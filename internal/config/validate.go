@@ -212,6 +212,9 @@ func (c *Config) validateAccounts(found *problems) {
 		}
 		if a.BaseURL != "" {
 			checkURL(found, at+".base_url", a.BaseURL)
+			if a.Region != "" {
+				found.add(at+".region", "must be empty beside base_url", "base_url alone names the address")
+			}
 		}
 		between(found, at+".max_in_flight", a.MaxInFlight, 0, math.MaxInt32)
 		between(found, at+".per_minute", a.PerMinute, 0, math.MaxInt32)

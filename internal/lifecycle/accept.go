@@ -105,13 +105,13 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 		State: kinora.GenerationQueued, Input: s.Input, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL,
 		CreatedAt: now, UpdatedAt: now, DeadlineAt: now.Add(m.DeadlineAfter()),
 	}
-	g.Input.CallbackIgnored = g.Input.CallbackURL != "" && !p.Describe().TakesCallback(m.UpstreamModel)
+	g.Input.CallbackIgnored = g.Input.CallbackURL != "" && !p.Describe().Model(m.UpstreamModel).Callbacks
 	return g
 }
 
 func (e *Engine) callbackMode(g *kinora.Generation, m *kinora.Model, p provider.Provider) kinora.CallbackMode {
 	switch {
-	case !p.Describe().TakesCallback(m.UpstreamModel):
+	case !p.Describe().Model(m.UpstreamModel).Callbacks:
 		return kinora.CallbackNone
 	case g.Input.CallbackURL != "":
 		return kinora.CallbackForwarded

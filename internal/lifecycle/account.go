@@ -24,6 +24,8 @@ type Account struct {
 	PerMinute int
 	// Weight is the account's share among those with room; 0 counts as 1.
 	Weight int
+	// Retired keeps new work away for good; what was submitted is followed to its end.
+	Retired bool
 }
 
 // account is an Account and what this node has learnt about its health.
@@ -64,8 +66,11 @@ func (a *account) park(now time.Time, d time.Duration, refused bool) {
 	}
 }
 
-// refused tells whether the account itself is refused at present.
+// refused tells whether the account itself is refused at present, or takes no work at all.
 func (a *account) refused(now time.Time) bool {
+	if a.Retired {
+		return true
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return now.Before(a.refusedUntil)
@@ -73,6 +78,9 @@ func (a *account) refused(now time.Time) bool {
 
 // parked tells whether the account takes no new work at present.
 func (a *account) parked(now time.Time) bool {
+	if a.Retired {
+		return true
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return now.Before(a.parkedUntil)

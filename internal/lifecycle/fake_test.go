@@ -61,7 +61,7 @@ func newFake(t testing.TB) *fake {
 		t.Fatal(err)
 	}
 	f := &fake{reached: make(chan struct{}, 100), jobs: map[string]*fakeJob{}, byRef: map[string][]string{}, submits: map[string]int{}}
-	f.describe = provider.Description{BatchPoll: 50, Poll: provider.Pace{First: 20 * time.Millisecond, Interval: 20 * time.Millisecond, Ceiling: 100 * time.Millisecond}}
+	f.describe = provider.Description{Traits: batchOf(50), Poll: provider.Pace{First: 20 * time.Millisecond, Interval: 20 * time.Millisecond, Ceiling: 100 * time.Millisecond}}
 	f.outputs = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(picture.Bytes())
 	}))
@@ -69,7 +69,18 @@ func newFake(t testing.TB) *fake {
 	return f
 }
 
-func (f *fake) Name() string                    { return "fake" }
+func (f *fake) Name() string { return "fake" }
+
+// batchOf are the traits of models of which n jobs fit into a poll.
+func batchOf(n int) func(string) provider.Traits {
+	return func(string) provider.Traits { return provider.Traits{BatchPoll: n} }
+}
+
+// takingCallbacks is batchOf with callbacks.
+func takingCallbacks(n int) func(string) provider.Traits {
+	return func(string) provider.Traits { return provider.Traits{BatchPoll: n, Callbacks: true} }
+}
+
 func (f *fake) Describe() provider.Description  { return f.describe }
 func (f *fake) Validate(provider.Request) error { return nil }
 

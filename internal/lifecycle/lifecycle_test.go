@@ -156,7 +156,7 @@ func TestLostAnswerIsNeverRepeatedBlindly(t *testing.T) {
 		})
 		t.Run("a callback on its token settles it", func(t *testing.T) {
 			up := newFake(t)
-			up.describe.Callbacks = true
+			up.describe.Traits = takingCallbacks(50)
 			var h *house
 			up.submit = func(n int, req provider.Request) (bool, error) {
 				// The upstream calls back on the attempt's URL before the answer is lost.
@@ -405,7 +405,7 @@ func TestCallbacks(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		up := newFake(t)
-		up.describe = provider.Description{Callbacks: true, Poll: provider.Pace{First: time.Hour, Interval: time.Hour, Ceiling: time.Hour}}
+		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: time.Hour, Interval: time.Hour, Ceiling: time.Hour}}
 		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example")).start(t)
 		g := h.accept(t, submission("x"))
 		var job *fakeJob
@@ -445,7 +445,7 @@ func TestCallbacks(t *testing.T) {
 
 		// A caller's own URL goes upstream as it is, and our token is good for nothing then.
 		up2 := newFake(t)
-		up2.describe.Callbacks = true
+		up2.describe.Traits = takingCallbacks(50)
 		h2 := build(t, db, t.TempDir(), callingBack{up2}, withPublicURL("https://kinora.example")).start(t)
 		s := submission("x")
 		s.Input.CallbackURL = "https://caller.example/Hook?x=%2F"

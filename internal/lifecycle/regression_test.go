@@ -74,7 +74,7 @@ func TestProofOutweighsALaggingList(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		up := newFake(t)
-		up.describe.Callbacks = true
+		up.describe.Traits = takingCallbacks(50)
 		p := &flakyPolls{callingBack: callingBack{up}, absent: true, answers: func(n int64) ([]provider.Report, error, bool) {
 			return nil, provider.Errorf(provider.Unavailable, "503"), n <= 8
 		}}
@@ -103,7 +103,7 @@ func TestProofAfterATryWasTakenBack(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		up := newFake(t)
-		up.describe.Callbacks = true
+		up.describe.Traits = takingCallbacks(50)
 		var token string
 		up.submit = func(n int, req provider.Request) (bool, error) {
 			token = req.CallbackURL[strings.LastIndexByte(req.CallbackURL, '/')+1:]
@@ -205,7 +205,7 @@ func TestHintDuringALookIsKept(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		up := newFake(t)
-		up.describe = provider.Description{Callbacks: true, Poll: provider.Pace{First: 100 * time.Millisecond, Interval: time.Hour, Ceiling: time.Hour}}
+		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: 100 * time.Millisecond, Interval: time.Hour, Ceiling: time.Hour}}
 		polled, answer := make(chan struct{}), make(chan struct{})
 		p := &flakyPolls{callingBack: callingBack{up}, answers: func(n int64) ([]provider.Report, error, bool) {
 			if n > 1 {
@@ -310,7 +310,7 @@ func TestPanicStaysWithItsGeneration(t *testing.T) {
 		}
 		return nil
 	}
-	up.describe.BatchPoll = 1
+	up.describe.Traits = batchOf(1)
 	h := build(t, db, t.TempDir(), unlocked{up}).start(t)
 	bad := h.accept(t, submission("poison"))
 	good := h.accept(t, submission("fine"))

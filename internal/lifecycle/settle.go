@@ -16,9 +16,9 @@ import (
 const settleCalls = 16
 
 // settleWaits are the pauses before each look at an attempt whose submit call's outcome
-// is not known and whose upstream cannot be asked: they leave it two minutes to call back
-// on the attempt's own token. After the last one the outcome stays unknown for good.
-// Where the upstream can be asked, or has proven that it accepted, the looks go on, a
+// is not known and whose upstream cannot tell: they leave it two minutes to call back on
+// the attempt's own token, or to show the job. After the last one the outcome stays
+// unknown for good. Where the upstream can be asked with certainty, or has proven that it accepted, the looks go on, a
 // minute apart, until the deadline.
 var settleWaits = []time.Duration{
 	0, 2 * time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second, 60 * time.Second,
@@ -110,7 +110,7 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 		// The process that was calling is gone, or was declared so. Its call may still be under
 		// way unless this process alone can have been calling.
 		a.State, a.DoneAt, a.ReadErrors = kinora.AttemptUnsettled, now, 0
-		if over := a.SubmittedAt.Add(e.submitTimeout(l)); e.db.Shared() && over.After(now) {
+		if over := a.SubmittedAt.Add(e.submitTimeout(l, a)); e.db.Shared() && over.After(now) {
 			a.DoneAt = over
 		}
 	}
@@ -146,12 +146,15 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 		e.lookAgain(a, from, e.backoff(a.ReadErrors, 2*time.Second, time.Minute, 0))
 		return
 	}
-	if reconciler, ok := l.provider.(provider.Reconciler); ok {
+	reconciler, asks := l.provider.(provider.Reconciler)
+	if asks {
 		got, err := reconciler.Reconcile(ctx, e.upstream(acc), req)
-		e.reconciled(l, g, a, from, got, err)
-		return
+		if !errors.Is(err, provider.ErrUncertain) {
+			e.reconciled(l, g, a, from, got, err)
+			return
+		}
 	}
-	if a.CallbackMode != kinora.CallbackManaged || a.ReadErrors+1 >= len(settleWaits) && now.After(a.DoneAt) {
+	if !asks && a.CallbackMode != kinora.CallbackManaged || a.ReadErrors+1 >= len(settleWaits) && now.After(a.DoneAt) {
 		e.giveUp(g, a, from) // nothing will ever tell
 		return
 	}

@@ -226,7 +226,7 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 		e.fail(g, a, kinora.FailureModelUnavailable, "the model is not configured any more")
 		return
 	}
-	timeout := e.submitTimeout(l)
+	timeout := e.submitTimeout(l, a)
 	call, release, ok := e.mayCall(claimed)
 	if !ok {
 		// Others may have taken the lease meanwhile; then this writes nothing.
@@ -247,9 +247,9 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	e.refused(l, g, a, acc, provider.AsError(err, provider.OutcomeUnknown))
 }
 
-// submitTimeout is how long a submit call of a lane's upstream may last.
-func (e *Engine) submitTimeout(l *lane) time.Duration {
-	if l.provider.Describe().Synchronous {
+// submitTimeout is how long an attempt's submit call may last.
+func (e *Engine) submitTimeout(l *lane, a *kinora.Attempt) time.Duration {
+	if l.provider.Describe().Model(a.UpstreamModel).Synchronous {
 		return e.timing.Synchronous
 	}
 	return e.timing.Submit

@@ -27,7 +27,8 @@ const (
 // as the upstream allows.
 func (e *Engine) watchLoop(l *lane) {
 	var calls atomic.Int64
-	size := max(1, l.provider.Describe().BatchPoll)
+	describe := l.provider.Describe()
+	size := 1 // the largest seen; the first claim finds out
 	for {
 		free := pollCalls - int(calls.Load())
 		claimed, err := e.claim(l, kinora.AttemptOpen, min(free*size, watchBatch))
@@ -35,7 +36,9 @@ func (e *Engine) watchLoop(l *lane) {
 			e.log.Warn("claiming due attempts failed", "lane", l.name, "error", err)
 			e.metrics.databaseErrors.Inc()
 		}
-		for _, batch := range batches(claimed, size) {
+		cut := batches(claimed, describe)
+		size = max(size, cut.size)
+		for _, batch := range cut.calls {
 			calls.Add(1)
 			e.take(batch, func() {
 				e.look(l, batch)
@@ -58,19 +61,30 @@ func (e *Engine) watchLoop(l *lane) {
 	}
 }
 
-// batches groups attempts by account, each group cut into pieces of one call.
-func batches(list []*kinora.Attempt, size int) [][]*kinora.Attempt {
-	byAccount := map[string][]*kinora.Attempt{}
+// polls is claimed work cut into pieces of one call each.
+type polls struct {
+	calls [][]*kinora.Attempt
+	size  int // how many attempts one call may hold, where the most fit
+}
+
+// batches groups attempts by account and by what one call may mix, each group cut into
+// pieces of one call.
+func batches(list []*kinora.Attempt, d provider.Description) polls {
+	type call struct{ account, batch string }
+	groups := map[call][]*kinora.Attempt{}
+	out := polls{size: 1}
 	for _, a := range list {
-		byAccount[a.Account] = append(byAccount[a.Account], a)
-	}
-	var out [][]*kinora.Attempt
-	for _, group := range byAccount {
-		for len(group) > size {
-			out = append(out, group[:size])
-			group = group[size:]
+		traits := d.Model(a.UpstreamModel)
+		key, size := call{a.Account, traits.Batch}, max(1, traits.BatchPoll)
+		out.size = max(out.size, size)
+		groups[key] = append(groups[key], a)
+		if len(groups[key]) == size {
+			out.calls = append(out.calls, groups[key])
+			delete(groups, key)
 		}
-		out = append(out, group)
+	}
+	for _, group := range groups {
+		out.calls = append(out.calls, group)
 	}
 	return out
 }

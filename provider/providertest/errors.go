@@ -95,7 +95,7 @@ func (s *Suite) callers(t *testing.T) map[string]func(provider.Upstream) error {
 			return err
 		},
 	}
-	if !s.Provider.Describe().Synchronous {
+	if !s.traits().Synchronous {
 		calls["poll"] = func(up provider.Upstream) error {
 			reports, err := s.Provider.Poll(t.Context(), up, []provider.Job{s.Job})
 			for _, r := range reports {
@@ -106,7 +106,7 @@ func (s *Suite) callers(t *testing.T) map[string]func(provider.Upstream) error {
 			return err
 		}
 	}
-	if p, ok := s.Provider.(provider.Canceler); ok {
+	if p, ok := s.Provider.(provider.Canceler); ok && s.cancels() && !s.traits().Synchronous {
 		calls["cancel"] = func(up provider.Upstream) error { return p.Cancel(t.Context(), up, s.Job) }
 	}
 	if p, ok := s.Provider.(provider.Reconciler); ok {

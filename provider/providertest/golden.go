@@ -35,16 +35,16 @@ func (s *Suite) testGolden(t *testing.T) {
 		})
 	}
 	calls := map[string]func(provider.Upstream) error{}
-	if !s.Provider.Describe().Synchronous {
+	if !s.traits().Synchronous {
 		calls["poll"] = func(up provider.Upstream) error {
 			_, err := s.Provider.Poll(t.Context(), up, []provider.Job{s.Job})
 			return err
 		}
 	}
-	if p, ok := s.Provider.(provider.Canceler); ok {
+	if p, ok := s.Provider.(provider.Canceler); ok && s.cancels() && !s.traits().Synchronous {
 		calls["cancel"] = func(up provider.Upstream) error { return p.Cancel(t.Context(), up, s.Job) }
 	}
-	if p, ok := s.Provider.(provider.Reconciler); ok {
+	if p, ok := s.Provider.(provider.Reconciler); ok && s.reconciles() {
 		calls["reconcile"] = func(up provider.Upstream) error {
 			_, err := p.Reconcile(t.Context(), up, s.Request)
 			return err

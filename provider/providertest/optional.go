@@ -17,6 +17,12 @@ import (
 func (s *Suite) testCancel(t *testing.T, p provider.Canceler) {
 	u := s.upstream(t)
 	up := u.With(s.Account)
+	if !s.cancels() {
+		if err := p.Cancel(t.Context(), up, s.Job); !errors.Is(err, provider.ErrNotCancellable) || len(u.Take()) != 0 {
+			t.Errorf("a model that cannot be cancelled: error %v, want ErrNotCancellable without a call", err)
+		}
+		return
+	}
 	u.Answer(s.Cancelled)
 	if err := p.Cancel(t.Context(), up, s.Job); err != nil {
 		t.Errorf("a cancel that worked: %v", err)
@@ -39,17 +45,31 @@ func (s *Suite) testCancel(t *testing.T, p provider.Canceler) {
 	}
 }
 
+// cancels and reconciles tell what Request's model can do of what its provider can.
+func (s *Suite) cancels() bool    { return !s.Cancelled.none() || !s.TooLate.none() }
+func (s *Suite) reconciles() bool { return !s.Found.none() || !s.NotFound.none() }
+
 // testReconcile guards the one answer that lets a submit be repeated.
 func (s *Suite) testReconcile(t *testing.T, p provider.Reconciler) {
 	u := s.upstream(t)
 	up := u.With(s.Account)
+	if !s.reconciles() {
+		if _, err := p.Reconcile(t.Context(), up, s.Request); !errors.Is(err, provider.ErrUncertain) || len(u.Take()) != 0 {
+			t.Errorf("a model that cannot be asked about: error %v, want ErrUncertain without a call", err)
+		}
+		return
+	}
 	u.Answer(s.Found)
 	if got, err := p.Reconcile(t.Context(), up, s.Request); err != nil || !reflect.DeepEqual(got, s.Want) {
 		t.Errorf("found %+v, error %v; want %+v", got, err, s.Want)
 	}
 	u.Answer(s.NotFound)
-	if _, err := p.Reconcile(t.Context(), up, s.Request); !errors.Is(err, provider.ErrNotSubmitted) {
-		t.Errorf("nothing there: error %v, want ErrNotSubmitted", err)
+	want := provider.ErrNotSubmitted
+	if s.Uncertain {
+		want = provider.ErrUncertain
+	}
+	if _, err := p.Reconcile(t.Context(), up, s.Request); !errors.Is(err, want) {
+		t.Errorf("nothing there: error %v, want %v", err, want)
 	}
 	doubtful := func(what string, reply Reply) {
 		t.Helper()
@@ -60,6 +80,7 @@ func (s *Suite) testReconcile(t *testing.T, p provider.Reconciler) {
 			t.Errorf("%s: found %+v", what, got)
 		case errors.Is(err, provider.ErrNotSubmitted):
 			t.Errorf("%s: taken for certainty that nothing is there; the job would be paid twice", what)
+		case errors.Is(err, provider.ErrUncertain):
 		default:
 			s.checkError(t, err)
 		}
@@ -168,6 +189,9 @@ func (s *Suite) testTampered(t *testing.T, p provider.CallbackVerifier, up provi
 		}
 	}
 	for i := range c.In.Body {
+		if c.BodyUnsigned {
+			break
+		}
 		in := c.In
 		in.Body = slices.Clone(in.Body)
 		in.Body[i] ^= 1

@@ -127,7 +127,7 @@ func (s *Suite) testBatch(t *testing.T) {
 	if reports, err := s.Provider.Poll(t.Context(), u.With(s.Account), nil); err != nil || len(reports) != 0 || len(u.Take()) != 0 {
 		t.Errorf("a poll of no jobs: %+v, error %v", reports, err)
 	}
-	if s.Provider.Describe().BatchPoll < 2 {
+	if s.traits().BatchPoll < 2 {
 		return
 	}
 	other := s.Job

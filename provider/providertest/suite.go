@@ -11,6 +11,8 @@
 package providertest
 
 import (
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/kinora/kinora/provider"
@@ -59,12 +61,16 @@ type Suite struct {
 	// its message. Not for synchronous providers.
 	Failed func(message string) Reply
 
-	// Cancelled and TooLate answer a cancel that worked and one that came too late.
-	// Only for a Canceler.
+	// Cancelled and TooLate answer a cancel that worked and one that came too late. Only
+	// for a Canceler; both zero = Request's model cannot be cancelled, and no call is made.
 	Cancelled, TooLate Reply
-	// Found and NotFound answer a Reconcile of Request that finds Want and one that is
-	// certain that there is nothing. Only for a Reconciler.
+	// Found and NotFound answer a Reconcile of Request that finds Want and one that shows
+	// nothing. Only for a Reconciler; both zero = Request's model cannot be asked about,
+	// and no call is made.
 	Found, NotFound Reply
+	// Uncertain says that NotFound proves nothing, so that it means ErrUncertain instead of
+	// ErrNotSubmitted.
+	Uncertain bool
 	// Callbacks are inbound calls. Only for a CallbackVerifier.
 	Callbacks []CallbackCase
 
@@ -112,12 +118,14 @@ type CallbackCase struct {
 	Want     provider.Callback
 	// Class is that of the refusal; empty = the call is taken.
 	Class provider.Class
-	// Tamper says that the call is signed over its whole body within five minutes of
+	// Tamper says that the call is signed, over its whole body and within five minutes of
 	// its arrival: the suite then also checks that every changed byte, a missing
 	// header and another time are refused. VolatileHeaders are those that the
 	// signature does not need.
 	Tamper          bool
 	VolatileHeaders []string
+	// BodyUnsigned says that the signature leaves the body out.
+	BodyUnsigned bool
 }
 
 // Run runs the suite.
@@ -130,7 +138,7 @@ func Run(t *testing.T, s Suite) {
 	t.Run("submit answered with a broken body", s.testSubmitBroken)
 	t.Run("submit with a lost connection", s.testSubmitLost)
 	t.Run("documented refusals", s.testRefusals)
-	if !s.Provider.Describe().Synchronous {
+	if !s.traits().Synchronous {
 		t.Run("poll", s.testReports)
 		t.Run("status words", s.testWords)
 		t.Run("poll of many", s.testBatch)
@@ -140,18 +148,23 @@ func Run(t *testing.T, s Suite) {
 	t.Run("secrets", s.testSecrets)
 	t.Run("redirects", s.testRedirects)
 	t.Run("concurrent use", s.testConcurrent)
-	if p, ok := s.Provider.(provider.Canceler); ok {
+	if p, ok := s.Provider.(provider.Canceler); ok && !s.traits().Synchronous {
 		t.Run("cancel", func(t *testing.T) { s.testCancel(t, p) })
 	}
 	if p, ok := s.Provider.(provider.Reconciler); ok {
 		t.Run("reconcile", func(t *testing.T) { s.testReconcile(t, p) })
 	}
-	if p, ok := s.Provider.(provider.Opener); ok {
+	if p, ok := s.Provider.(provider.Opener); ok && !s.Content.none() {
 		t.Run("outputs", func(t *testing.T) { s.testOpener(t, p) })
 	}
-	if p, ok := s.Provider.(provider.CallbackVerifier); ok {
+	if p, ok := s.Provider.(provider.CallbackVerifier); ok && s.traits().Callbacks {
 		t.Run("callbacks", func(t *testing.T) { s.testCallbacks(t, p) })
 	}
+}
+
+// traits are those of Request's model.
+func (s *Suite) traits() provider.Traits {
+	return s.Provider.Describe().Model(s.Request.UpstreamModel)
 }
 
 func (s *Suite) testDescription(t *testing.T) {
@@ -166,11 +179,26 @@ func (s *Suite) testDescription(t *testing.T) {
 		t.Error("the provider has no name")
 	}
 	d := s.Provider.Describe()
-	if p := d.Poll; !d.Synchronous && (p.First <= 0 || p.Interval <= 0 || p.Ceiling < p.Interval) {
+	if p := d.Poll; !s.traits().Synchronous && (p.First <= 0 || p.Interval <= 0 || p.Ceiling < p.Interval) {
 		t.Errorf("pace %+v: first and interval must be above 0, and the ceiling not below the interval", p)
 	}
-	if _, ok := s.Provider.(provider.CallbackVerifier); ok != d.Callbacks {
-		t.Errorf("Describe says callbacks %v, the provider is a CallbackVerifier: %v", d.Callbacks, ok)
+	if _, ok := s.Provider.(provider.CallbackVerifier); !ok && s.traits().Callbacks {
+		t.Error("the model takes callbacks, and the provider is no CallbackVerifier")
+	}
+	if d.Traits != nil {
+		for _, model := range []string{"", "a model nobody knows", "x/y:z", s.Request.UpstreamModel} {
+			if traits := d.Traits(model); traits.BatchPoll < 0 || traits.Synchronous && traits.Callbacks {
+				t.Errorf("traits of %q are %+v", model, traits)
+			}
+		}
+	}
+	regions := map[string]bool{}
+	for _, h := range d.Hosts {
+		u, err := url.Parse(h.BaseURL)
+		if err != nil || u.Scheme != "https" || strings.HasSuffix(h.BaseURL, "/") || h.Region == "" || regions[h.Region] {
+			t.Errorf("host %+v: must have a region of its own and an https address without a trailing slash", h)
+		}
+		regions[h.Region] = true
 	}
 	seen := map[string]bool{}
 	for _, setting := range d.Settings {

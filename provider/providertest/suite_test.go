@@ -31,9 +31,9 @@ func (m minimal) Name() string { return "minimal" }
 
 func (m minimal) Describe() provider.Description {
 	return provider.Description{
-		Synchronous: m.synchronous,
-		Poll:        provider.Pace{First: time.Second, Interval: time.Second, Ceiling: time.Second},
-		Settings:    []provider.Setting{{Name: "key", Meaning: "the key", Required: true, Secret: true}},
+		Traits:   func(string) provider.Traits { return provider.Traits{Synchronous: m.synchronous} },
+		Poll:     provider.Pace{First: time.Second, Interval: time.Second, Ceiling: time.Second},
+		Settings: []provider.Setting{{Name: "key", Meaning: "the key", Required: true, Secret: true}},
 	}
 }
 

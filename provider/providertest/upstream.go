@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,9 @@ type Reply struct {
 	// sends the headers before it does so.
 	Hang, HangBody bool
 }
+
+// none reports whether r is the zero Reply.
+func (r Reply) none() bool { return reflect.ValueOf(r).IsZero() }
 
 // JSON is a Reply with a JSON body.
 func JSON(status int, body string) Reply {

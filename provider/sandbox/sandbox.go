@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
 )
 
@@ -46,11 +47,17 @@ func (*Sandbox) Name() string { return Name }
 // Describe implements provider.Provider.
 func (*Sandbox) Describe() provider.Description {
 	return provider.Description{
-		BatchPoll: maxBatch,
-		Callbacks: true,
+		Models: []kinora.Model{
+			{Name: "sandbox-image", Kind: kinora.KindImage},
+			{Name: "sandbox-image-callback", Kind: kinora.KindImage},
+			{Name: "sandbox-video", Kind: kinora.KindVideo},
+			{Name: "sandbox-video-callback", Kind: kinora.KindVideo},
+		},
 		// The models come in both flavours, so that a caller can try either.
-		CallbackModel: func(model string) bool { return strings.HasSuffix(model, "-callback") },
-		Poll:          provider.Pace{First: 300 * time.Millisecond, Interval: 250 * time.Millisecond, Ceiling: 5 * time.Second},
+		Traits: func(model string) provider.Traits {
+			return provider.Traits{BatchPoll: maxBatch, Callbacks: strings.HasSuffix(model, "-callback")}
+		},
+		Poll: provider.Pace{First: 300 * time.Millisecond, Interval: 250 * time.Millisecond, Ceiling: 5 * time.Second},
 		Settings: []provider.Setting{
 			{Name: SettingAPIKey, Meaning: "a key that the sandbox knows", Required: true, Secret: true},
 			{Name: SettingWebhookSecret, Meaning: "the secret that the sandbox signs callbacks with, whsec_ and base64; empty = callbacks are not verified", Secret: true},
