@@ -35,8 +35,9 @@ type Provider interface {
 	// Poll reads the state of jobs, all of one account: one or, where their Traits.BatchPoll
 	// is above 1, up to that many in one HTTP call. It returns one Report per job in any
 	// order, or an error that concerns the call as a whole. A job that the upstream does
-	// not know may be left out: the lifecycle counts that as Gone. All jobs of one call
-	// have the same Traits.Batch.
+	// not know may be left out: the lifecycle counts that as Gone, asks for it alone the
+	// next time, and believes it after several. All jobs of one call have the same
+	// Traits.Batch.
 	Poll(ctx context.Context, up Upstream, jobs []Job) ([]Report, error)
 }
 
@@ -69,6 +70,14 @@ type CallbackVerifier interface {
 type Opener interface {
 	// OpenOutput starts reading an output. The caller closes the body.
 	OpenOutput(ctx context.Context, up Upstream, job Job, out Output) (*http.Response, error)
+}
+
+// Patient is a provider some of whose requests may take far longer than their model's
+// deadline: those that ask for a slow, cheap tier.
+type Patient interface {
+	// Patience is how long the upstream may take over req before it gives up by itself; 0 =
+	// no longer than usual. A generation's deadline is at least this long.
+	Patience(req Request) time.Duration
 }
 
 // Description is a provider's constant facts.

@@ -103,7 +103,11 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 	g := &kinora.Generation{
 		ID: id.New(prefix, now), OrganisationID: s.OrganisationID, Surface: s.Surface, Model: m.Name, Kind: m.Kind,
 		State: kinora.GenerationQueued, Input: s.Input, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL,
-		CreatedAt: now, UpdatedAt: now, DeadlineAt: now.Add(m.DeadlineAfter()),
+		CreatedAt: now, UpdatedAt: now,
+	}
+	g.DeadlineAt = now.Add(m.DeadlineAfter())
+	if patient, ok := p.(provider.Patient); ok {
+		g.DeadlineAt = now.Add(max(m.DeadlineAfter(), patient.Patience(e.request(g, nil, m))))
 	}
 	g.Input.CallbackIgnored = g.Input.CallbackURL != "" && !p.Describe().Model(m.UpstreamModel).Callbacks
 	return g

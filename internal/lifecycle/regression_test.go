@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -247,6 +248,66 @@ func TestGoneIsCountedApart(t *testing.T) {
 	h := build(t, db, t.TempDir(), p).start(t)
 	if g, _ := h.await(t, h.accept(t, submission("x")).ID); g.State != kinora.GenerationSucceeded {
 		t.Fatalf("ended as %s %+v", g.State, g.Failure)
+	}
+}
+
+// shortList is an upstream whose answer about several jobs lacks all but the first.
+type shortList struct {
+	*fake
+	alone atomic.Int64
+}
+
+func (s *shortList) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
+	if len(jobs) == 1 {
+		s.alone.Add(1)
+	}
+	return s.fake.Poll(ctx, up, jobs[:1])
+}
+
+// What a list lacks is asked for alone before it is believed to be gone: it has been paid for.
+func TestJobsThatAListLacksAreAskedForAlone(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	up := newFake(t)
+	up.took = 2 * time.Second
+	p := &shortList{fake: up}
+	h := build(t, db, t.TempDir(), p).start(t)
+	var list []*kinora.Generation
+	for range 20 {
+		list = append(list, h.accept(t, submission("x")))
+	}
+	for _, g := range list {
+		if g, _ := h.await(t, g.ID); g.State != kinora.GenerationSucceeded {
+			t.Fatalf("ended as %s %+v", g.State, g.Failure)
+		}
+	}
+	if p.alone.Load() == 0 {
+		t.Error("no job was asked for alone")
+	}
+}
+
+// patient is an upstream with a slow tier.
+type patient struct{ *fake }
+
+func (patient) Patience(req provider.Request) time.Duration {
+	if _, slow := req.Metadata["off_peak"]; slow {
+		return 48 * time.Hour
+	}
+	return 0
+}
+
+func TestSlowTierHasItsOwnDeadline(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	h := build(t, db, t.TempDir(), patient{newFake(t)}).start(t)
+	slow := submission("x")
+	slow.Input.Metadata = map[string]json.RawMessage{"off_peak": json.RawMessage("true")}
+	for want, s := range map[time.Duration]*kinora.Submission{48 * time.Hour: slow, kinora.DefaultImageDeadline: submission("y")} {
+		g := h.accept(t, s)
+		if got := g.DeadlineAt.Sub(g.CreatedAt); got != want {
+			t.Errorf("the deadline is %v away, want %v", got, want)
+		}
+		h.await(t, g.ID)
 	}
 }
 

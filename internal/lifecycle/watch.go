@@ -29,6 +29,8 @@ func (e *Engine) watchLoop(l *lane) {
 	var calls atomic.Int64
 	describe := l.provider.Describe()
 	size := 1 // the largest seen; the first claim finds out
+	// A claim may fall into more calls than there is room for: several accounts, jobs asked for alone.
+	places := make(chan struct{}, pollCalls)
 	for {
 		free := pollCalls - int(calls.Load())
 		claimed, err := e.claim(l, kinora.AttemptOpen, min(free*size, watchBatch))
@@ -41,9 +43,9 @@ func (e *Engine) watchLoop(l *lane) {
 		for _, batch := range cut.calls {
 			calls.Add(1)
 			e.take(batch, func() {
+				places <- struct{}{}
+				defer func() { <-places; calls.Add(-1); l.watch.ring() }()
 				e.look(l, batch)
-				calls.Add(-1)
-				l.watch.ring()
 			})
 		}
 		if len(claimed) == watchBatch && e.run.Err() == nil {
@@ -68,7 +70,8 @@ type polls struct {
 }
 
 // batches groups attempts by account and by what one call may mix, each group cut into
-// pieces of one call.
+// pieces of one call. A job that the last answer left out is asked for alone: a list may
+// lag or be cut short, and what it lacks has still been paid for.
 func batches(list []*kinora.Attempt, d provider.Description) polls {
 	type call struct{ account, batch string }
 	groups := map[call][]*kinora.Attempt{}
@@ -77,6 +80,10 @@ func batches(list []*kinora.Attempt, d provider.Description) polls {
 		traits := d.Model(a.UpstreamModel)
 		key, size := call{a.Account, traits.Batch}, max(1, traits.BatchPoll)
 		out.size = max(out.size, size)
+		if a.ErrorClass == string(provider.Gone) {
+			out.calls = append(out.calls, []*kinora.Attempt{a})
+			continue
+		}
 		groups[key] = append(groups[key], a)
 		if len(groups[key]) == size {
 			out.calls = append(out.calls, groups[key])

@@ -142,6 +142,17 @@ func (s *Suite) testOpener(t *testing.T, p provider.Opener) {
 	}
 }
 
+func (s *Suite) testPatience(t *testing.T, p provider.Patient) {
+	if got := p.Patience(s.Request); got != 0 {
+		t.Errorf("the suite's request may take %v, want no longer than usual", got)
+	}
+	for name, req := range s.Golden {
+		if got := p.Patience(req); got != s.Patience[name] {
+			t.Errorf("%s: may take %v, want %v", name, got, s.Patience[name])
+		}
+	}
+}
+
 func (s *Suite) testCallbacks(t *testing.T, p provider.CallbackVerifier) {
 	for _, c := range s.Callbacks {
 		t.Run(c.Name, func(t *testing.T) {

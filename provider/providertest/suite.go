@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kinora/kinora/provider"
 )
@@ -71,6 +72,9 @@ type Suite struct {
 	// Uncertain says that NotFound proves nothing, so that it means ErrUncertain instead of
 	// ErrNotSubmitted.
 	Uncertain bool
+	// Patience is how long requests may take, by what Golden calls them; absent ones, and
+	// Request itself, no longer than usual. Only for a Patient.
+	Patience map[string]time.Duration
 	// Callbacks are inbound calls. Only for a CallbackVerifier.
 	Callbacks []CallbackCase
 
@@ -156,6 +160,9 @@ func Run(t *testing.T, s Suite) {
 	}
 	if p, ok := s.Provider.(provider.Opener); ok && !s.Content.none() {
 		t.Run("outputs", func(t *testing.T) { s.testOpener(t, p) })
+	}
+	if p, ok := s.Provider.(provider.Patient); ok {
+		t.Run("patience", func(t *testing.T) { s.testPatience(t, p) })
 	}
 	if p, ok := s.Provider.(provider.CallbackVerifier); ok && s.traits().Callbacks {
 		t.Run("callbacks", func(t *testing.T) { s.testCallbacks(t, p) })
