@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// collectJobs bounds the attempts of a lane whose outputs are copied at once.
-	collectJobs = 8
+	// collectJobs bounds the attempts of a lane whose outputs are copied at once. A copy
+	// waits for the network and the disk and holds a buffer of some kilobytes.
+	collectJobs = 64
 	// collectTries is how often an upstream may fail to hand out an output before the
 	// generation fails. Waits double from a second to two minutes: about ten minutes in all.
 	collectTries = 12

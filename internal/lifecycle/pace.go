@@ -22,6 +22,10 @@ const (
 	// looksAhead is the share of the jobs still running that may end before the next look:
 	// one in six. It makes looks sparse while an end is unlikely and dense around the usual one.
 	looksAhead = 6
+	// thinTail is how few of the kept durations may lie ahead of a job's age before they say
+	// little: the next one may be a look that came late itself, and waiting for it would make
+	// the next look late as well. From there on a look comes when an eighth of the age has gone.
+	thinTail = 2 * looksAhead
 )
 
 // durations is what generations of each model took upstream.
@@ -59,8 +63,8 @@ func (d *durations) learn(model string, took time.Duration) {
 }
 
 // ahead returns how long until about one in looksAhead of the jobs of this model that are
-// still running at age has ended; false = nothing is known of that age.
-func (d *durations) ahead(model string, age time.Duration) (time.Duration, bool) {
+// still running at age has ended, or at most ceiling where all known ones had; false = nothing is known of the model.
+func (d *durations) ahead(model string, age, ceiling time.Duration) (time.Duration, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.samples[model]
@@ -74,9 +78,13 @@ func (d *durations) ahead(model string, age time.Duration) (time.Duration, bool)
 	i, _ := slices.BinarySearch(s.sorted, age)
 	left := s.sorted[i:]
 	if len(left) == 0 {
-		return 0, false
+		return min(age/8, ceiling), true
 	}
-	return left[min(len(left)/looksAhead, len(left)-1)] - age, true
+	wait := left[min(len(left)/looksAhead, len(left)-1)] - age
+	if i > 0 && len(left) < thinTail {
+		wait = min(wait, age/8)
+	}
+	return wait, true
 }
 
 func (e *Engine) loadDurations(ctx context.Context) error {
@@ -123,12 +131,12 @@ func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration)
 		pace = p.Describe().Poll
 	}
 	age := now.Sub(a.AcceptedAt)
-	wait, known := e.durations.ahead(a.Model, age)
+	wait, known := e.durations.ahead(a.Model, age, pace.Ceiling)
 	switch {
 	case known:
 		// A look costs the same for a short job and a long one: being a twelfth of its age
-		// late is near enough.
-		wait = max(wait, pace.Interval, age/12)
+		// late is near enough. Past everything that is known it is half a minute apart again.
+		wait = max(wait, pace.Interval, min(age/12, pace.Ceiling))
 	case a.Polls == 0:
 		wait = pace.First
 	default:

@@ -91,3 +91,22 @@ func TestNextLookObeysUpstreamAndDeadline(t *testing.T) {
 		t.Errorf("waits %v past the deadline", wait)
 	}
 }
+
+// A look that came late makes a late sample; later jobs must not wait for it.
+func TestOneLateSampleDelaysNobody(t *testing.T) {
+	e := engineFor(provider.Pace{First: time.Second, Interval: 250 * time.Millisecond, Ceiling: 5 * time.Second})
+	for i := range 100 {
+		e.durations.learn("m", 5*time.Second+time.Duration(i)*100*time.Millisecond)
+	}
+	e.durations.learn("m", 40*time.Second)
+	for range 100 {
+		if _, lag := simulate(e, 14950*time.Millisecond); lag > 3*time.Second {
+			t.Fatalf("seen %v late", lag)
+		}
+	}
+	start := time.Unix(1_800_000_000, 0)
+	stuck := &kinora.Attempt{Model: "m", Provider: "p", AcceptedAt: start, DeadlineAt: start.Add(time.Hour), Polls: 9}
+	if wait := e.nextLook(stuck, start.Add(50*time.Minute), 0); wait > 6*time.Second {
+		t.Errorf("a job that outlives all known ones waits %v for its next look", wait)
+	}
+}

@@ -277,7 +277,7 @@ func (e *Engine) accepted(l *lane, a *kinora.Attempt, got provider.Accepted) {
 	now := time.Now()
 	e.open(a, got, now)
 	if got.Report != nil && got.Report.State.Final() {
-		e.conclude(l, a, from, *got.Report, now)
+		e.conclude(l, from, []ending{{a, *got.Report}}, now)
 		return
 	}
 	err := e.persist("accepted attempt", func(tx *store.Tx) error {

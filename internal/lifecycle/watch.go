@@ -120,6 +120,7 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 		byID[reports[i].UpstreamID] = &reports[i]
 	}
 	var open []*kinora.Attempt
+	var ended []ending
 	progress := map[string]int{}
 	for _, a := range list {
 		a.Polls++
@@ -132,7 +133,7 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 			e.unreadable(a, provider.Errorf(provider.Gone, "the upstream does not know the task"), now)
 			open = append(open, a)
 		case r.State.Final():
-			e.conclude(l, a, kinora.AttemptOpen, *r, now)
+			ended = append(ended, ending{a, *r})
 		default:
 			a.ReadErrors, a.ErrorClass, a.LeaseOwner = 0, "", ""
 			a.DueAt = now.Add(e.nextLook(a, now, r.PollAfter))
@@ -153,6 +154,7 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 		}
 	}
 	e.saveLooked(kept, progress)
+	e.conclude(l, kinora.AttemptOpen, ended, now)
 }
 
 func (e *Engine) job(a *kinora.Attempt) provider.Job {
@@ -187,7 +189,7 @@ func (e *Engine) progressOf(a *kinora.Attempt, r *provider.Report, now time.Time
 	if r.Progress >= 0 {
 		return min(r.Progress, 99)
 	}
-	if wait, known := e.durations.ahead(a.Model, 0); known && wait > 0 {
+	if wait, known := e.durations.ahead(a.Model, 0, 0); known && wait > 0 {
 		return int(min(90, 100*now.Sub(a.AcceptedAt)/(2*wait)))
 	}
 	return 0
@@ -211,31 +213,56 @@ func (e *Engine) saveLooked(list []*kinora.Attempt, progress map[string]int) {
 	e.logLost("looks", list[0], err)
 }
 
-// conclude commits the upstream's end of a job, found by a look or brought by the submit
-// answer itself.
-func (e *Engine) conclude(l *lane, a *kinora.Attempt, from kinora.AttemptState, r provider.Report, now time.Time) {
-	if r.State != provider.StateSucceeded || len(r.Outputs) == 0 {
-		a.State = from
-		e.concludeFailed(a, r)
+// ending is an upstream's end of a job.
+type ending struct {
+	attempt *kinora.Attempt
+	report  provider.Report
+}
+
+// conclude commits the ends of jobs, found by a look or brought by the submit answer
+// itself: the good ones of a look in one transaction, so that a hundred which end at once
+// do not wait for a hundred commits.
+func (e *Engine) conclude(l *lane, from kinora.AttemptState, list []ending, now time.Time) {
+	var saves []store.AttemptSave
+	for _, end := range list {
+		a, r := end.attempt, end.report
+		if r.State != provider.StateSucceeded || len(r.Outputs) == 0 {
+			a.State = from
+			e.concludeFailed(a, r)
+			continue
+		}
+		took := now.Sub(a.AcceptedAt)
+		e.durations.learn(a.Model, took)
+		e.metrics.upstreamDuration.WithLabelValues(a.Provider).Observe(took.Seconds())
+		a.State, a.DoneAt, a.Result = kinora.AttemptCollecting, now, encodeResult(r.Outputs)
+		a.LeaseOwner, a.DueAt, a.ReadErrors = "", now, 0
+		// The output exists and has been paid for: it is fetched even if that takes past the deadline.
+		if late := now.Add(e.timing.CollectGrace); a.DeadlineAt.Before(late) {
+			a.DeadlineAt = late
+		}
+		saves = append(saves, store.AttemptSave{Attempt: a, From: from})
+	}
+	if len(saves) == 0 {
 		return
 	}
-	e.durations.learn(a.Model, now.Sub(a.AcceptedAt))
-	e.metrics.upstreamDuration.WithLabelValues(a.Provider).Observe(now.Sub(a.AcceptedAt).Seconds())
-	a.State, a.DoneAt, a.Result = kinora.AttemptCollecting, now, encodeResult(r.Outputs)
-	a.LeaseOwner, a.DueAt, a.ReadErrors = "", now, 0
-	// The output exists and has been paid for: it is fetched even if that takes past the deadline.
-	if late := now.Add(e.timing.CollectGrace); a.DeadlineAt.Before(late) {
-		a.DeadlineAt = late
-	}
-	err := e.persist("upstream success", func(tx *store.Tx) error {
-		if err := tx.SaveAttempt(a, from); err != nil {
-			return err
+	var stale []*kinora.Attempt
+	err := e.persist("upstream success", func(tx *store.Tx) (err error) {
+		if stale, err = tx.SaveAttempts(saves); err != nil || from == kinora.AttemptOpen {
+			return err // the generation of an open attempt runs already
 		}
-		return tx.StartGeneration(a.GenerationID, now)
+		for _, s := range saves {
+			if err := tx.StartGeneration(s.Attempt.GenerationID, now); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	e.logLost("upstream success", a, err)
+	e.logLost("upstream success", saves[0].Attempt, err)
+	for _, a := range stale {
+		e.logLost("upstream success", a, store.ErrStale)
+	}
 	l.collect.ring()
-	e.nudgeProvider(a.Provider)
+	e.nudgeProvider(saves[0].Attempt.Provider)
 }
 
 func (e *Engine) concludeFailed(a *kinora.Attempt, r provider.Report) {
