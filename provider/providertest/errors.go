@@ -109,7 +109,7 @@ func (s *Suite) callers(t *testing.T) map[string]func(provider.Upstream) error {
 	if p, ok := s.Provider.(provider.Canceler); ok && s.cancels() && !s.traits().Synchronous {
 		calls["cancel"] = func(up provider.Upstream) error { return p.Cancel(t.Context(), up, s.Job) }
 	}
-	if p, ok := s.Provider.(provider.Reconciler); ok {
+	if p, ok := s.Provider.(provider.Reconciler); ok && s.reconciles() {
 		calls["reconcile"] = func(up provider.Upstream) error {
 			_, err := p.Reconcile(t.Context(), up, s.Request)
 			return err
@@ -120,7 +120,7 @@ func (s *Suite) callers(t *testing.T) map[string]func(provider.Upstream) error {
 
 // sentinel says whether an error is one of those that need no class.
 func sentinel(err error) bool {
-	return errors.Is(err, provider.ErrNotCancellable) || errors.Is(err, provider.ErrNotSubmitted)
+	return errors.Is(err, provider.ErrNotCancellable) || errors.Is(err, provider.ErrNotSubmitted) || errors.Is(err, provider.ErrUncertain)
 }
 
 // testSecrets lets the upstream say everything that no error may repeat.

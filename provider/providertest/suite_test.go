@@ -238,7 +238,20 @@ func suite(m minimal) providertest.Suite {
 // onlyProvider hides a provider's optional capabilities.
 type onlyProvider struct{ provider.Provider }
 
+// uncertain is a provider that cannot ask about the suite's model.
+type uncertain struct{ provider.Provider }
+
+func (uncertain) Reconcile(context.Context, provider.Upstream, provider.Request) (provider.Accepted, error) {
+	return provider.Accepted{}, provider.ErrUncertain
+}
+
 func TestSuitePassesGoodProviders(t *testing.T) {
+	t.Run("nothing to ask by", func(t *testing.T) {
+		s := suite(minimal{})
+		s.Provider = uncertain{onlyProvider{s.Provider}}
+		s.Found, s.NotFound = providertest.Reply{}, providertest.Reply{}
+		providertest.Run(t, s)
+	})
 	t.Run("asynchronous", func(t *testing.T) { providertest.Run(t, suite(minimal{})) })
 	t.Run("synchronous", func(t *testing.T) {
 		s := suite(minimal{synchronous: true})
