@@ -8,6 +8,9 @@ type EventType string
 const (
 	EventCompleted EventType = "generation.completed"
 	EventFailed    EventType = "generation.failed" // failed and cancelled generations
+
+	// EventEndpointDisabled goes to an organisation's operator hook only.
+	EventEndpointDisabled EventType = "endpoint.disabled"
 )
 
 // EventTypeOf returns the event that belongs to a terminal state.
@@ -18,13 +21,15 @@ func EventTypeOf(s GenerationState) EventType {
 	return EventFailed
 }
 
-// Event is the one notice of a terminal generation. Its body is made anew for each
-// delivery attempt, because output URLs are signed anew (generations API contract 10.3).
+// Event is the one notice of a terminal generation, or of something else that an
+// organisation is to know. The body of a generation's is made anew for each delivery
+// attempt, because output URLs are signed anew (generations API contract 10.3).
 type Event struct {
 	ID             string // "evt_" + ULID; the webhook-id on every attempt
 	OrganisationID string
-	GenerationID   string
+	GenerationID   string // empty = not about a generation
 	Type           EventType
+	Body           string // as it is sent; empty for a generation's
 	CreatedAt      time.Time
 }
 
@@ -41,8 +46,8 @@ const (
 var deliveryMoves = map[DeliveryState][]DeliveryState{
 	DeliveryPending:   {DeliveryPending, DeliveryHeld, DeliveryDelivered, DeliveryDead},
 	DeliveryHeld:      {DeliveryPending, DeliveryDelivered, DeliveryDead},
-	DeliveryDelivered: {DeliveryPending}, // redelivered by hand
-	DeliveryDead:      {DeliveryPending}, // revived by hand
+	DeliveryDelivered: {DeliveryPending},               // redelivered by hand
+	DeliveryDead:      {DeliveryPending, DeliveryHeld}, // revived by hand; missed and replayed
 }
 
 // CanMove reports whether the state machine allows s → to.
@@ -60,10 +65,14 @@ type Delivery struct {
 	ID             string // "dlv_" + ULID
 	EventID        string
 	OrganisationID string
-	GenerationID   string
-	URL            string
-	// Destination is the (organisation, scheme, host, port) that breaker, concurrency and
-	// queueing hang on, so that one organisation's bad URL never slows another's.
+	GenerationID   string // empty = the event is not about one
+	// EndpointID is the endpoint that it goes to, DefaultEndpointID for the default callback
+	// URL. Empty = the request's own URL, or the operator hook.
+	EndpointID string
+	URL        string // where it was to go when it was made
+	// Destination is what breaker, concurrency and queueing hang on, so that one bad URL never
+	// slows others: organisation and endpoint; or, for a request's own URL and the default
+	// callback URL, organisation, scheme, host and port.
 	Destination string
 	State       DeliveryState
 	Attempts    int // attempts made so far

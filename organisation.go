@@ -8,6 +8,7 @@ type Organisation struct {
 	Name           string
 	DefaultWebhook string   // default callback URL; empty = none
 	WebhookHosts   []string // allowlist: exact hosts or "*.suffix"; empty = any public host
+	OperatorHook   string   // URL for events about endpoints, such as endpoint.disabled; empty = none
 	Disabled       bool     // API access switched off
 	CreatedAt      time.Time
 }

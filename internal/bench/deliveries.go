@@ -100,10 +100,8 @@ func (r *run) seed(ctx context.Context, dir, url string, n int) error {
 				if err := tx.InsertEvent(e); err != nil {
 					return err
 				}
-				for _, d := range webhook.Deliveries(e, g, orgs[0], now) {
-					if err := tx.InsertDelivery(d); err != nil {
-						return err
-					}
+				if err := tx.InsertDeliveries(webhook.Deliveries(e, g, orgs[0], now)); err != nil {
+					return err
 				}
 			}
 			return nil

@@ -20,6 +20,7 @@ const (
 	Organisation = "org_"
 	Key          = "key_"
 	Secret       = "sec_"
+	Endpoint     = "ep_"
 	Usage        = "bev_"
 	Node         = "node_"
 )

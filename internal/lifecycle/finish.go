@@ -78,12 +78,7 @@ func (e *Engine) emit(tx *store.Tx, event *kinora.Event, g *kinora.Generation, n
 	if err != nil {
 		return err
 	}
-	for _, d := range e.cfg.Events.Deliveries(event, g, org, now) {
-		if err := tx.InsertDelivery(d); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.InsertDeliveries(e.cfg.Events.Deliveries(event, g, org, now))
 }
 
 // sweepDeadlines ends what would otherwise never end: unknown status words, lost tasks,

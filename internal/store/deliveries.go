@@ -12,11 +12,11 @@ import (
 	"github.com/kinora/kinora"
 )
 
-// InsertEvent writes the event of a terminal generation. A second one for the same
-// generation is a violation and fails.
+// InsertEvent writes an event. A second one for the same generation is a violation and fails.
 func (tx *Tx) InsertEvent(e *kinora.Event) error {
-	_, err := tx.Exec(`INSERT INTO events (id, organisation_id, generation_id, type, created_at) VALUES (?,?,?,?,?)`,
-		e.ID, e.OrganisationID, e.GenerationID, string(e.Type), Micros(e.CreatedAt))
+	generation := sql.NullString{String: e.GenerationID, Valid: e.GenerationID != ""}
+	_, err := tx.Exec(`INSERT INTO events (id, organisation_id, generation_id, type, body, created_at) VALUES (?,?,?,?,?,?)`,
+		e.ID, e.OrganisationID, generation, string(e.Type), e.Body, Micros(e.CreatedAt))
 	return err
 }
 
@@ -27,8 +27,8 @@ func (tx *Tx) Event(id string) (*kinora.Event, error) {
 		typ     string
 		created int64
 	)
-	err := tx.QueryRow(`SELECT id, organisation_id, generation_id, type, created_at FROM events WHERE id = ?`, id).
-		Scan(&e.ID, &e.OrganisationID, &e.GenerationID, &typ, &created)
+	err := tx.QueryRow(`SELECT id, organisation_id, coalesce(generation_id, ''), type, body, created_at FROM events WHERE id = ?`, id).
+		Scan(&e.ID, &e.OrganisationID, &e.GenerationID, &typ, &e.Body, &created)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (tx *Tx) Event(id string) (*kinora.Event, error) {
 	return &e, nil
 }
 
-const deliveryColumns = `id, event_id, organisation_id, generation_id, url, destination, state, attempts, due_at, lease_owner,
+const deliveryColumns = `id, event_id, organisation_id, generation_id, endpoint_id, url, destination, state, attempts, due_at, lease_owner,
 	version, last_status, last_error, created_at, finished_at`
 
 func scanDelivery(row Row) (*kinora.Delivery, error) {
@@ -45,7 +45,7 @@ func scanDelivery(row Row) (*kinora.Delivery, error) {
 		state                  string
 		due, created, finished int64
 	)
-	err := row.Scan(&d.ID, &d.EventID, &d.OrganisationID, &d.GenerationID, &d.URL, &d.Destination, &state, &d.Attempts, &due, &d.LeaseOwner,
+	err := row.Scan(&d.ID, &d.EventID, &d.OrganisationID, &d.GenerationID, &d.EndpointID, &d.URL, &d.Destination, &state, &d.Attempts, &due, &d.LeaseOwner,
 		&d.Version, &d.LastStatus, &d.LastError, &created, &finished)
 	if err != nil {
 		return nil, err
@@ -66,11 +66,15 @@ func (tx *Tx) deliveries(query string, args ...any) ([]*kinora.Delivery, error) 
 	return list, err
 }
 
-// InsertDelivery writes a new delivery, pending and due at d.DueAt.
-func (tx *Tx) InsertDelivery(d *kinora.Delivery) error {
-	_, err := tx.Exec(`INSERT INTO deliveries (id, event_id, organisation_id, generation_id, url, destination, state, due_at, created_at)
-		VALUES (?,?,?,?,?,?,'pending',?,?)`,
-		d.ID, d.EventID, d.OrganisationID, d.GenerationID, d.URL, d.Destination, Micros(d.DueAt), Micros(d.CreatedAt))
+// InsertDeliveries writes new deliveries in the states that they have, in one round trip.
+func (tx *Tx) InsertDeliveries(list []*kinora.Delivery) error {
+	sets := make([][]any, len(list))
+	for i, d := range list {
+		sets[i] = []any{d.ID, d.EventID, d.OrganisationID, d.GenerationID, d.EndpointID, d.URL, d.Destination, string(d.State),
+			Micros(d.DueAt), d.LastError, Micros(d.CreatedAt), Micros(d.FinishedAt)}
+	}
+	_, err := tx.ExecMany(`INSERT INTO deliveries (id, event_id, organisation_id, generation_id, endpoint_id, url, destination, state,
+		due_at, last_error, created_at, finished_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, sets)
 	return err
 }
 
@@ -222,7 +226,7 @@ func (tx *Tx) DeliveryCounts(limit int) (pending, held, dead int, err error) {
 // EventContent is what the body of an event's deliveries is made of.
 type EventContent struct {
 	Event      *kinora.Event
-	Generation *kinora.Generation // without its Input
+	Generation *kinora.Generation // without its Input; nil where the event is not about one
 	Outputs    []kinora.Output    // those whose files are still kept, in order
 }
 
@@ -234,13 +238,14 @@ type EventContent struct {
 func (tx *Tx) EventContents(eventIDs []string) (map[string]*EventContent, error) {
 	contents := make(map[string]*EventContent, len(eventIDs))
 	eventIDs = slices.Compact(slices.Sorted(slices.Values(eventIDs))) // each output once
-	err := tx.queryEach(`SELECT e.id, e.type, e.created_at, g.id, g.organisation_id, g.surface, g.model, g.kind, g.state, g.reference, g.metadata,
-			g.failure_code, g.failure_message, g.created_at, g.completed_at,
+	err := tx.queryEach(`SELECT e.id, e.organisation_id, e.type, e.body, e.created_at, coalesce(g.id, ''), coalesce(g.surface, ''), coalesce(g.model, ''),
+			coalesce(g.kind, ''), coalesce(g.state, ''), g.reference, g.metadata, coalesce(g.failure_code, ''), coalesce(g.failure_message, ''),
+			coalesce(g.created_at, 0), coalesce(g.completed_at, 0),
 			coalesce(o.id, ''), coalesce(o.ordinal, 0), coalesce(o.blob_key, ''), coalesce(o.kind, ''), coalesce(o.content_type, ''),
 			coalesce(o.bytes, 0), coalesce(o.sha256, ''), coalesce(o.width, 0), coalesce(o.height, 0), coalesce(o.duration_us, 0), coalesce(o.created_at, 0)
-		FROM events e JOIN generations g ON g.id = e.generation_id
+		FROM events e LEFT JOIN generations g ON g.id = e.generation_id
 		LEFT JOIN outputs o ON o.generation_id = g.id AND o.removed_at = 0
-		WHERE e.id = ? ORDER BY o.ordinal`, eventIDs, func(row Row) error {
+		WHERE e.id = ? AND (g.id IS NOT NULL OR e.generation_id IS NULL) ORDER BY o.ordinal`, eventIDs, func(row Row) error {
 		c, o, err := scanEventContent(row)
 		if err != nil {
 			return err
@@ -327,14 +332,17 @@ func scanEventContent(row Row) (*EventContent, kinora.Output, error) {
 		eventCreated, created, completed int64
 		duration, outputCreated          int64
 	)
-	err := row.Scan(&e.ID, &typ, &eventCreated, &g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &reference, &metadata,
+	err := row.Scan(&e.ID, &e.OrganisationID, &typ, &e.Body, &eventCreated, &g.ID, &surface, &g.Model, &kind, &state, &reference, &metadata,
 		&code, &message, &created, &completed,
 		&o.ID, &o.Ordinal, &o.BlobKey, &outputKind, &o.ContentType, &o.Bytes, &o.SHA256, &o.Width, &o.Height, &duration, &outputCreated)
 	if err != nil {
 		return nil, o, err
 	}
-	e.Type, e.OrganisationID, e.GenerationID, e.CreatedAt = kinora.EventType(typ), g.OrganisationID, g.ID, Time(eventCreated)
-	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
+	e.Type, e.GenerationID, e.CreatedAt = kinora.EventType(typ), g.ID, Time(eventCreated)
+	if g.ID == "" {
+		return &EventContent{Event: &e}, o, nil
+	}
+	g.OrganisationID, g.Surface, g.Kind, g.State = e.OrganisationID, kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
 	if reference.Valid {
 		g.Reference = &reference.String
 	}

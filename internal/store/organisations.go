@@ -13,8 +13,8 @@ func (tx *Tx) InsertOrganisation(o *kinora.Organisation) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO organisations (id, name, default_webhook, webhook_hosts, disabled, created_at) VALUES (?,?,?,?,?,?)`,
-		o.ID, o.Name, o.DefaultWebhook, string(hosts), bit(o.Disabled), Micros(o.CreatedAt))
+	_, err = tx.Exec(`INSERT INTO organisations (id, name, default_webhook, webhook_hosts, operator_hook, disabled, created_at) VALUES (?,?,?,?,?,?,?)`,
+		o.ID, o.Name, o.DefaultWebhook, string(hosts), o.OperatorHook, bit(o.Disabled), Micros(o.CreatedAt))
 	return err
 }
 
@@ -24,15 +24,15 @@ func (tx *Tx) SaveOrganisation(o *kinora.Organisation) error {
 	if err != nil {
 		return err
 	}
-	n, err := tx.Exec(`UPDATE organisations SET name = ?, default_webhook = ?, webhook_hosts = ?, disabled = ? WHERE id = ?`,
-		o.Name, o.DefaultWebhook, string(hosts), bit(o.Disabled), o.ID)
+	n, err := tx.Exec(`UPDATE organisations SET name = ?, default_webhook = ?, webhook_hosts = ?, operator_hook = ?, disabled = ? WHERE id = ?`,
+		o.Name, o.DefaultWebhook, string(hosts), o.OperatorHook, bit(o.Disabled), o.ID)
 	if err == nil && n == 0 {
 		return ErrNotFound
 	}
 	return err
 }
 
-const organisationColumns = `id, name, default_webhook, webhook_hosts, disabled, created_at`
+const organisationColumns = `id, name, default_webhook, webhook_hosts, operator_hook, disabled, created_at`
 
 // Organisation reads one organisation, or ErrNotFound.
 func (tx *Tx) Organisation(id string) (*kinora.Organisation, error) {
@@ -53,20 +53,31 @@ func (tx *Tx) Organisations() ([]*kinora.Organisation, error) {
 }
 
 func scanOrganisation(row Row) (*kinora.Organisation, error) {
-	var (
-		o        kinora.Organisation
-		hosts    string
-		disabled int
-		created  int64
-	)
-	if err := row.Scan(&o.ID, &o.Name, &o.DefaultWebhook, &hosts, &disabled, &created); err != nil {
+	var r organisationRow
+	if err := row.Scan(r.into()...); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal([]byte(hosts), &o.WebhookHosts); err != nil {
+	return r.organisation()
+}
+
+// organisationRow is a row of organisationColumns.
+type organisationRow struct {
+	o        kinora.Organisation
+	hosts    string
+	disabled int
+	created  int64
+}
+
+func (r *organisationRow) into() []any {
+	return []any{&r.o.ID, &r.o.Name, &r.o.DefaultWebhook, &r.hosts, &r.o.OperatorHook, &r.disabled, &r.created}
+}
+
+func (r *organisationRow) organisation() (*kinora.Organisation, error) {
+	if err := json.Unmarshal([]byte(r.hosts), &r.o.WebhookHosts); err != nil {
 		return nil, err
 	}
-	o.Disabled, o.CreatedAt = disabled != 0, Time(created)
-	return &o, nil
+	r.o.Disabled, r.o.CreatedAt = r.disabled != 0, Time(r.created)
+	return &r.o, nil
 }
 
 // InsertKey writes a new key under the hash of its text.

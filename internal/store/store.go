@@ -158,6 +158,7 @@ func (db *DB) rebind(query string) string {
 	if db.dialect == dialectPostgres {
 		text = strings.ReplaceAll(text, "{skip locked}", "FOR UPDATE SKIP LOCKED")
 		text = strings.ReplaceAll(text, "{for update}", "FOR UPDATE")
+		text = strings.ReplaceAll(text, "{for share}", "FOR SHARE")
 		var b strings.Builder
 		n := 0
 		for _, r := range text {
@@ -172,6 +173,7 @@ func (db *DB) rebind(query string) string {
 	} else {
 		text = strings.ReplaceAll(text, "{skip locked}", "")
 		text = strings.ReplaceAll(text, "{for update}", "")
+		text = strings.ReplaceAll(text, "{for share}", "")
 	}
 	db.rebound.Store(query, text)
 	return text

@@ -268,12 +268,7 @@ func (w *world) end(tx *store.Tx, g *kinora.Generation, now time.Time) ([]*kinor
 		return nil, err
 	}
 	ds := webhook.Deliveries(e, g, org, now)
-	for _, d := range ds {
-		if err := tx.InsertDelivery(d); err != nil {
-			return nil, err
-		}
-	}
-	return ds, nil
+	return ds, tx.InsertDeliveries(ds)
 }
 
 // event ends one generation for an organisation's default URL.

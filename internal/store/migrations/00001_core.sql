@@ -8,9 +8,35 @@ CREATE TABLE organisations (
     name            TEXT NOT NULL,
     default_webhook TEXT NOT NULL DEFAULT '',   -- default callback URL; '' = none
     webhook_hosts   TEXT NOT NULL DEFAULT '[]', -- JSON list: allowlist of hosts; empty = any public host
+    operator_hook   TEXT NOT NULL DEFAULT '',   -- where events about endpoints go; '' = nowhere
     disabled        BIGINT NOT NULL DEFAULT 0,
     created_at      BIGINT NOT NULL
 );
+
+-- Where an organisation's events go beside each request's own URL or the default callback
+-- URL. The default has a row too, once there is something to say about its health: its id is
+-- the organisation's with another prefix, and of its settings only the url is used.
+CREATE TABLE endpoints (
+    id              TEXT PRIMARY KEY,
+    organisation_id TEXT NOT NULL REFERENCES organisations (id),
+    name            TEXT NOT NULL,              -- the default's is 'default'
+    url             TEXT NOT NULL,
+    description     TEXT NOT NULL DEFAULT '',
+    event_types     TEXT NOT NULL DEFAULT '[]', -- JSON list; empty = all
+    headers         TEXT NOT NULL DEFAULT '',   -- encrypted JSON object; '' = none; see package seal
+    rate            BIGINT NOT NULL DEFAULT 0,  -- deliveries a second; 0 = no limit
+    failing_since   BIGINT NOT NULL DEFAULT 0,  -- first failed attempt since a success
+    failures        BIGINT NOT NULL DEFAULT 0,  -- failed attempts since then, counted up to what disables
+    disabled_at     BIGINT NOT NULL DEFAULT 0,  -- 0 = enabled
+    disabled_reason TEXT NOT NULL DEFAULT '',
+    missed_since    BIGINT NOT NULL DEFAULT 0,  -- deliveries that died from then on were missed
+    replay_from     BIGINT NOT NULL DEFAULT 0,  -- what died between these two is being replayed; 0 = nothing is
+    replay_until    BIGINT NOT NULL DEFAULT 0,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    UNIQUE (organisation_id, name)
+);
+CREATE INDEX endpoints_replaying ON endpoints (id) WHERE replay_from > 0;
 
 CREATE TABLE keys (
     id              TEXT PRIMARY KEY,
@@ -131,18 +157,21 @@ CREATE TABLE usage_entries (
 CREATE TABLE events (
     id              TEXT PRIMARY KEY,
     organisation_id TEXT NOT NULL,
-    generation_id   TEXT NOT NULL UNIQUE,      -- exactly one per terminal generation
+    generation_id   TEXT UNIQUE,               -- exactly one per terminal generation; NULL = about something else
     type            TEXT NOT NULL,
+    body            TEXT NOT NULL DEFAULT '',  -- as it is sent; '' = made from the generation for each attempt
     created_at      BIGINT NOT NULL
 );
+CREATE INDEX events_apart ON events (created_at) WHERE generation_id IS NULL;
 
 CREATE TABLE deliveries (
     id              TEXT PRIMARY KEY,
     event_id        TEXT NOT NULL REFERENCES events (id),
     organisation_id TEXT NOT NULL,
-    generation_id   TEXT NOT NULL,
+    generation_id   TEXT NOT NULL,             -- '' = none
+    endpoint_id     TEXT NOT NULL DEFAULT '',  -- '' = the request's own URL, or the operator hook
     url             TEXT NOT NULL,
-    destination     TEXT NOT NULL,             -- organisation, scheme, host and port
+    destination     TEXT NOT NULL,             -- organisation and endpoint, or organisation, scheme, host and port
     state           TEXT NOT NULL,
     retry           BIGINT NOT NULL DEFAULT 0, -- 0 = first attempt; retries are claimed apart
     attempts        BIGINT NOT NULL DEFAULT 0,
@@ -158,6 +187,7 @@ CREATE INDEX deliveries_due ON deliveries (retry, due_at) WHERE due_at > 0;
 CREATE INDEX deliveries_due_by_destination ON deliveries (destination, due_at) WHERE due_at > 0;
 CREATE INDEX deliveries_held ON deliveries (destination, created_at) WHERE state = 'held';
 CREATE INDEX deliveries_dead ON deliveries (organisation_id, finished_at) WHERE state = 'dead';
+CREATE INDEX deliveries_missed ON deliveries (endpoint_id, finished_at) WHERE state = 'dead' AND endpoint_id <> '';
 CREATE INDEX deliveries_leased ON deliveries (lease_owner) WHERE lease_owner <> '';
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
 CREATE INDEX deliveries_done ON deliveries (finished_at) WHERE state = 'delivered';
@@ -232,4 +262,5 @@ DROP TABLE attempts;
 DROP TABLE generations;
 DROP TABLE webhook_secrets;
 DROP TABLE keys;
+DROP TABLE endpoints;
 DROP TABLE organisations;
