@@ -41,6 +41,10 @@ type Error struct {
 	HTTPStatus int           // 0 = none
 	RetryAfter time.Duration // the upstream's wish; 0 = none
 	Err        error         // transport cause; not for callers
+	// CallbackRefused says that an Invalid submit was refused for its callback URL alone,
+	// which the upstream has tried in vain. Where that is this server's own, the lifecycle
+	// submits again without one.
+	CallbackRefused bool
 }
 
 func (e *Error) Error() string {

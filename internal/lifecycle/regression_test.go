@@ -393,3 +393,30 @@ func (u unlocked) Poll(ctx context.Context, up provider.Upstream, jobs []provide
 	report(j)
 	return u.fake.Poll(ctx, up, jobs)
 }
+
+// An upstream that cannot reach this server's callback address does the work without it;
+// one that cannot reach the caller's own refuses the generation.
+func TestRefusedCallbackAddress(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.describe.Traits = takingCallbacks(50)
+		up.submit = func(_ int, req provider.Request) (bool, error) {
+			if req.CallbackURL != "" {
+				return false, &provider.Error{Class: provider.Invalid, Message: "the callback URL did not answer", CallbackRefused: true}
+			}
+			return true, nil
+		}
+		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example")).start(t)
+		g, _ := h.await(t, h.accept(t, submission("x")).ID)
+		if ref := g.ID + "_0"; g.State != kinora.GenerationSucceeded || up.created()[ref] != 1 || up.submits[ref] != 2 {
+			t.Errorf("our own: ended as %s %+v after %d calls", g.State, g.Failure, up.submits[ref])
+		}
+		own := submission("x")
+		own.Input.CallbackURL = "https://caller.example/hook"
+		g, _ = h.await(t, h.accept(t, own).ID)
+		if ref := g.ID + "_0"; g.State != kinora.GenerationFailed || g.Failure.Code != kinora.FailureInvalidRequest || up.submits[ref] != 1 {
+			t.Errorf("the caller's: ended as %s %+v after %d calls", g.State, g.Failure, up.submits[ref])
+		}
+	})
+}

@@ -331,6 +331,13 @@ func (e *Engine) open(a *kinora.Attempt, got provider.Accepted, now time.Time) {
 func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *account, pe *provider.Error) {
 	now := time.Now()
 	note(a, pe)
+	if pe.CallbackRefused && pe.Class == provider.Invalid && a.CallbackMode == kinora.CallbackManaged {
+		// The caller asked for no callback: that this server cannot be reached is not his fault.
+		e.log.Warn("an upstream could not call this server back; the generation is polled instead", "attempt", a.ID(), "account", acc.Name)
+		a.CallbackMode = kinora.CallbackNone
+		e.requeue(a, 0)
+		return
+	}
 	switch pe.Class {
 	case provider.OutcomeUnknown:
 		e.unsettle(l, a)
