@@ -78,6 +78,9 @@ type Timing struct {
 	CollectGrace time.Duration
 	// Backoff scales every retry wait; default 1. Tests use a small fraction.
 	Backoff float64
+	// Pace scales the waits between looks that providers ask for; default 1. Tests against
+	// upstreams that like to be asked every ten seconds use a small fraction.
+	Pace float64
 }
 
 func (t Timing) withDefaults() Timing {
@@ -97,6 +100,9 @@ func (t Timing) withDefaults() Timing {
 	def(&t.CollectGrace, time.Hour)
 	if t.Backoff == 0 {
 		t.Backoff = 1
+	}
+	if t.Pace == 0 {
+		t.Pace = 1
 	}
 	return t
 }

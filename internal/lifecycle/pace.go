@@ -130,6 +130,9 @@ func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration)
 	if p := e.providers[a.Provider]; p != nil && p.Describe().Poll.Interval > 0 {
 		pace = p.Describe().Poll
 	}
+	for _, d := range []*time.Duration{&pace.First, &pace.Interval, &pace.Ceiling, &asked} {
+		*d = time.Duration(float64(*d) * e.timing.Pace)
+	}
 	age := now.Sub(a.AcceptedAt)
 	wait, known := e.durations.ahead(a.Model, age, pace.Ceiling)
 	switch {

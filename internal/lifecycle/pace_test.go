@@ -19,7 +19,7 @@ type paced struct {
 func (p paced) Describe() provider.Description { return provider.Description{Poll: p.pace} }
 
 func engineFor(pace provider.Pace) *Engine {
-	return &Engine{providers: map[string]provider.Provider{"p": paced{pace: pace}}}
+	return &Engine{timing: Timing{}.withDefaults(), providers: map[string]provider.Provider{"p": paced{pace: pace}}}
 }
 
 // simulate watches one job that lasts took and returns the looks made and how late its
@@ -108,5 +108,20 @@ func TestOneLateSampleDelaysNobody(t *testing.T) {
 	stuck := &kinora.Attempt{Model: "m", Provider: "p", AcceptedAt: start, DeadlineAt: start.Add(time.Hour), Polls: 9}
 	if wait := e.nextLook(stuck, start.Add(50*time.Minute), 0); wait > 6*time.Second {
 		t.Errorf("a job that outlives all known ones waits %v for its next look", wait)
+	}
+}
+
+// Pace scales what a provider asks for, in its description and in a report.
+func TestPaceIsScaled(t *testing.T) {
+	e := engineFor(provider.Pace{First: 10 * time.Second, Interval: 15 * time.Second, Ceiling: 30 * time.Second})
+	e.timing.Pace = 0.01
+	now := time.Now()
+	a := &kinora.Attempt{Model: "m", Provider: "p", AcceptedAt: now, DeadlineAt: now.Add(time.Hour)}
+	if wait := e.nextLook(a, now, 0); wait > 110*time.Millisecond {
+		t.Errorf("the first look comes after %v", wait)
+	}
+	a.Polls = 1
+	if wait := e.nextLook(a, now.Add(time.Hour/2), time.Minute); wait > 660*time.Millisecond || wait < 540*time.Millisecond {
+		t.Errorf("a look that the upstream wants in a minute comes after %v", wait)
 	}
 }
