@@ -331,3 +331,18 @@ func (a *adminAPI) Keys(ctx context.Context, organisationID string) ([]*kinora.K
 func (a *adminAPI) RevokeKey(ctx context.Context, organisationID, keyID string) error {
 	return a.call(ctx, http.MethodDelete, organisationPath(organisationID)+"/keys/"+url.PathEscape(keyID), nil, nil)
 }
+
+func (a *adminAPI) Status(ctx context.Context) (keys kinora.MasterKeys, err error) {
+	err = a.call(ctx, http.MethodGet, "/master-key", nil, &keys)
+	return keys, err
+}
+
+func (a *adminAPI) Rotate(ctx context.Context) (change kinora.MasterKeyChange, err error) {
+	err = a.call(ctx, http.MethodPost, "/master-key/rotate", nil, &change)
+	return change, err
+}
+
+func (a *adminAPI) ForgetOld(ctx context.Context, early bool) (change kinora.MasterKeyChange, err error) {
+	err = a.call(ctx, http.MethodPost, "/master-key/forget-old", map[string]bool{"early": early}, &change)
+	return change, err
+}

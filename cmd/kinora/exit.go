@@ -42,7 +42,7 @@ func exitCodes() []exitCode {
 		{exitUnavailable, "unavailable", "server, database or storage is out of reach or busy; try again later"},
 		{exitGeneration, "generation_failed", "the generation ended without success"},
 		{exitTimeout, "timeout", "--timeout passed before the end"},
-		{exitConflict, "conflict", "it exists already, or the idempotency key was used for another request"},
+		{exitConflict, "conflict", "something stands in the way: it exists already, is still in use, or the idempotency key was used for another request"},
 		{exitInterrupted, "interrupted", "interrupted by a signal"},
 	}
 }

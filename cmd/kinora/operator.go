@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -57,7 +56,7 @@ func (o operator) with(ctx context.Context, do func(directory) error) error {
 	if cfg == nil {
 		return why
 	}
-	return onDatabase(ctx, *cfg, why, do)
+	return onDatabase(ctx, *cfg, why, func(opened *app.App) error { return do(opened.Tenancy()) })
 }
 
 // api is the admin API of the server that is named; else of the configured one.
@@ -151,7 +150,7 @@ func localURL(address string) string {
 }
 
 // onDatabase runs do on the configured database itself. why is what kept a running server from being used; nil = none runs.
-func onDatabase(ctx context.Context, cfg config.Config, why error, do func(directory) error) (err error) {
+func onDatabase(ctx context.Context, cfg config.Config, why error, do func(*app.App) error) (err error) {
 	if cfg.AutoMigrate {
 		if err := bringUpToDate(ctx, cfg); err != nil {
 			if kinora.CodeOf(err) == kinora.ErrUnavailable && why != nil {
@@ -171,7 +170,7 @@ func onDatabase(ctx context.Context, cfg config.Config, why error, do func(direc
 	defer func() {
 		err = errors.Join(err, opened.Stop(context.WithoutCancel(ctx)))
 	}()
-	return do(opened.Tenancy())
+	return do(opened)
 }
 
 // knowsMasterKey refuses to work on a shared database from a machine, or a folder, that has not its servers' key: a new
@@ -180,7 +179,7 @@ func knowsMasterKey(cfg config.Config) error {
 	if cfg.MasterKey != "" || !store.IsPostgres(cfg.DatabaseDSN()) {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, "master.key")); err != nil {
+	if _, err := os.Stat(app.MasterKeyFile(cfg.DataDir)); err != nil {
 		return usage("the servers' master key is neither configured nor in "+cfg.DataDir,
 			"run this with a server's own --config, or name a server with --server (KINORA_SERVER)")
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/id"
 	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/masterkey"
 	"github.com/kinora/kinora/internal/netguard"
 	"github.com/kinora/kinora/internal/queue"
 	"github.com/kinora/kinora/internal/seal"
@@ -54,6 +55,7 @@ type App struct {
 	db       *store.DB
 	files    blob.Store
 	ring     *seal.Ring
+	keys     *masterkey.Keeper
 	signer   *blob.Signer
 	guard    *netguard.Guard
 	registry *prometheus.Registry
@@ -66,6 +68,7 @@ type App struct {
 	server     *server.Server
 	http       *http.Server
 	adminToken string
+	keyFile    string // where the master keys are; empty = in the configuration
 	made       *tenancy.Bootstrapped
 
 	cleanup []func(ctx context.Context) error // run last in, first out
@@ -251,6 +254,9 @@ func (a *App) LocalURL() string {
 // Tenancy is the service for organisations, keys and secrets.
 func (a *App) Tenancy() *tenancy.Service { return a.tenancy }
 
+// MasterKeys rotates the master key.
+func (a *App) MasterKeys() *masterkey.Keeper { return a.keys }
+
 // Bootstrapped is what the first start on an empty database made; nil otherwise.
 func (a *App) Bootstrapped() *tenancy.Bootstrapped { return a.made }
 
@@ -260,6 +266,9 @@ func (a *App) AdminToken() string { return a.adminToken }
 // AdminTokenFile is where a token that was made here lies, and where the command line
 // looks for it.
 func AdminTokenFile(dataDir string) string { return filepath.Join(dataDir, "admin.token") }
+
+// MasterKeyFile is where a master key that was made here lies.
+func MasterKeyFile(dataDir string) string { return filepath.Join(dataDir, "master.key") }
 
 func (a *App) version() string {
 	if a.opts.Version == "" {

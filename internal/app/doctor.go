@@ -169,7 +169,7 @@ func (d *doctor) database(ctx context.Context) {
 	default:
 		err = db.Update(ctx, func(tx *store.Tx) error {
 			now := time.Now()
-			if _, err := tx.Beat("doctor", now, now); err != nil {
+			if _, err := tx.Beat("doctor", nil, now, now); err != nil {
 				return err
 			}
 			_, err := tx.RemoveNode("doctor", now)

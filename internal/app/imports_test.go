@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"internal/store":                    {""},
 	"internal/store/storetest":          {"internal/store"},
 	"internal/queue":                    {"internal/store"},
+	"internal/masterkey":                {"", "internal/seal", "internal/store"},
 	"internal/tenancy":                  {"", "internal/id", "internal/seal", "internal/store"},
 	"internal/upload":                   {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store"},
 	"internal/lifecycle":                {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store", "provider"},

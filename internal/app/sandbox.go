@@ -2,8 +2,8 @@ package app
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -33,7 +33,12 @@ func (a *App) addSandbox(r *routes) error {
 	if err != nil {
 		return &kinora.Error{Code: kinora.ErrUnavailable, Op: "start sandbox", Message: "no loopback port can be had", Err: err}
 	}
-	key := "sbx-" + hex.EncodeToString(a.ring.Derive("sandbox-key", 24))
+	// Not derived from the master key: jobs of before a rotation of that belong to the same account.
+	key, err := privateToken(filepath.Join(a.cfg.DataDir, "sandbox.key"), "sbx-")
+	if err != nil {
+		_ = l.Close()
+		return fmt.Errorf("sandbox key: %w", err)
+	}
 	up, err := sandbox.New(sandbox.Config{
 		Accounts: []sandbox.Account{{Key: key}},
 		Journal:  filepath.Join(a.cfg.DataDir, "sandbox.journal"),

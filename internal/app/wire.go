@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/masterkey"
 	"github.com/kinora/kinora/internal/netguard"
 	"github.com/kinora/kinora/internal/seal"
 	"github.com/kinora/kinora/internal/server"
@@ -35,14 +35,18 @@ func now() time.Time { return time.Now() }
 func (a *App) openKeys() error {
 	var keys []seal.Key
 	var err error
+	file := ""
 	if text := a.cfg.MasterKey.Reveal(); text != "" {
 		key, err := seal.ParseKey(text)
 		if err != nil {
 			return fmt.Errorf("master_key: %w", err)
 		}
 		keys = []seal.Key{key}
-	} else if keys, _, err = seal.LoadOrCreate(filepath.Join(a.cfg.DataDir, "master.key")); err != nil {
-		return fmt.Errorf("master key: %w", err)
+	} else {
+		file = MasterKeyFile(a.cfg.DataDir)
+		if keys, _, err = seal.LoadOrCreate(file); err != nil {
+			return fmt.Errorf("master key: %w", err)
+		}
 	}
 	for i, old := range a.cfg.OldMasterKeys {
 		key, err := seal.ParseKey(old.Reveal())
@@ -54,14 +58,30 @@ func (a *App) openKeys() error {
 	if a.ring, err = seal.NewRing(keys...); err != nil {
 		return fmt.Errorf("master key: %w", err)
 	}
-	if a.signer, err = blob.NewSigner(a.ring.DeriveAll("file-urls", 32)...); err != nil {
+	if a.signer, err = blob.NewSigner(a.ring.DeriveAll(fileURLs, 32)...); err != nil {
 		return fmt.Errorf("file URLs: %w", err)
 	}
+	a.keyFile = file
 	if a.adminToken = a.cfg.AdminToken.Reveal(); a.adminToken != "" {
 		return nil
 	}
-	a.adminToken, err = adminToken(AdminTokenFile(a.cfg.DataDir))
-	return err
+	if a.adminToken, err = privateToken(AdminTokenFile(a.cfg.DataDir), "kadm-"); err != nil {
+		return fmt.Errorf("admin token: %w", err)
+	}
+	return nil
+}
+
+// fileURLs is the purpose of the derived key that signs file URLs.
+const fileURLs = "file-urls"
+
+// wireMasterKeys makes what rotates the master key.
+func (a *App) wireMasterKeys(node string) {
+	uploads := max(a.cfg.Uploads.KeepImage.Std(), a.cfg.Uploads.KeepVideo.Std())
+	a.keys = masterkey.New(masterkey.Config{
+		DB: a.db, Node: node, Ring: a.ring, File: a.keyFile, Secrets: a.tenancy,
+		Changed:  func() error { return a.signer.Replace(a.ring.DeriveAll(fileURLs, 32)...) },
+		LiveURLs: max(uploads, a.cfg.Retention.FileURLs.Std()),
+	})
 }
 
 func (a *App) openDatabase(ctx context.Context) error {
@@ -138,6 +158,7 @@ func (a *App) wire() error {
 		Log:          a.log,
 	})
 	var err error
+	a.wireMasterKeys(node)
 	a.dispatcher, err = webhook.New(webhook.Config{
 		DB: a.db, Node: node, Guard: a.guard, Client: a.guard.WebhookClient(), Secrets: a.tenancy, FileURL: a.fileURL,
 		Version: a.version(), Schedule: schedule(a.cfg), Timeout: a.cfg.Webhooks.Timeout.Std(), Limits: a.opts.WebhookLimits,
@@ -153,7 +174,7 @@ func (a *App) wire() error {
 		return err
 	}
 	a.engine, err = lifecycle.New(lifecycle.Config{
-		DB: a.db, Blob: a.files, Node: node,
+		DB: a.db, Blob: a.files, Node: node, MasterKeys: a.ring.IDs,
 		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
 		Events: a.dispatcher, PublicURL: routes.callbackURL,
 		Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects),
@@ -231,6 +252,7 @@ func (a *App) wireHTTP() error {
 		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine,
 		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads,
 		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
+		MasterKeys: a.keys,
 		AdminToken: a.adminToken,
 		Checks: []server.Check{
 			{Name: "database", Run: a.db.Ping},
@@ -347,22 +369,19 @@ func hasAccount(accounts []lifecycle.Account, providerName string) bool {
 	return false
 }
 
-// adminToken reads the token's file, making it on first start.
-func adminToken(path string) (string, error) {
+// privateToken reads the token in a file, making it on first start.
+func privateToken(path, prefix string) (string, error) {
 	token, err := seal.ReadPrivate(path)
-	if err == nil {
-		return token, nil
-	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("admin token: %w", err)
+		return token, err
 	}
-	token = "kadm-" + seal.NewKey().Text()
+	token = prefix + seal.NewKey().Text()
 	if err := seal.CreatePrivate(path, token); err != nil {
 		// Another start may have been quicker.
 		if token, again := seal.ReadPrivate(path); again == nil {
 			return token, nil
 		}
-		return "", fmt.Errorf("admin token: %w", err)
+		return "", err
 	}
 	return token, nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,24 +43,35 @@ var encoding = base64.RawURLEncoding.Strict()
 // nonce and path with HMAC-SHA256. The nonce makes two URLs for one object different, so that a client sees that it was
 // given a fresh one. It is safe for concurrent use.
 type Signer struct {
-	keys [][]byte
+	keys atomic.Pointer[[][]byte]
 }
 
 // NewSigner returns a Signer that signs with the first key and accepts all of them: to rotate, put the new key in front
 // and keep the old one until the last URL made with it has expired. Each key has at least MinSigningKeyBytes bytes and
 // serves nothing else.
 func NewSigner(keys ...[]byte) (*Signer, error) {
-	if len(keys) == 0 {
-		return nil, errors.New("blob: signer: a key is needed")
-	}
 	s := &Signer{}
-	for i, key := range keys {
-		if len(key) < MinSigningKeyBytes {
-			return nil, fmt.Errorf("blob: signer: key %d has %d bytes, at least %d are needed", i+1, len(key), MinSigningKeyBytes)
-		}
-		s.keys = append(s.keys, slices.Clone(key))
+	if err := s.Replace(keys...); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// Replace changes the keys, as NewSigner takes them, for every call that begins after it returns. When it fails, nothing
+// changes.
+func (s *Signer) Replace(keys ...[]byte) error {
+	if len(keys) == 0 {
+		return errors.New("blob: signer: a key is needed")
+	}
+	list := make([][]byte, len(keys))
+	for i, key := range keys {
+		if len(key) < MinSigningKeyBytes {
+			return fmt.Errorf("blob: signer: key %d has %d bytes, at least %d are needed", i+1, len(key), MinSigningKeyBytes)
+		}
+		list[i] = slices.Clone(key)
+	}
+	s.keys.Store(&list)
+	return nil
 }
 
 // Sign returns the query string that makes path valid until expires, which is cut down to the second. path is the
@@ -68,7 +80,7 @@ func (s *Signer) Sign(path string, expires time.Time) (query string) {
 	random := make([]byte, nonceBytes)
 	rand.Read(random) // never fails
 	exp, nonce := strconv.FormatInt(expires.Unix(), 10), encoding.EncodeToString(random)
-	return "exp=" + exp + "&n=" + nonce + "&sig=" + encoding.EncodeToString(mac(s.keys[0], path, exp, nonce))
+	return "exp=" + exp + "&n=" + nonce + "&sig=" + encoding.EncodeToString(mac((*s.keys.Load())[0], path, exp, nonce))
 }
 
 // Verify checks the query string of a request for path, the decoded URL path, and returns when the URL expires. Other
@@ -90,7 +102,7 @@ func (s *Signer) Verify(path, query string, now time.Time) (expires time.Time, e
 		return time.Time{}, ErrSignature
 	}
 	valid := false
-	for _, key := range s.keys {
+	for _, key := range *s.keys.Load() {
 		if hmac.Equal(sig, mac(key, path, exp, nonce)) {
 			valid = true
 		}

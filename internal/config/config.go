@@ -30,7 +30,7 @@ type Config struct {
 
 	AdminToken     Secret   `yaml:"admin_token" env:"ADMIN_TOKEN" doc:"Token of the admin API, at least 32 characters. Empty: made on first start in data_dir/admin.token (mode 0600)."`
 	MasterKey      Secret   `yaml:"master_key" env:"MASTER_KEY" doc:"32 bytes, base64 or hexadecimal: encrypts secrets at rest and signs file URLs. Empty: made on first start in data_dir/master.key (mode 0600). All nodes on one database need the same."`
-	OldMasterKeys  []Secret `yaml:"old_master_keys" env:"OLD_MASTER_KEYS" doc:"Master keys of before a rotation, still accepted for reading."`
+	OldMasterKeys  []Secret `yaml:"old_master_keys" env:"OLD_MASTER_KEYS" doc:"Master keys that are accepted but not used: those of before a rotation, or the one to come. See operations.md."`
 	Log            Log      `yaml:"log" envPrefix:"LOG_" doc:"What is logged, to standard error."`
 	Metrics        bool     `yaml:"metrics" env:"METRICS" doc:"Serve Prometheus metrics at /metrics."`
 	ShutdownGrace  Duration `yaml:"shutdown_grace" env:"SHUTDOWN_GRACE" doc:"How long a stop waits for work in hand. Requests get half of it before their connections are closed."`

@@ -36,10 +36,13 @@ type Config struct {
 	Blob blob.Store
 	// Node is this process's name among those that share the database, new at every start;
 	// empty = made here.
-	Node      string
-	Providers []provider.Provider
-	Accounts  []Account
-	Models    []kinora.Model
+	Node string
+	// MasterKeys tells the ids of this process's master keys, the current one first: a rotation
+	// asks whether all nodes have the new one. nil = none are told.
+	MasterKeys func() []string
+	Providers  []provider.Provider
+	Accounts   []Account
+	Models     []kinora.Model
 	// Events says whom a terminal generation is told to.
 	Events Events
 	// PublicURL is where upstreams reach this server, without a trailing slash; empty = no

@@ -67,13 +67,20 @@ func (e *Engine) join(ctx context.Context) error {
 				e.log.Info("took over work that was in hand when the last process ended", "items", n)
 			}
 		}
-		_, err := tx.Beat(e.node.id, e.node.started, now)
+		_, err := tx.Beat(e.node.id, e.masterKeys(), e.node.started, now)
 		return err
 	})
 	if err == nil {
 		e.beaten(now, false)
 	}
 	return err
+}
+
+func (e *Engine) masterKeys() []string {
+	if e.cfg.MasterKeys == nil {
+		return nil
+	}
+	return e.cfg.MasterKeys()
 }
 
 // leave gives this node's leases back.
@@ -99,7 +106,7 @@ func (e *Engine) beat(done <-chan struct{}) {
 		ctx, cancel := context.WithTimeout(context.Background(), e.timing.Beat)
 		made := false
 		err := e.db.Update(ctx, func(tx *store.Tx) (err error) {
-			made, err = tx.Beat(e.node.id, e.node.started, now)
+			made, err = tx.Beat(e.node.id, e.masterKeys(), e.node.started, now)
 			return err
 		})
 		cancel()

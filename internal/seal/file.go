@@ -74,6 +74,30 @@ func LoadOrCreate(path string) (keys []Key, created bool, err error) {
 	return keys, created, err
 }
 
+// ReplaceFile writes the keys of a file anew, the current one first, durably and as a whole: after
+// a crash the file holds what it held before, or the new keys. It is made when there is none.
+func ReplaceFile(path string, keys []Key, comment string) error {
+	if len(keys) == 0 {
+		return ErrNoKey
+	}
+	var text strings.Builder
+	for line := range strings.Lines(comment) {
+		text.WriteString("# " + strings.TrimSpace(line) + "\n")
+	}
+	for _, k := range keys {
+		text.WriteString(k.Text() + "\n")
+	}
+	temp, err := writeTemp(path, text.String())
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp)
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
 // ReadPrivate reads a small file that holds a secret, white space around it trimmed, and
 // refuses it as LoadFile does when others can get at it.
 func ReadPrivate(path string) (string, error) {
@@ -119,18 +143,13 @@ func CreatePrivate(path, text string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(folder, ".new-*") // mode 0600
+	temp, err := writeTemp(path, text)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
-	_, err = temp.WriteString(text)
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err != nil {
-		return err
-	}
+	defer os.Remove(temp)
 	// A link, unlike a rename, does not replace what another process made meanwhile.
-	err = os.Link(temp.Name(), path)
+	err = os.Link(temp, path)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		err = createExclusive(path, text) // a file system without links
 	}
@@ -138,6 +157,20 @@ func CreatePrivate(path, text string) error {
 		return err
 	}
 	return syncFolder(folder)
+}
+
+// writeTemp writes a file of mode 0600 beside path, durably.
+func writeTemp(path, text string) (name string, err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = temp.WriteString(text)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		os.Remove(temp.Name())
+		return "", err
+	}
+	return temp.Name(), nil
 }
 
 // createExclusive does not replace a file either, but a crash can leave it cut off: reading

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -148,5 +149,26 @@ func TestCreatePrivateReplacesNothing(t *testing.T) {
 		if got, err := ReadPrivate(path); err != nil || got != "first" {
 			t.Errorf("ReadPrivate = %q, %v", got, err)
 		}
+	}
+}
+
+func TestReplaceFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "master.key")
+	before, _, err := LoadOrCreate(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := append([]Key{NewKey()}, before...)
+	if err := ReplaceFile(path, keys, "two\nlines"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := LoadFile(path); err != nil || !slices.Equal(got, keys) { // LoadFile refuses another mode than 0600
+		t.Errorf("read %d keys, %v", len(got), err)
+	}
+	if err := ReplaceFile(path, nil, ""); !errors.Is(err, ErrNoKey) {
+		t.Errorf("without keys: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".new-*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

@@ -41,6 +41,10 @@ func ParseKey(text string) (Key, error) {
 // Text is the key as ParseKey reads it and a key file holds it: padded standard base64.
 func (k Key) Text() string { return base64.StdEncoding.EncodeToString(k.bytes[:]) }
 
+// ID tells keys apart, and tells nothing about them: eight hexadecimal digits, in front of every
+// text that was sealed with the key.
+func (k Key) ID() string { return hex.EncodeToString(expand(k, "kinora master key id", 4)) }
+
 // IsZero reports whether k is no key at all.
 func (k Key) IsZero() bool { return k == Key{} }
 

@@ -18,10 +18,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // What can be wrong with a sealed text. None of the texts says more, because what a
@@ -43,10 +43,10 @@ const version = "s1"
 // encoding refuses all but one spelling of each text.
 var encoding = base64.RawURLEncoding.Strict()
 
-// Ring seals with its first key and opens with all. It does not change after NewRing and
-// is safe for concurrent use.
+// Ring seals with its first key and opens with all. It is safe for concurrent use, and changes
+// only by Replace.
 type Ring struct {
-	keys []ringKey
+	keys atomic.Pointer[[]ringKey]
 }
 
 type ringKey struct {
@@ -58,32 +58,54 @@ type ringKey struct {
 // NewRing makes a ring of the current master key and, where a rotation is under way, those
 // before it. The same key given twice counts once.
 func NewRing(keys ...Key) (*Ring, error) {
-	if len(keys) == 0 {
-		return nil, ErrNoKey
-	}
 	r := &Ring{}
+	if err := r.Replace(keys...); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Replace makes keys the ring's, as NewRing would, for every call that begins after it returns.
+// A rotation needs it where a process is not to be started anew. When it fails, nothing changes.
+func (r *Ring) Replace(keys ...Key) error {
+	if len(keys) == 0 {
+		return ErrNoKey
+	}
+	var list []ringKey
 	for _, master := range keys {
 		if master.IsZero() {
-			return nil, ErrNoKey
+			return ErrNoKey
 		}
-		id := hex.EncodeToString(expand(master, "kinora master key id", 4))
-		if slices.ContainsFunc(r.keys, func(k ringKey) bool { return k.id == id }) {
+		id := master.ID()
+		if slices.ContainsFunc(list, func(k ringKey) bool { return k.id == id }) {
 			continue
 		}
 		// The master key itself is never used as a cipher key: a derived one cannot
 		// meet the keys of Derive.
 		block, err := aes.NewCipher(expand(master, "kinora seal aes-256-gcm", 32))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		aead, err := cipher.NewGCMWithRandomNonce(block)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		r.keys = append(r.keys, ringKey{id: id, master: master, aead: aead})
+		list = append(list, ringKey{id: id, master: master, aead: aead})
 	}
-	return r, nil
+	r.keys.Store(&list)
+	return nil
 }
+
+// IDs names the keys, the current one first.
+func (r *Ring) IDs() []string {
+	ids := make([]string, 0, len(r.all()))
+	for _, k := range r.all() {
+		ids = append(ids, k.id)
+	}
+	return ids
+}
+
+func (r *Ring) all() []ringKey { return *r.keys.Load() }
 
 // Seal encrypts plaintext. context says where the text belongs ("webhook_secret/" and the
 // row's id); it is not stored, and Open needs the same one, so that a sealed text moved
@@ -91,7 +113,7 @@ func NewRing(keys ...Key) (*Ring, error) {
 //
 // Nonces are random: a key is good for about four thousand million texts.
 func (r *Ring) Seal(plaintext []byte, context string) (string, error) {
-	k := r.keys[0]
+	k := r.all()[0]
 	sealed := k.aead.Seal(nil, nil, plaintext, associated(k.id, context))
 	return version + "." + k.id + "." + encoding.EncodeToString(sealed), nil
 }
@@ -103,7 +125,7 @@ func (r *Ring) Open(sealed, context string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range r.keys {
+	for _, k := range r.all() {
 		if k.id != id {
 			continue
 		}
@@ -119,21 +141,31 @@ func (r *Ring) Open(sealed, context string) ([]byte, error) {
 // Stale reports whether a sealed text was made with another key than the current one, so
 // that it has to be re-sealed before its key is dropped.
 func (r *Ring) Stale(sealed string) bool {
+	id := KeyOf(sealed)
+	return id != "" && id != r.all()[0].id
+}
+
+// KeyOf is the id of the master key that a text was sealed with; empty when it is not a sealed text.
+func KeyOf(sealed string) string {
 	id, _, err := split(sealed)
-	return err == nil && id != r.keys[0].id
+	if err != nil {
+		return ""
+	}
+	return id
 }
 
 // Derive returns n bytes (at most 8,160) for a purpose: always the same for the same current
 // master key, unrelated to those of any other purpose. It panics when n is out of range.
 func (r *Ring) Derive(purpose string, n int) []byte {
-	return expand(r.keys[0].master, "kinora derive "+purpose, n)
+	return expand(r.all()[0].master, "kinora derive "+purpose, n)
 }
 
 // DeriveAll is Derive for every key of the ring, the current one first: what a verifier
 // needs so that a rotation of the master key does not void what was signed before.
 func (r *Ring) DeriveAll(purpose string, n int) [][]byte {
-	list := make([][]byte, len(r.keys))
-	for i, k := range r.keys {
+	keys := r.all()
+	list := make([][]byte, len(keys))
+	for i, k := range keys {
 		list[i] = expand(k.master, "kinora derive "+purpose, n)
 	}
 	return list

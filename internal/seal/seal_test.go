@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -236,4 +237,38 @@ func FuzzParseKey(f *testing.F) {
 			t.Fatalf("Text of %q does not read back: %v", text, err)
 		}
 	})
+}
+
+// A ring changes as a whole, and keeps what it had when the new keys are of no use.
+func TestReplace(t *testing.T) {
+	old, current := NewKey(), NewKey()
+	r, err := NewRing(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := r.Seal([]byte("text"), "row")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Replace(); err == nil || !slices.Equal(r.IDs(), []string{old.ID()}) {
+		t.Errorf("without keys: %v, ids %v", err, r.IDs())
+	}
+	if err := r.Replace(current, Key{}); err == nil || r.Stale(sealed) {
+		t.Errorf("with an empty key: %v", err)
+	}
+	if err := r.Replace(current, old, current); err != nil || !slices.Equal(r.IDs(), []string{current.ID(), old.ID()}) {
+		t.Errorf("%v, ids %v", err, r.IDs())
+	}
+	if text, err := r.Open(sealed, "row"); err != nil || string(text) != "text" || !r.Stale(sealed) || KeyOf(sealed) != old.ID() {
+		t.Errorf("what the older key sealed: %q, %v", text, err)
+	}
+	if err := r.Replace(current); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Open(sealed, "row"); !errors.Is(err, ErrUnknownKey) {
+		t.Errorf("with the older key gone: %v", err)
+	}
+	if KeyOf("s1.") != "" || KeyOf("plain") != "" {
+		t.Error("an id was found where none is")
+	}
 }

@@ -26,7 +26,7 @@ var documentedIDs = map[string]string{
 // newDocumented is a fixture with all surfaces, in which all of documentedIDs exist.
 func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 	all := append([]func(*Config){func(c *Config) {
-		c.Uploads, c.Admin = documentedUploads{}, documentedAdmin{}
+		c.Uploads, c.Admin, c.MasterKeys = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
 	}}, change...)
 	f := newFixture(t, all...)
@@ -149,6 +149,17 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 		add(413, "POST", path, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
 	}
 	add(413, "PATCH", own, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
+	const masterKey = "/admin/v1/master-key"
+	add(200, "GET", masterKey, "")
+	add(200, "POST", masterKey+"/rotate", "")
+	add(200, "POST", masterKey+"/forget-old", `{"early":true}`)
+	add(400, "POST", masterKey+"/forget-old", `{"unknown":1}`)
+	add(413, "POST", masterKey+"/forget-old", `{"early":"`+strings.Repeat("x", 1<<20)+`"}`)
+	for _, path := range []string{"/rotate", "/forget-old"} {
+		add(409, "POST", masterKey+path, "{}").config = []func(*Config){func(c *Config) {
+			c.MasterKeys = documentedMasterKeys{kinora.Errorf(kinora.ErrConflict, "other servers do not have it yet")}
+		}}
+	}
 	const generation, delivery = "/admin/v1/generations/", "/admin/v1/deliveries/"
 	add(200, "GET", generation+taskOne, "")
 	add(404, "GET", generation+generationTwo, "")
@@ -188,9 +199,12 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 				body = `{}`
 			}
 			add(401, rt.method, path, "", key(testKey))
-			add(500, rt.method, path, body).config = []func(*Config){func(c *Config) { c.Admin = documentedAdmin{err: errors.New("x")} }}
+			add(500, rt.method, path, body).config = []func(*Config){func(c *Config) {
+				c.Admin, c.MasterKeys = documentedAdmin{err: errors.New("x")}, documentedMasterKeys{errors.New("x")}
+			}}
 			add(503, rt.method, path, body).config = []func(*Config){func(c *Config) {
-				c.Admin = documentedAdmin{err: kinora.Errorf(kinora.ErrUnavailable, "the database is out of reach")}
+				err := kinora.Errorf(kinora.ErrUnavailable, "the database is out of reach")
+				c.Admin, c.MasterKeys = documentedAdmin{err: err}, documentedMasterKeys{err}
 			}}
 		}
 	}

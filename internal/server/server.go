@@ -84,6 +84,8 @@ type Config struct {
 	Models  Models  // nil: no model list
 	Uploads Uploads // nil: no uploads
 	Admin   Admin   // nil: no admin API
+	// MasterKeys is the admin API's part for them; nil: none.
+	MasterKeys MasterKeys
 	// AdminToken opens the admin API. Empty: no admin API. At least MinAdminToken bytes.
 	AdminToken string
 

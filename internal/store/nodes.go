@@ -2,18 +2,32 @@ package store
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
-// Beat notes that a node is alive, making its row when there is none; it then reports
-// true: either this is the first beat, or others have declared the node dead.
-func (tx *Tx) Beat(node string, started, now time.Time) (made bool, err error) {
-	n, err := tx.Exec(`UPDATE nodes SET beat_at = ? WHERE id = ?`, Micros(now), node)
+// Beat notes that a node is alive and which master keys it has (their ids, the current one first), making its row when
+// there is none; it then reports true: either this is the first beat, or others have declared the node dead.
+func (tx *Tx) Beat(node string, masterKeys []string, started, now time.Time) (made bool, err error) {
+	keys := strings.Join(masterKeys, " ")
+	n, err := tx.Exec(`UPDATE nodes SET beat_at = ?, master_keys = ? WHERE id = ?`, Micros(now), keys, node)
 	if err != nil || n > 0 {
 		return false, err
 	}
-	_, err = tx.Exec(`INSERT INTO nodes (id, started_at, beat_at) VALUES (?,?,?)`, node, Micros(started), Micros(now))
+	_, err = tx.Exec(`INSERT INTO nodes (id, master_keys, started_at, beat_at) VALUES (?,?,?,?)`, node, keys, Micros(started), Micros(now))
 	return true, err
+}
+
+// NodeKeys lists the nodes heard of since an instant, with the ids of their master keys, the current one first.
+func (tx *Tx) NodeKeys(since time.Time) (map[string][]string, error) {
+	list := map[string][]string{}
+	err := tx.Query(`SELECT id, master_keys FROM nodes WHERE beat_at >= ?`, []any{Micros(since)}, func(row Row) error {
+		var id, keys string
+		err := row.Scan(&id, &keys)
+		list[id] = strings.Fields(keys)
+		return err
+	})
+	return list, err
 }
 
 // Nodes lists the live nodes and when each was last heard of.

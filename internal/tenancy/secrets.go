@@ -110,57 +110,6 @@ func (s *Service) readSecrets(ctx context.Context, organisationID string) ([]kin
 	return list, nil
 }
 
-// Reseal seals the webhook secrets in force anew where they were sealed with an older
-// master key, and returns how many. After it has returned without an error no node needs
-// the older key any more.
-func (s *Service) Reseal(ctx context.Context) (int, error) {
-	orgs, err := s.ListOrganisations(ctx)
-	if err != nil {
-		return 0, err
-	}
-	total := 0
-	for _, org := range orgs {
-		n, err := s.resealOne(ctx, org.ID)
-		total += n
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, nil
-}
-
-func (s *Service) resealOne(ctx context.Context, organisationID string) (n int, err error) {
-	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		n = 0
-		if _, err := lock(tx, organisationID); err != nil {
-			return err
-		}
-		sealed, err := tx.WebhookSecrets(organisationID, s.now())
-		if err != nil {
-			return err
-		}
-		for _, x := range sealed {
-			if !s.ring.Stale(x.Sealed) {
-				continue
-			}
-			text, err := s.open(organisationID, x)
-			if err != nil {
-				return err
-			}
-			again, err := s.ring.Seal(text, sealContext(organisationID, x.ID))
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Exec(`UPDATE webhook_secrets SET sealed = ? WHERE id = ?`, again, x.ID); err != nil {
-				return err
-			}
-			n++
-		}
-		return nil
-	})
-	return n, err
-}
-
 func (s *Service) newSecret(organisationID, text string, now time.Time) (*kinora.WebhookSecret, store.SealedSecret, error) {
 	secretID := id.New(id.Secret, now)
 	sealed, err := s.ring.Seal([]byte(text), sealContext(organisationID, secretID))
@@ -174,8 +123,7 @@ func (s *Service) newSecret(organisationID, text string, now time.Time) (*kinora
 func (s *Service) open(organisationID string, x store.SealedSecret) ([]byte, error) {
 	text, err := s.ring.Open(x.Sealed, sealContext(organisationID, x.ID))
 	if err != nil {
-		return nil, &kinora.Error{Code: kinora.ErrInternal, Op: "open webhook secret " + x.ID, Message: "a webhook secret cannot be read", Err: err,
-			Hint: "start with the master key that this database was used with, as the current or as an older key"}
+		return nil, unreadable("webhook secret "+x.ID, err)
 	}
 	return text, nil
 }

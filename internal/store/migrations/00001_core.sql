@@ -236,9 +236,10 @@ CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
 -- Server processes that share this database.
 CREATE TABLE nodes (
-    id         TEXT PRIMARY KEY,
-    started_at BIGINT NOT NULL,
-    beat_at    BIGINT NOT NULL
+    id          TEXT PRIMARY KEY,
+    master_keys TEXT NOT NULL DEFAULT '',       -- ids of the master keys it has, the current one first
+    started_at  BIGINT NOT NULL,
+    beat_at     BIGINT NOT NULL
 );
 
 -- What generations of a model took upstream, newest last, for the watcher's pace.
