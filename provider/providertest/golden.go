@@ -76,9 +76,9 @@ func (s *Suite) compareGolden(t *testing.T, name string, requests []Recorded) {
 		}
 		got.WriteString(s.print(r))
 	}
-	path := filepath.Join("testdata", strings.ReplaceAll(name, " ", "_")+".golden")
+	path := filepath.Join("testdata", s.Folder, strings.ReplaceAll(name, " ", "_")+".golden")
 	if s.Update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {

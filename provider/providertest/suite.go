@@ -89,7 +89,10 @@ type Suite struct {
 	// Redact removes what differs from run to run, such as a signed token, from the
 	// text that goes to a golden file. Optional.
 	Redact func(string) string
-	// Update rewrites the golden files, which lie in testdata.
+	// Folder is where the golden files lie, below testdata: each suite of a provider that
+	// has several names its own. Optional.
+	Folder string
+	// Update rewrites the golden files.
 	Update bool
 }
 

@@ -255,6 +255,7 @@ func TestSuitePassesGoodProviders(t *testing.T) {
 	t.Run("asynchronous", func(t *testing.T) { providertest.Run(t, suite(minimal{})) })
 	t.Run("synchronous", func(t *testing.T) {
 		s := suite(minimal{synchronous: true})
+		s.Folder = "synchronous"
 		s.Provider = onlyProvider{s.Provider}
 		providertest.Run(t, s)
 	})
