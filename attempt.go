@@ -103,6 +103,7 @@ type Attempt struct {
 	ErrorMessage string // clean text for operators and callers
 
 	CreatedAt   time.Time
+	HintedAt    time.Time // the upstream's last callback; zero = none
 	SubmittedAt time.Time // the intent's commit
 	AcceptedAt  time.Time
 	DoneAt      time.Time // the upstream's end was seen

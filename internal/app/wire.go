@@ -307,7 +307,7 @@ func (a *App) routes() (routes, error) {
 		}
 		r.accounts = append(r.accounts, lifecycle.Account{
 			Account:     provider.Account{Name: acc.Name, Provider: acc.Provider, BaseURL: baseURL, Settings: settings},
-			MaxInFlight: acc.MaxInFlight, PerMinute: acc.PerMinute, Weight: acc.Weight, Retired: acc.Retired,
+			MaxInFlight: acc.MaxInFlight, PerMinute: acc.PerMinute, PerDay: acc.PerDay, ReadsPerMinute: acc.ReadsPerMin, Weight: acc.Weight, Retired: acc.Retired,
 		})
 	}
 	if a.cfg.SandboxEnabled() {

@@ -113,6 +113,8 @@ type Account struct {
 	Settings    map[string]Secret `yaml:"settings" doc:"What the provider needs, e.g. api_key. A value of the form ${NAME} is read from the environment."`
 	MaxInFlight int               `yaml:"max_in_flight" doc:"Generations at the upstream at once, across all nodes. 0: 1,000."`
 	PerMinute   int               `yaml:"per_minute" doc:"Submit calls per minute and node. 0: no limit."`
+	PerDay      int               `yaml:"per_day" doc:"Submits that the upstream may take in a day of UTC, across all nodes. 0: no limit. A call whose outcome is not known counts."`
+	ReadsPerMin int               `yaml:"reads_per_minute" doc:"Poll calls per minute and node. 0: no limit."`
 	Weight      int               `yaml:"weight" doc:"Share of new work among accounts with room. 0: 1."`
 	Retired     bool              `yaml:"retired" doc:"Takes no new work: what it has submitted is still polled, cancelled and fetched with its key. For a key that is being rotated out."`
 }

@@ -218,6 +218,8 @@ func (c *Config) validateAccounts(found *problems) {
 		}
 		between(found, at+".max_in_flight", a.MaxInFlight, 0, math.MaxInt32)
 		between(found, at+".per_minute", a.PerMinute, 0, math.MaxInt32)
+		between(found, at+".per_day", a.PerDay, 0, math.MaxInt32)
+		between(found, at+".reads_per_minute", a.ReadsPerMin, 0, math.MaxInt32)
 		between(found, at+".weight", a.Weight, 0, 1000)
 	}
 }

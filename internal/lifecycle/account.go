@@ -1,17 +1,28 @@
 package lifecycle
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/provider"
 )
 
-// defaultInFlight is how many attempts may be in flight at an account that sets no limit.
-const defaultInFlight = 1000
+const (
+	// defaultInFlight is how many attempts may be in flight at an account that sets no limit.
+	defaultInFlight = 1000
+	// breakAfter is how many submits in a row may go unanswered before the account rests.
+	breakAfter = 5
+	// The rests double from the first to the longest; after each, one submit is let through.
+	firstRest, longestRest = 2 * time.Second, time.Minute
+	// readPatience is how long a poll waits in place for the account's read budget.
+	readPatience = 5 * time.Second
+)
 
 // Account is an upstream account with its limits.
 type Account struct {
@@ -22,6 +33,12 @@ type Account struct {
 	// PerMinute is how many submit calls may be made in a minute; 0 = no limit. Each node
 	// keeps to it on its own.
 	PerMinute int
+	// PerDay is how many submits the upstream may take in a day of UTC; 0 = no limit. It holds
+	// across all nodes and restarts. A call that may have been taken counts.
+	PerDay int
+	// ReadsPerMinute is how many poll calls may be made in a minute; 0 = no limit. Each node
+	// keeps to it on its own.
+	ReadsPerMinute int
 	// Weight is the account's share among those with room; 0 counts as 1.
 	Weight int
 	// Retired keeps new work away for good; what was submitted is followed to its end.
@@ -31,25 +48,39 @@ type Account struct {
 // account is an Account and what this node has learnt about its health.
 type account struct {
 	Account
-	limiter *rate.Limiter // nil = no limit
+	submits *rate.Limiter // nil = no limit
+	reads   *rate.Limiter // nil = no limit
+	trust   callbackTrust
+	scale   float64 // of every rest; 1 outside tests
 
 	mu           sync.Mutex
-	parkedUntil  time.Time
-	refusedUntil time.Time
+	parkedUntil  time.Time // the upstream is too busy for us
+	refusedUntil time.Time // it refuses the account itself: money, key, permission
+	readsAfter   time.Time // it is too busy for polls
+	unanswered   int       // submits in a row without a usable answer
+	restUntil    time.Time // what the breaker makes of them
+	probing      bool      // after the rest: one submit is out
+	lastClass    provider.Class
+	lastCode     string
+	lastAt       time.Time
 }
 
-func newAccount(a Account) *account {
+func newAccount(a Account, scale float64) *account {
 	if a.MaxInFlight <= 0 {
 		a.MaxInFlight = defaultInFlight
 	}
 	if a.Weight <= 0 {
 		a.Weight = 1
 	}
-	acc := &account{Account: a}
-	if a.PerMinute > 0 {
-		acc.limiter = rate.NewLimiter(rate.Limit(float64(a.PerMinute)/60), max(1, a.PerMinute/10))
+	return &account{Account: a, scale: scale, submits: perMinute(a.PerMinute), reads: perMinute(a.ReadsPerMinute)}
+}
+
+// perMinute allows a tenth of a minute's calls at once; nil = no limit.
+func perMinute(n int) *rate.Limiter {
+	if n <= 0 {
+		return nil
 	}
-	return acc
+	return rate.NewLimiter(rate.Limit(float64(n)/60), max(1, n/10))
 }
 
 // park keeps new work away from the account for a while. refused says that the account
@@ -76,14 +107,164 @@ func (a *account) refused(now time.Time) bool {
 	return now.Before(a.refusedUntil)
 }
 
-// parked tells whether the account takes no new work at present.
-func (a *account) parked(now time.Time) bool {
+// room is how many submits may begin now as far as this node's knowledge goes.
+func (a *account) room(now time.Time) int {
 	if a.Retired {
-		return true
+		return 0
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return now.Before(a.parkedUntil)
+	n := a.MaxInFlight
+	switch {
+	case now.Before(a.parkedUntil), now.Before(a.restUntil), a.probing:
+		return 0
+	case a.unanswered >= breakAfter:
+		n = 1
+	}
+	if a.submits != nil {
+		n = min(n, int(a.submits.TokensAt(now)))
+	}
+	return max(n, 0)
+}
+
+// begun notes that n submits were claimed.
+func (a *account) begun(now time.Time, n int) {
+	if a.submits != nil {
+		a.submits.ReserveN(now, n)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.probing = a.unanswered >= breakAfter
+}
+
+// withdrawn notes that a claimed submit was never made.
+func (a *account) withdrawn() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.probing = false
+}
+
+// answered notes the outcome of a submit; nil = accepted. An upstream that refuses is
+// alive; one that gives no usable answer several times in a row is left alone for a while,
+// and then tried with one submit at a time until it answers.
+func (a *account) answered(now time.Time, pe *provider.Error) (rest time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.probing = false
+	if pe != nil {
+		a.lastClass, a.lastCode, a.lastAt = pe.Class, pe.Code, now
+	}
+	if pe == nil || pe.Class != provider.Unavailable && pe.Class != provider.OutcomeUnknown {
+		a.unanswered, a.restUntil = 0, time.Time{}
+		return 0
+	}
+	a.unanswered++
+	if a.unanswered < breakAfter || now.Before(a.restUntil) {
+		return 0 // one of those that were under way when the rest began
+	}
+	rest = longestRest
+	if doublings := a.unanswered - breakAfter; doublings < 6 {
+		rest = min(firstRest<<doublings, longestRest)
+	}
+	rest = jitter(time.Duration(float64(rest) * a.scale))
+	a.restUntil = now.Add(rest)
+	return rest
+}
+
+// restReads keeps polls away for a while.
+func (a *account) restReads(now time.Time, d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if until := now.Add(d); until.After(a.readsAfter) {
+		a.readsAfter = until
+	}
+}
+
+// mayRead waits for the account's read budget, a short while at most. Otherwise it returns
+// how long the poll has to wait elsewhere.
+func (a *account) mayRead(ctx context.Context, now time.Time) (wait time.Duration) {
+	a.mu.Lock()
+	wait = a.readsAfter.Sub(now)
+	a.mu.Unlock()
+	if wait > 0 {
+		return wait
+	}
+	if a.reads == nil {
+		return 0
+	}
+	turn := a.reads.ReserveN(now, 1)
+	wait = turn.DelayFrom(now)
+	if wait > readPatience {
+		turn.CancelAt(now)
+		return wait
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return 0
+	case <-ctx.Done():
+		return time.Second
+	}
+}
+
+// dayOf names the day of UTC in which t lies, as its beginning.
+func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+// state is what keeps new work away from the account, and until when; zero = not known.
+func (a *account) state(now time.Time, inFlight, today int) (kinora.AccountState, time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.Retired:
+		return kinora.AccountRetired, time.Time{}
+	case now.Before(a.refusedUntil):
+		return kinora.AccountRefused, a.refusedUntil
+	case now.Before(a.restUntil), a.unanswered >= breakAfter:
+		return kinora.AccountResting, a.restUntil
+	case a.PerDay > 0 && today >= a.PerDay:
+		return kinora.AccountSpent, dayOf(now).Add(24 * time.Hour)
+	case now.Before(a.parkedUntil):
+		return kinora.AccountBusy, a.parkedUntil
+	case inFlight >= a.MaxInFlight:
+		return kinora.AccountFull, time.Time{}
+	}
+	return kinora.AccountReady, time.Time{}
+}
+
+// AccountHealth lists the configured accounts, by name, as this node sees them.
+func (e *Engine) AccountHealth(ctx context.Context) ([]kinora.AccountHealth, error) {
+	now := time.Now()
+	var inFlight, today map[string]int
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		if inFlight, err = tx.InFlightByAccount(); err != nil {
+			return err
+		}
+		today, err = tx.SubmitsOfDay(dayOf(now))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]kinora.AccountHealth, 0, len(e.accounts))
+	for _, a := range e.accountsByName() {
+		h := kinora.AccountHealth{
+			Name: a.Name, Provider: a.Provider, InFlight: inFlight[a.Name], MaxInFlight: a.MaxInFlight,
+			Today: today[a.Name], PerDay: a.PerDay,
+		}
+		h.State, h.Until = a.state(now, h.InFlight, h.Today)
+		a.mu.Lock()
+		h.LastClass, h.LastCode, h.LastAt = string(a.lastClass), a.lastCode, a.lastAt
+		a.mu.Unlock()
+		list = append(list, h)
+	}
+	return list, nil
+}
+
+func (e *Engine) observeAccounts(ctx context.Context) error {
+	list, err := e.AccountHealth(ctx)
+	e.metrics.accounts(list)
+	return err
 }
 
 // jitterUnit is a random number in [-1, 1).

@@ -187,7 +187,7 @@ func New(cfg Config) (*Engine, error) {
 		if e.accounts[a.Name] != nil {
 			errs = append(errs, fmt.Errorf("account %q is configured twice", a.Name))
 		}
-		e.accounts[a.Name] = newAccount(a)
+		e.accounts[a.Name] = newAccount(a, e.timing.Backoff)
 	}
 	for _, m := range cfg.Models {
 		if e.providers[m.Provider] == nil {
@@ -277,20 +277,35 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return e.leave(context.WithoutCancel(ctx))
 }
 
-// laneOf names the accounts that a model may run on.
+// synchronousLane ends the provider's part of a lane's name whose submit calls last as long as the
+// generation: they would keep short calls waiting.
+const synchronousLane = "!"
+
+// laneOf names the accounts that a model may run on, and whether its submit calls are long.
 func (e *Engine) laneOf(m *kinora.Model) string {
+	name := m.Provider
+	if p := e.providers[m.Provider]; p != nil && p.Describe().Model(m.UpstreamModel).Synchronous {
+		name += synchronousLane
+	}
 	if len(m.Accounts) == 0 {
-		return m.Provider
+		return name
 	}
 	names := append([]string(nil), m.Accounts...)
 	sort.Strings(names)
-	return m.Provider + ":" + strings.Join(names, ",")
+	return name + ":" + strings.Join(names, ",")
+}
+
+// laneProvider is the provider's part of a lane's name.
+func laneProvider(lane string) string {
+	name, _, _ := strings.Cut(lane, ":")
+	return strings.TrimSuffix(name, synchronousLane)
 }
 
 // laneAccounts is the reverse of laneOf, for lanes that an older configuration left in
 // the database too.
 func (e *Engine) laneAccounts(name string) []*account {
-	providerName, list, some := strings.Cut(name, ":")
+	_, list, some := strings.Cut(name, ":")
+	providerName := laneProvider(name)
 	var accounts []*account
 	if some {
 		for _, n := range strings.Split(list, ",") {
@@ -307,6 +322,15 @@ func (e *Engine) laneAccounts(name string) []*account {
 	}
 	sort.Slice(accounts, func(i, j int) bool { return accounts[i].Name < accounts[j].Name })
 	return accounts
+}
+
+func (e *Engine) accountsByName() []*account {
+	list := make([]*account, 0, len(e.accounts))
+	for _, a := range e.accounts {
+		list = append(list, a)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	return list
 }
 
 // startLane starts the loops of a lane once; e.mu is held.

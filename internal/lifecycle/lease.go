@@ -186,6 +186,7 @@ func (e *Engine) keepHouse() {
 		if time.Since(lastSave) > 30*time.Second {
 			lastSave = time.Now()
 			e.tried("saving learnt durations", e.saveDurations)
+			e.tried("looking after the accounts", e.observeAccounts)
 		}
 		select {
 		case <-e.run.Done():
@@ -275,8 +276,7 @@ func (e *Engine) openLanes(names []string) {
 		return
 	}
 	for _, name := range names {
-		providerName, _, _ := strings.Cut(name, ":")
-		e.startLane(name, providerName)
+		e.startLane(name, laneProvider(name))
 	}
 }
 

@@ -21,6 +21,8 @@ type metrics struct {
 	unsettled        *prometheus.CounterVec
 	callbacks        *prometheus.CounterVec
 	collectedBytes   *prometheus.CounterVec
+	accountRests     *prometheus.CounterVec
+	accountState     *prometheus.GaugeVec
 	databaseErrors   prometheus.Counter
 	panics           prometheus.Counter
 }
@@ -45,6 +47,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unsettled:        counter("submits_unsettled_total", "Submit calls whose outcome was not known when they ended.", "provider"),
 		callbacks:        counter("upstream_callbacks_total", "Inbound upstream callbacks, by provider and what became of them.", "provider", "result"),
 		collectedBytes:   counter("output_bytes_total", "Bytes of outputs stored, by provider.", "provider"),
+		accountRests:     counter("account_rests_total", "Times that an account was left alone because the upstream gave no usable answers.", "provider", "account"),
+		accountState: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "kinora", Name: "account_state",
+			Help: "1 for the state that an account is in as this node sees it, 0 for the others."}, []string{"provider", "account", "state"}),
 		databaseErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "database_errors_total",
 			Help: "Times the lifecycle found the database out of reach."}),
 	}
@@ -52,7 +57,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Panics in work on attempts; each is a bug."})
 	if reg != nil {
 		reg.MustRegister(m.accepted, m.ended, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
-			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.databaseErrors, m.panics)
+			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.accountRests, m.accountState, m.databaseErrors, m.panics)
 	}
 	return m
 }
@@ -64,6 +69,18 @@ func (m *metrics) finished(g *kinora.Generation) {
 	}
 	m.ended.WithLabelValues(g.Model, string(g.State), code).Inc()
 	m.generationTime.WithLabelValues(g.Model).Observe(g.CompletedAt.Sub(g.CreatedAt).Seconds())
+}
+
+func (m *metrics) accounts(list []kinora.AccountHealth) {
+	for _, a := range list {
+		for _, s := range kinora.AccountStates() {
+			v := 0.0
+			if s == a.State {
+				v = 1
+			}
+			m.accountState.WithLabelValues(a.Provider, a.Name, string(s)).Set(v)
+		}
+	}
 }
 
 func outcome(err error) string {

@@ -146,6 +146,7 @@ func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration)
 		// Nothing is known: the older the job, the less a second matters.
 		wait = clamp(age/4, pace.Interval, pace.Ceiling)
 	}
+	wait = e.stretched(a, wait, pace, now)
 	wait = max(wait, min(asked, time.Hour))
 	// A tenth of jitter keeps jobs of one batch from falling due together for ever.
 	wait += time.Duration(float64(wait) * 0.1 * jitterUnit())

@@ -98,7 +98,7 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 	}
 	var claimed []*kinora.Attempt
 	err := e.db.Update(e.run, func(tx *store.Tx) error {
-		claimed = nil
+		claimed = nil // a transaction may run again: what it takes counts once it is committed
 		slots, err := e.freeSlots(tx, l, now)
 		if err != nil || slots.total == 0 {
 			return err
@@ -109,7 +109,7 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 		}
 		saves := make([]store.AttemptSave, 0, len(list))
 		for _, a := range list {
-			acc := slots.take(now)
+			acc := slots.take()
 			if acc == nil {
 				break
 			}
@@ -135,12 +135,37 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 				claimed = append(claimed, s.Attempt)
 			}
 		}
-		return nil
+		return e.countDay(tx, claimed, now)
 	})
 	if err != nil {
 		return nil, err
 	}
+	for name, n := range byAccount(claimed) {
+		e.accounts[name].begun(now, n)
+	}
 	return claimed, nil
+}
+
+// byAccount counts attempts by the account that each was given.
+func byAccount(list []*kinora.Attempt) map[string]int {
+	out := map[string]int{}
+	for _, a := range list {
+		out[a.Account]++
+	}
+	return out
+}
+
+// countDay counts submits of accounts that have a daily limit, within the claim.
+func (e *Engine) countDay(tx *store.Tx, claimed []*kinora.Attempt, now time.Time) error {
+	for name, n := range byAccount(claimed) {
+		if e.accounts[name].PerDay == 0 {
+			continue
+		}
+		if err := tx.CountSubmits(name, dayOf(now), n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newToken makes the unguessable part of an inbound callback URL: 192 random bits.
@@ -164,14 +189,23 @@ type slot struct {
 func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error) {
 	s := &slots{}
 	for _, acc := range l.accounts {
-		if acc.parked(now) {
+		room := acc.room(now)
+		if room == 0 {
 			continue
 		}
 		held, err := tx.InFlight(acc.Name, acc.MaxInFlight)
 		if err != nil {
 			return nil, err
 		}
-		if room := acc.MaxInFlight - held; room > 0 {
+		room = min(room, acc.MaxInFlight-held)
+		if acc.PerDay > 0 {
+			today, err := tx.SubmitsOfDay(dayOf(now))
+			if err != nil {
+				return nil, err
+			}
+			room = min(room, acc.PerDay-today[acc.Name])
+		}
+		if room > 0 {
 			s.free = append(s.free, slot{acc, room})
 			s.total += room
 		}
@@ -179,45 +213,39 @@ func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error)
 	return s, nil
 }
 
-// take picks an account by weight among those with room and rate to spare; nil = none.
-func (s *slots) take(now time.Time) *account {
-	for len(s.free) > 0 {
-		sum := 0
-		for _, f := range s.free {
-			sum += f.account.Weight
-		}
-		pick := mathrand.IntN(sum)
-		i := 0
-		for pick >= s.free[i].account.Weight {
-			pick -= s.free[i].account.Weight
-			i++
-		}
-		f := &s.free[i]
-		if f.account.limiter != nil && !f.account.limiter.AllowN(now, 1) {
-			s.free = append(s.free[:i], s.free[i+1:]...)
-			continue
-		}
-		f.room--
-		if f.room == 0 {
-			acc := f.account
-			s.free = append(s.free[:i], s.free[i+1:]...)
-			return acc
-		}
-		return f.account
+// take picks an account by weight among those with room; nil = none.
+func (s *slots) take() *account {
+	if len(s.free) == 0 {
+		return nil
 	}
-	return nil
+	sum := 0
+	for _, f := range s.free {
+		sum += f.account.Weight
+	}
+	pick := mathrand.IntN(sum)
+	i := 0
+	for pick >= s.free[i].account.Weight {
+		pick -= s.free[i].account.Weight
+		i++
+	}
+	acc := s.free[i].account
+	if s.free[i].room--; s.free[i].room == 0 {
+		s.free = append(s.free[:i], s.free[i+1:]...)
+	}
+	return acc
 }
 
 // submit makes the one call that a claimed attempt stands for and commits its outcome.
 func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	claimed := time.Now()
+	m, acc := e.models[a.Model], e.accounts[a.Account]
+	defer acc.withdrawn()
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
 		// Nothing was called: the intent can be taken back as if it had never been.
 		e.requeue(a, time.Second)
 		return
 	}
-	m, acc := e.models[a.Model], e.accounts[a.Account]
 	switch {
 	case g.State.Terminal():
 		e.drop(a)
@@ -241,10 +269,26 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.request(g, a, m))
 	e.metrics.observeSubmit(a.Provider, err, time.Since(started))
 	if err == nil {
+		acc.answered(time.Now(), nil)
 		e.accepted(l, a, accepted)
 		return
 	}
-	e.refused(l, g, a, acc, provider.AsError(err, provider.OutcomeUnknown))
+	pe := provider.AsError(err, provider.OutcomeUnknown)
+	if call.Err() == nil { // a call that this node broke off says nothing about the upstream
+		e.unanswered(acc, pe)
+	}
+	e.refused(l, g, a, acc, pe)
+}
+
+// unanswered counts a failed submit against its account's health.
+func (e *Engine) unanswered(acc *account, pe *provider.Error) {
+	rest := acc.answered(time.Now(), pe)
+	if rest == 0 {
+		return
+	}
+	e.metrics.accountRests.WithLabelValues(acc.Provider, acc.Name).Inc()
+	e.log.Warn("an upstream gives no usable answers; the account rests", "account", acc.Name, "provider", acc.Provider,
+		"class", string(pe.Class), "for", rest)
 }
 
 // submitTimeout is how long an attempt's submit call may last.
@@ -396,7 +440,15 @@ func (e *Engine) requeue(a *kinora.Attempt, after time.Duration) {
 	a.State, a.LeaseOwner = kinora.AttemptQueued, ""
 	a.DueAt = time.Now().Add(after)
 	a.ReadErrors = 0
-	err := e.persist("requeued attempt", storeSave(a, from))
+	err := e.persist("requeued attempt", func(tx *store.Tx) error {
+		if err := tx.SaveAttempt(a, from); err != nil {
+			return err
+		}
+		if acc := e.accounts[a.Account]; acc != nil && acc.PerDay > 0 {
+			return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
+		}
+		return nil
+	})
 	e.logLost("requeued attempt", a, err)
 	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
 }

@@ -106,6 +106,13 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 		e.saveLooked(list, nil)
 		return
 	}
+	if wait := acc.mayRead(e.work, time.Now()); wait > 0 {
+		for _, a := range list {
+			a.LeaseOwner, a.DueAt = "", time.Now().Add(jitter(wait))
+		}
+		e.saveLooked(list, nil)
+		return
+	}
 	jobs := make([]provider.Job, len(list))
 	for i, a := range list {
 		jobs[i] = e.job(a)
@@ -115,6 +122,9 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 	reports, err := l.provider.Poll(ctx, e.upstream(acc), jobs)
 	now := time.Now()
 	e.metrics.observePoll(l.provider.Name(), len(jobs), err)
+	if pe := provider.AsError(err, provider.Unavailable); err != nil && pe.Class == provider.Rate {
+		acc.restReads(now, max(parkRate, min(pe.RetryAfter, time.Hour)))
+	}
 	byID := make(map[string]*provider.Report, len(reports))
 	for i := range reports {
 		byID[reports[i].UpstreamID] = &reports[i]
@@ -133,6 +143,9 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 			e.unreadable(a, provider.Errorf(provider.Gone, "the upstream does not know the task"), now)
 			open = append(open, a)
 		case r.State.Final():
+			if a.CallbackMode == kinora.CallbackManaged {
+				acc.trust.saw(hinted(a, now))
+			}
 			ended = append(ended, ending{a, *r})
 		default:
 			a.ReadErrors, a.ErrorClass, a.LeaseOwner = 0, "", ""

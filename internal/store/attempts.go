@@ -9,17 +9,17 @@ import (
 
 const attemptColumns = `generation_id, ordinal, organisation_id, lane, model, provider, account, upstream_model, state,
 	upstream_id, handle, callback_token, callback_mode, due_at, lease_owner, version, tries, polls, read_errors, result,
-	error_class, error_code, error_message, created_at, submitted_at, accepted_at, done_at, finished_at, deadline_at`
+	error_class, error_code, error_message, created_at, submitted_at, accepted_at, done_at, finished_at, deadline_at, hinted_at`
 
 func scanAttempt(row Row) (*kinora.Attempt, error) {
 	var (
-		a                                                                 kinora.Attempt
-		state, handle, mode, result                                       string
-		due, created, submitted, accepted, finishedUp, finished, deadline int64
+		a                                                                         kinora.Attempt
+		state, handle, mode, result                                               string
+		due, created, submitted, accepted, finishedUp, finished, deadline, hinted int64
 	)
 	err := row.Scan(&a.GenerationID, &a.Ordinal, &a.OrganisationID, &a.Lane, &a.Model, &a.Provider, &a.Account, &a.UpstreamModel, &state,
 		&a.UpstreamID, &handle, &a.CallbackToken, &mode, &due, &a.LeaseOwner, &a.Version, &a.Tries, &a.Polls, &a.ReadErrors, &result,
-		&a.ErrorClass, &a.ErrorCode, &a.ErrorMessage, &created, &submitted, &accepted, &finishedUp, &finished, &deadline)
+		&a.ErrorClass, &a.ErrorCode, &a.ErrorMessage, &created, &submitted, &accepted, &finishedUp, &finished, &deadline, &hinted)
 	if err != nil {
 		return nil, err
 	}
@@ -27,6 +27,7 @@ func scanAttempt(row Row) (*kinora.Attempt, error) {
 	a.Handle, a.Result = raw(handle), raw(result)
 	a.DueAt, a.CreatedAt, a.SubmittedAt, a.AcceptedAt = Time(due), Time(created), Time(submitted), Time(accepted)
 	a.DoneAt, a.FinishedAt, a.DeadlineAt = Time(finishedUp), Time(finished), Time(deadline)
+	a.HintedAt = Time(max(hinted, -hinted))
 	return &a, nil
 }
 
@@ -74,7 +75,7 @@ func (tx *Tx) DueAttempts(lane string, state kinora.AttemptState, now time.Time,
 // ClaimAttempts leases the most overdue attempts of a lane in a state to a node. A leased
 // attempt has left the due index; its version fences the lease.
 func (tx *Tx) ClaimAttempts(lane string, state kinora.AttemptState, node string, now time.Time, limit int) ([]*kinora.Attempt, error) {
-	return tx.attempts(`UPDATE attempts SET due_at = 0, hinted_at = 0, lease_owner = ?, version = version + 1
+	return tx.attempts(`UPDATE attempts SET due_at = 0, hinted_at = CASE WHEN hinted_at > 0 THEN -hinted_at ELSE hinted_at END, lease_owner = ?, version = version + 1
 		WHERE (generation_id, ordinal) IN (SELECT generation_id, ordinal FROM attempts
 			WHERE lane = ? AND state = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})
 		RETURNING `+attemptColumns,
@@ -151,6 +152,36 @@ func (tx *Tx) InFlight(account string, limit int) (int, error) {
 	err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM attempts WHERE account = ?
 		AND state IN ('submitting', 'unsettled', 'open') LIMIT ?) AS held`, account, limit).Scan(&n)
 	return n, err
+}
+
+// InFlightByAccount counts the attempts that hold a slot, by account.
+func (tx *Tx) InFlightByAccount() (map[string]int, error) {
+	return tx.counts(`SELECT account, count(*) FROM attempts WHERE state IN ('submitting', 'unsettled', 'open') GROUP BY account`)
+}
+
+// CountSubmits adds n, which may be negative, to the submits of an account in the day that
+// begins at day.
+func (tx *Tx) CountSubmits(account string, day time.Time, n int) error {
+	_, err := tx.Exec(`INSERT INTO account_days (account, day, submits) VALUES (?,?,?)
+		ON CONFLICT (account, day) DO UPDATE SET submits = account_days.submits + excluded.submits`, account, Micros(day), n)
+	return err
+}
+
+// SubmitsOfDay reads the counted submits of a day, by account.
+func (tx *Tx) SubmitsOfDay(day time.Time) (map[string]int, error) {
+	return tx.counts(`SELECT account, submits FROM account_days WHERE day = ?`, Micros(day))
+}
+
+func (tx *Tx) counts(query string, args ...any) (map[string]int, error) {
+	out := map[string]int{}
+	err := tx.Query(query, args, func(row Row) error {
+		var name string
+		var n int
+		err := row.Scan(&name, &n)
+		out[name] = n
+		return err
+	})
+	return out, err
 }
 
 // AttemptByToken finds the attempt that a callback token was made for, or ErrNotFound.

@@ -98,7 +98,7 @@ CREATE TABLE attempts (
     callback_token  TEXT NOT NULL DEFAULT '',
     callback_mode   TEXT NOT NULL DEFAULT 'none',
     due_at          BIGINT NOT NULL DEFAULT 0,
-    hinted_at       BIGINT NOT NULL DEFAULT 0, -- when a callback came while the row was leased
+    hinted_at       BIGINT NOT NULL DEFAULT 0, -- when the last callback came; negative once a look was claimed for it
     lease_owner     TEXT NOT NULL DEFAULT '',
     version         BIGINT NOT NULL DEFAULT 0,
     tries           BIGINT NOT NULL DEFAULT 0,
@@ -122,6 +122,14 @@ CREATE INDEX attempts_leased ON attempts (lease_owner) WHERE lease_owner <> '';
 -- What holds a slot at an account.
 CREATE INDEX attempts_in_flight ON attempts (account) WHERE state IN ('submitting', 'unsettled', 'open');
 CREATE UNIQUE INDEX attempts_by_token ON attempts (callback_token) WHERE callback_token <> '';
+
+-- What was submitted at accounts that have a daily limit.
+CREATE TABLE account_days (
+    account TEXT NOT NULL,
+    day     BIGINT NOT NULL,                   -- its beginning, UTC
+    submits BIGINT NOT NULL,
+    PRIMARY KEY (account, day)
+);
 
 CREATE TABLE outputs (
     id            TEXT PRIMARY KEY,
@@ -259,6 +267,7 @@ DROP TABLE deliveries;
 DROP TABLE events;
 DROP TABLE usage_entries;
 DROP TABLE outputs;
+DROP TABLE account_days;
 DROP TABLE attempts;
 DROP TABLE generations;
 DROP TABLE webhook_secrets;

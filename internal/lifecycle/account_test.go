@@ -1,0 +1,222 @@
+package lifecycle
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/provider"
+)
+
+var silence = provider.Errorf(provider.Unavailable, "503")
+
+func TestAnAccountRestsAndIsProbed(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	a := newAccount(Account{}, 1)
+	for range breakAfter - 1 {
+		a.begun(now, 1)
+		a.answered(now, silence)
+	}
+	if a.room(now) == 0 {
+		t.Fatal("it rests too soon")
+	}
+	a.begun(now, 1)
+	rest := a.answered(now, silence)
+	if rest < firstRest*8/10 || a.room(now) != 0 || a.room(now.Add(rest-1)) != 0 {
+		t.Fatalf("rest %v, room %d", rest, a.room(now))
+	}
+	if later := a.answered(now, silence); later != 0 {
+		t.Errorf("an answer that was under way starts another rest of %v", later)
+	}
+	now = now.Add(rest)
+	if a.room(now) != 1 {
+		t.Fatalf("room %d after the rest, want one probe", a.room(now))
+	}
+	a.begun(now, 1)
+	if a.room(now) != 0 {
+		t.Error("a second probe beside the first")
+	}
+	if longer := a.answered(now, silence); longer <= rest {
+		t.Errorf("the second rest is %v, the first was %v", longer, rest)
+	}
+	now = now.Add(longestRest * 2)
+	a.begun(now, 1)
+	a.withdrawn()
+	if a.room(now) != 1 {
+		t.Error("a probe that was never made keeps the account shut")
+	}
+	a.begun(now, 1)
+	a.answered(now, provider.Errorf(provider.Invalid, "a refusal is an answer"))
+	if a.room(now) != defaultInFlight {
+		t.Errorf("room %d after an answer", a.room(now))
+	}
+}
+
+// Whatever happens in whatever order, an account is never shut for good.
+func TestAnAccountAlwaysComesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1_800_000_000, 0)
+		a := newAccount(Account{MaxInFlight: 10}, 1)
+		out := 0
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				if n := a.room(now); n > 0 {
+					a.begun(now, 1)
+					out++
+				}
+			case 1:
+				if out > 0 {
+					a.answered(now, silence)
+					out--
+				}
+			case 2:
+				if out > 0 {
+					a.withdrawn()
+					out--
+				}
+			case 3:
+				now = now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "seconds")) * time.Second)
+			}
+		}
+		for ; out > 0; out-- {
+			a.answered(now, silence)
+		}
+		now = now.Add(2 * longestRest)
+		if a.room(now) == 0 {
+			t.Fatal("shut for good")
+		}
+		a.begun(now, 1)
+		a.answered(now, nil)
+		if a.room(now) != 10 {
+			t.Fatalf("room %d after an acceptance", a.room(now))
+		}
+	})
+}
+
+func TestSubmitRateIsTakenOnlyByWhatIsClaimed(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	a := newAccount(Account{PerMinute: 60}, 1)
+	for range 100 {
+		if a.room(now) != 6 {
+			t.Fatalf("room %d: looking costs", a.room(now))
+		}
+	}
+	a.begun(now, 6)
+	if a.room(now) != 0 || a.room(now.Add(time.Second)) != 1 {
+		t.Errorf("room %d, a second later %d", a.room(now), a.room(now.Add(time.Second)))
+	}
+}
+
+func TestReadBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(Account{ReadsPerMinute: 60}, 1)
+		start := time.Now()
+		reads := 0
+		for time.Since(start) < time.Minute {
+			if wait := a.mayRead(context.Background(), time.Now()); wait > 0 {
+				time.Sleep(wait)
+				continue
+			}
+			reads++
+		}
+		if reads < 60 || reads > 70 {
+			t.Errorf("%d reads in a minute, want 60 and the burst", reads)
+		}
+		a.restReads(time.Now(), time.Hour)
+		if wait := a.mayRead(context.Background(), time.Now()); wait != time.Hour {
+			t.Errorf("waits %v although the upstream asked for an hour", wait)
+		}
+	})
+}
+
+// With one callback in five lost nothing is stretched; with none lost looks are four times
+// sparser; and when callbacks stop, a few ends are enough to notice.
+func TestCallbackTrust(t *testing.T) {
+	var sure callbackTrust
+	for range 100 {
+		sure.saw(true)
+	}
+	if f := sure.stretch(); f < 3.9 {
+		t.Errorf("factor %.2f although every callback arrived", f)
+	}
+	for range 2 {
+		sure.saw(false)
+	}
+	if f := sure.stretch(); f != 1 {
+		t.Errorf("factor %.2f after two lost callbacks", f)
+	}
+	var leaky callbackTrust
+	for i := range 1000 {
+		leaky.saw(i%5 != 0)
+		if f := leaky.stretch(); i > 100 && f > 1.6 {
+			t.Fatalf("factor %.2f with one callback in five lost", f)
+		}
+	}
+}
+
+func TestLooksAfterAndBetweenCallbacks(t *testing.T) {
+	pace := provider.Pace{First: 10 * time.Second, Interval: 10 * time.Second, Ceiling: 30 * time.Second}
+	e := engineFor(pace)
+	acc := newAccount(Account{Account: provider.Account{Name: "main"}}, 1)
+	e.accounts = map[string]*account{"main": acc}
+	start := time.Unix(1_800_000_000, 0)
+	a := &kinora.Attempt{Model: "m", Provider: "p", Account: "main", CallbackMode: kinora.CallbackManaged, AcceptedAt: start, DeadlineAt: start.Add(time.Hour), Polls: 3}
+	now := start.Add(10 * time.Minute)
+	if wait := e.nextLook(a, now, 0); wait > 33*time.Second {
+		t.Errorf("waits %v before callbacks have proven themselves", wait)
+	}
+	for range 100 {
+		acc.trust.saw(true)
+	}
+	if wait := e.nextLook(a, now, 0); wait < 100*time.Second || wait > 2*stretchCeiling {
+		t.Errorf("waits %v with callbacks that always come", wait)
+	}
+	a.HintedAt = now.Add(-time.Second)
+	if wait := e.nextLook(a, now, 0); wait > 11*time.Second {
+		t.Errorf("waits %v after a callback that the look did not confirm", wait)
+	}
+	a.HintedAt, a.CallbackMode = time.Time{}, kinora.CallbackForwarded
+	if wait := e.nextLook(a, now, 0); wait > 33*time.Second {
+		t.Errorf("waits %v for a job whose callbacks go to the caller", wait)
+	}
+}
+
+func TestLanes(t *testing.T) {
+	e := &Engine{providers: map[string]provider.Provider{"p": mixed{}}, accounts: map[string]*account{}}
+	for _, name := range []string{"a", "b"} {
+		e.accounts[name] = newAccount(Account{Account: provider.Account{Name: name, Provider: "p"}}, 1)
+	}
+	lanes := map[string]bool{}
+	for _, m := range []kinora.Model{
+		{Provider: "p", UpstreamModel: "video"}, {Provider: "p", UpstreamModel: "image"},
+		{Provider: "p", UpstreamModel: "video", Accounts: []string{"b", "a"}}, {Provider: "p", UpstreamModel: "image", Accounts: []string{"a"}},
+	} {
+		lane := e.laneOf(&m)
+		lanes[lane] = true
+		if laneProvider(lane) != "p" {
+			t.Errorf("lane %s is of provider %s", lane, laneProvider(lane))
+		}
+		want := len(m.Accounts)
+		if want == 0 {
+			want = 2
+		}
+		if got := e.laneAccounts(lane); len(got) != want {
+			t.Errorf("lane %s has %d accounts, want %d", lane, len(got), want)
+		}
+	}
+	if len(lanes) != 4 {
+		t.Errorf("lanes %v: long calls share one with short ones", lanes)
+	}
+}
+
+// mixed is a provider whose images are synchronous.
+type mixed struct{ provider.Provider }
+
+func (mixed) Describe() provider.Description {
+	return provider.Description{Traits: func(m string) provider.Traits { return provider.Traits{Synchronous: m == "image"} }}
+}

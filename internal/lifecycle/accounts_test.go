@@ -1,0 +1,225 @@
+package lifecycle_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/store/storetest"
+	"github.com/kinora/kinora/provider"
+)
+
+func named(name string) provider.Account { return provider.Account{Name: name, Provider: "fake"} }
+
+func healthOf(t *testing.T, h *house, name string) kinora.AccountHealth {
+	t.Helper()
+	list, err := h.AccountHealth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if a.Name == name {
+			return a
+		}
+	}
+	t.Fatalf("there is no account %s in %+v", name, list)
+	return kinora.AccountHealth{}
+}
+
+// eventually waits for something that happens in other goroutines.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// A daily limit counts what the upstream took, holds for all engines on the database, and
+// is not used up by submits that created nothing.
+func TestDailyLimit(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		var refused atomic.Int32
+		up.submit = func(int, provider.Request) (bool, error) {
+			if refused.Add(1) <= 3 {
+				return false, provider.Errorf(provider.Unavailable, "503")
+			}
+			return true, nil
+		}
+		limited := withAccounts(lifecycle.Account{Account: named("main"), PerDay: 2})
+		h := build(t, db, t.TempDir(), up, limited).start(t)
+		var ids []string
+		for range 4 {
+			ids = append(ids, h.accept(t, submission("x")).ID)
+		}
+		eventually(t, "the limit is used up", func() bool { return healthOf(t, h, "main").State == kinora.AccountSpent })
+		eventually(t, "what was taken ends", func() bool {
+			ended := 0
+			for _, id := range ids {
+				if g, _, err := h.Generation(t.Context(), "", id); err == nil && g.State.Terminal() {
+					ended++
+				}
+			}
+			return ended == 2
+		})
+		h.stop()
+		second := build(t, db, t.TempDir(), up, limited).start(t)
+		if a := healthOf(t, second, "main"); a.Today != 2 || a.Until.IsZero() {
+			t.Errorf("after a restart: %+v", a)
+		}
+		time.Sleep(4 * 50 * time.Millisecond) // four idle times: whatever could be claimed would have been
+		if n := len(up.created()); n != 2 {
+			t.Errorf("%d jobs created, want 2", n)
+		}
+	})
+}
+
+// A retired account takes nothing new and still follows, with its own key, what it has.
+func TestRetiredAccountIsFollowed(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := &keyed{fake: newFake(t)}
+		up.took = time.Hour
+		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: withKey("old")})).start(t)
+		first := h.accept(t, submission("x")).ID
+		eventually(t, "the first job is submitted", func() bool { return len(up.created()) == 1 })
+		eventually(t, "its acceptance is committed", func() bool {
+			list, err := h.Attempts(t.Context(), first)
+			return err == nil && list[0].State == kinora.AttemptOpen
+		})
+		h.stop()
+		up.mu.Lock()
+		up.took = 0
+		up.mu.Unlock()
+		h = build(t, db, t.TempDir(), up, withAccounts(
+			lifecycle.Account{Account: withKey("old"), Retired: true}, lifecycle.Account{Account: withKey("new")})).start(t)
+		second := h.accept(t, submission("y")).ID
+		for _, id := range []string{first, second} {
+			if g, _ := h.await(t, id); g.State != kinora.GenerationSucceeded {
+				t.Fatalf("%s ended as %s: %+v", id, g.State, g.Failure)
+			}
+		}
+		up.mu.Lock()
+		defer up.mu.Unlock()
+		if up.polledWith[first+"_0"] != "key-old" || up.polledWith[second+"_0"] != "key-new" {
+			t.Errorf("polled with %v", up.polledWith)
+		}
+	})
+}
+
+func withKey(name string) provider.Account {
+	return provider.Account{Name: name, Provider: "fake", Settings: map[string]string{"key": "key-" + name}}
+}
+
+// keyed remembers with which account's key each job was polled.
+type keyed struct {
+	*fake
+	polledWith map[string]string // by client reference
+}
+
+func (k *keyed) Poll(ctx context.Context, u provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
+	k.mu.Lock()
+	if k.polledWith == nil {
+		k.polledWith = map[string]string{}
+	}
+	for _, j := range jobs {
+		k.polledWith[j.ClientRef] = u.Account.Settings["key"]
+	}
+	k.mu.Unlock()
+	return k.fake.Poll(ctx, u, jobs)
+}
+
+// While an upstream is down its account rests: work waits in the queue instead of using up
+// its tries, another account takes over, and all is submitted once when it is back.
+func TestRestingAccountKeepsWorkWaiting(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		var down atomic.Bool
+		down.Store(true)
+		var calls atomic.Int32
+		up.submit = func(int, provider.Request) (bool, error) {
+			if down.Load() {
+				calls.Add(1)
+				return false, provider.Errorf(provider.Unavailable, "503")
+			}
+			return true, nil
+		}
+		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("main"), MaxInFlight: 1}),
+			func(c *lifecycle.Config) { c.Timing.Backoff = 0.05 }).start(t)
+		const jobs = 20
+		var ids []string
+		for range jobs {
+			ids = append(ids, h.accept(t, submission("x")).ID)
+		}
+		eventually(t, "the account rests", func() bool { return healthOf(t, h, "main").State == kinora.AccountResting })
+		if a := healthOf(t, h, "main"); a.LastClass != string(provider.Unavailable) || a.LastAt.IsZero() {
+			t.Errorf("last error %+v", a)
+		}
+		down.Store(false)
+		for _, id := range ids {
+			if g, _ := h.await(t, id); g.State != kinora.GenerationSucceeded {
+				t.Fatalf("ended as %s: %+v", g.State, g.Failure)
+			}
+		}
+		for ref, n := range up.created() {
+			if n != 1 {
+				t.Errorf("%s created %d times", ref, n)
+			}
+		}
+		if healthOf(t, h, "main").State == kinora.AccountResting {
+			t.Error("it still rests")
+		}
+	})
+}
+
+// An upstream that is asked and proves nothing leaves the callback its time; without one
+// the outcome stays unknown, and nothing is repeated.
+func TestUncertainUpstream(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		for name, calls := range map[string]bool{"called back": true, "silent": false} {
+			t.Run(name, func(t *testing.T) {
+				up := newFake(t)
+				up.describe.Traits = takingCallbacks(50)
+				up.reconcileErr = provider.ErrUncertain
+				var h *house
+				up.submit = func(_ int, req provider.Request) (bool, error) {
+					if token := req.CallbackURL[strings.LastIndexByte(req.CallbackURL, '/')+1:]; calls {
+						if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
+							t.Error(err)
+						}
+					}
+					return true, provider.Errorf(provider.OutcomeUnknown, "the answer was lost")
+				}
+				h = build(t, db, t.TempDir(), both{callingBack{up}}, withPublicURL("https://kinora.example"))
+				h.start(t)
+				g, _ := h.await(t, h.accept(t, submission("x")).ID)
+				unknown := g.Failure != nil && g.Failure.Code == kinora.FailureOutcomeUnknown
+				if calls && g.State != kinora.GenerationSucceeded || !calls && !unknown {
+					t.Errorf("ended as %s: %+v", g.State, g.Failure)
+				}
+				if n := up.submits[g.ID+"_0"]; n != 1 {
+					t.Errorf("%d submits", n)
+				}
+				h.stop()
+			})
+		}
+	})
+}
+
+// both is a fake that calls back and can be asked.
+type both struct{ callingBack }
+
+func (b both) Reconcile(ctx context.Context, u provider.Upstream, r provider.Request) (provider.Accepted, error) {
+	return reconciling{b.fake}.Reconcile(ctx, u, r)
+}
