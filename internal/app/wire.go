@@ -142,6 +142,13 @@ func newGuard(cfg config.Config, version string) (*netguard.Guard, error) {
 		NAT64Prefixes: prefixes(cfg.Network.NAT64Prefixes), AllowHTTP: cfg.Webhooks.AllowHTTP, Ports: cfg.Network.Ports,
 		UserAgent: "Kinora/" + version,
 	}
+	if text := cfg.Network.EgressProxy.Reveal(); text != "" {
+		u, err := url.Parse(text)
+		if err != nil { // it would quote the password
+			return nil, kinora.Errorf(kinora.ErrInvalid, "network.egress_proxy is not a URL")
+		}
+		gc.Proxy = u
+	}
 	if err := gc.Validate(); err != nil {
 		return nil, &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: "network: " + err.Error(), Hint: "see docs/configuration.md"}
 	}

@@ -86,6 +86,7 @@ type Network struct {
 	AllowHosts     []string `yaml:"allow_hosts" env:"ALLOW_HOSTS" doc:"Host names that may resolve to private addresses."`
 	TrustedProxies []string `yaml:"trusted_proxies" env:"TRUSTED_PROXIES" doc:"Addresses of reverse proxies whose X-Forwarded-For is believed. Empty: the peer is the client."`
 	NAT64Prefixes  []string `yaml:"nat64_prefixes" env:"NAT64_PREFIXES" doc:"IPv6 translation prefixes of this network. A host behind DNS64 needs 64:ff9b::/96 here."`
+	EgressProxy    Secret   `yaml:"egress_proxy" env:"EGRESS_PROXY" doc:"HTTP proxy through which all of them are reached, by CONNECT: http://host:port or https://host:port, with user:password@ where it wants them. Names are still resolved and judged by Kinora. HTTP_PROXY and its like are never read for these."`
 	Ports          []uint16 `yaml:"ports" env:"PORTS" doc:"Ports allowed beside 443 (and 80 where http is)."`
 }
 

@@ -113,6 +113,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"port":               {text: "listen: ':http-alt'\n", want: []string{"listen"}},
 		"everything open":    {text: "network: {allow_prefixes: [0.0.0.0/0]}\n", want: []string{"network.allow_prefixes[0]: would open every address"}},
 		"nat64":              {text: "network: {nat64_prefixes: [64:ff9b::/90]}\n", want: []string{"network.nat64_prefixes[0]"}},
+		"proxy with a path":  {text: "network: {egress_proxy: 'http://proxy:3128/x'}\n", want: []string{"network.egress_proxy: must be http://host:port"}},
+		"proxy without host": {text: "network: {egress_proxy: 'proxy:3128'}\n", want: []string{"network.egress_proxy"}},
 		"host with a port":   {text: "network: {allow_hosts: [a.internal:80], ports: [0]}\n", want: []string{"network.allow_hosts[0]", "network.ports[0]"}},
 		"no waits":           {text: "webhooks: {schedule: []}\n", want: []string{"webhooks.schedule: must have 1 to 50"}},
 		"too long a wait":    {text: "webhooks: {schedule: [5s, 8d]}\n", want: []string{"webhooks.schedule[1]: must be between 1ms and 7d"}},
@@ -212,7 +214,7 @@ func TestSecretsShowNowhere(t *testing.T) {
 		"limits: {in_flight: ak-secret}\n", "metrics: ak-secret\n", "shutdown_grace: ak-secret\n", "limits: {max_body: ak-secret}\n", "accounts: ak-secret\n", "log: ak-secret\n",
 		"webhooks: {schedule: ak-secret}\n", "storage: {s3: {secret_key: [ak-secret]}}\n", "accounts: [{name: a, provider: x, settings: ak-secret}]\n", "database: mysql://u:ak-secret@h/d\n",
 		"database: 'postgres://u:ak-secret@h:port/d'\n", "public_url: 'https://u:ak-secret@h'\n", "admin_token: ak-secret\n", "network: {allow_prefixes: [ak-secret], allow_hosts: ['ak-secret@x']}\n",
-		"storage: {s3: {endpoint: 'https://u:ak-secret@h', bucket: b}}\n", "accounts: [{name: a, provider: x, base_url: 'https://u:ak-secret@h'}]\n",
+		"storage: {s3: {endpoint: 'https://u:ak-secret@h', bucket: b}}\n", "network: {egress_proxy: 'socks5://u:ak-secret@h:1'}\n", "network: {egress_proxy: 'http://u:ak-secret@h:1/%zz'}\n", "accounts: [{name: a, provider: x, base_url: 'https://u:ak-secret@h'}]\n",
 	} {
 		if _, err := load(t, wrong); err == nil || strings.Contains(err.Error(), "ak-secret") {
 			t.Errorf("%s: error %v", wrong, err)

@@ -184,6 +184,12 @@ func (c *Config) validateNetwork(found *problems) {
 			found.add(fmt.Sprintf("network.allow_hosts[%d]", i), "must be a host without scheme and port", "such as hooks.corp.internal, or *.corp.internal")
 		}
 	}
+	if text := n.EgressProxy.Reveal(); text != "" {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+			found.add("network.egress_proxy", "must be http://host:port or https://host:port", "with user:password@ before the host where the proxy wants them")
+		}
+	}
 	if i := slices.Index(n.Ports, 0); i >= 0 {
 		found.add(fmt.Sprintf("network.ports[%d]", i), "must be between 1 and 65535", "")
 	}

@@ -66,6 +66,13 @@
 // An operator who hosts receivers inside opens what is needed, by prefix ([Config.AllowPrefixes]) or by name
 // ([Config.AllowHosts]), so that nobody has to switch the guard off.
 //
+// # Through a proxy
+//
+// With [Config.Proxy] every connection is a CONNECT tunnel through an operator's HTTP proxy. All three checks stay as
+// they are, and stay here: the name is resolved on this machine, and the CONNECT line holds the one address that was
+// judged, never a name, so that the proxy has nothing to resolve and a rebinding name server nothing to answer. TLS is
+// spoken with the destination, through the tunnel. The proxy itself is the operator's choice and is not judged.
+//
 // # What it does not do
 //
 // It does not retry, log, rate-limit, sign or decide whether a failure is final: it returns a [*Refusal], which is, or

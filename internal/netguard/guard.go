@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,11 @@ type Config struct {
 	AllowHTTP bool     // webhooks may use plain http
 	Ports     []uint16 // allowed besides 443 (and 80 where http is allowed)
 
+	// Proxy is an HTTP proxy through which every connection is made, with CONNECT: http://host:port or https://host:port,
+	// with a user and password where it wants them. Nothing that the guard checks changes: names are resolved here, and
+	// the proxy is asked for an address that was judged. nil means none; the environment is never read for one.
+	Proxy *url.URL
+
 	Resolver Resolver       // nil means net.Resolver in pure Go
 	RootCAs  *x509.CertPool // nil means the host's roots
 
@@ -80,6 +86,11 @@ func (c Config) Validate() error {
 	for _, h := range c.AllowHosts {
 		if _, err := parseHost(strings.TrimPrefix(h, "*.")); err != nil {
 			return fmt.Errorf("netguard: host %q: %w", h, err)
+		}
+	}
+	if c.Proxy != nil {
+		if err := checkProxy(c.Proxy); err != nil {
+			return fmt.Errorf("netguard: %w", err)
 		}
 	}
 	if slices.Contains(c.Ports, 0) {
@@ -123,6 +134,9 @@ func New(cfg Config) *Guard {
 		dial: func(ctx context.Context, d *net.Dialer, address string) (net.Conn, error) {
 			return d.DialContext(ctx, "tcp", address)
 		},
+	}
+	if cfg.Proxy != nil {
+		g.dial = newProxy(cfg.Proxy, cfg.RootCAs).dial
 	}
 	for _, p := range cfg.NAT64Prefixes {
 		if isTranslation(p) {

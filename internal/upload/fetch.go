@@ -46,11 +46,15 @@ func (s *Service) SaveURL(ctx context.Context, organisationID, folder, rawURL st
 
 func fetchError(ctx context.Context, err error) error {
 	var tooLarge *netguard.TooLargeError
+	var proxy *netguard.ProxyError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &tooLarge):
 		return errTooLarge()
+	case errors.As(err, &proxy):
+		return &kinora.Error{Code: kinora.ErrUnavailable, Op: "upload by URL", Message: "URLs cannot be fetched now", Err: err,
+			Hint: "the operator's network.egress_proxy does not work"}
 	}
 	return errURL(err)
 }

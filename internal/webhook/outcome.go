@@ -88,6 +88,10 @@ func judgeError(err error, u *url.URL, facts netguard.Facts, status int) outcome
 	if errors.As(err, &refusal) {
 		return refused(refusal)
 	}
+	var proxy *netguard.ProxyError
+	if errors.As(err, &proxy) {
+		return ours(proxy.Error())
+	}
 	err = netguard.Cause(err) // without the URL, which may hold a token
 	o := outcome{verdict: transient, signal: signalSick, status: status, fault: faultOf(err, u, facts)}
 	if status != 0 {
@@ -170,6 +174,8 @@ func describe(err error, fault kinora.Fault, status int) string {
 			return op.Op + ": " + errno.Error()
 		}
 		return errno.Error()
+	case errors.As(err, &op) && op.Op == "dial":
+		return "dial: " + op.Err.Error() // an egress proxy's word
 	case fault == kinora.FaultTLS:
 		return "TLS: " + strings.TrimPrefix(err.Error(), "tls: ")
 	}

@@ -74,6 +74,7 @@ func TestJudgeError(t *testing.T) {
 		"drips its body":          {context.DeadlineExceeded, shaken, 200, kinora.FaultHTTP, "timed out reading"},
 		"hangs up":                {wrap(io.EOF), shaken, 0, kinora.FaultHTTP, "closed the connection"},
 		"reset":                   {wrap(&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}), shaken, 0, kinora.FaultHTTP, "read: connection reset"},
+		"proxy cannot connect":    {wrap(dial(errors.New("the egress proxy could not connect to it"))), netguard.Facts{DNS: 1}, 0, kinora.FaultTCP, "dial: the egress proxy"},
 		"something else":          {wrap(fmt.Errorf("malformed HTTP response")), shaken, 0, kinora.FaultHTTP, "malformed"},
 	}
 	u, _ := url.Parse(token)
@@ -93,6 +94,12 @@ func TestJudgeError(t *testing.T) {
 			}
 		})
 	}
+	t.Run("egress proxy", func(t *testing.T) {
+		o := judgeError(wrap(&netguard.ProxyError{Status: 407}), u, netguard.Facts{}, 0)
+		if o.verdict != transient || o.signal != signalNone || o.fault != kinora.FaultOurs || o.err != "the egress proxy answered 407" {
+			t.Errorf("got %+v", o)
+		}
+	})
 	t.Run("refused by the guard", func(t *testing.T) {
 		o := judgeError(wrap(&netguard.Refusal{Code: netguard.CodeNotPublic, Message: "destination is not a public address"}), u, netguard.Facts{}, 0)
 		if o.verdict != final || o.signal != signalNone || o.fault != kinora.FaultPolicy || o.err != "destination is not a public address" {
