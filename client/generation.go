@@ -4,13 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/kinora/kinora/client/webhook"
 )
 
-const opGeneration = "GET /api/v1/generations/{job_id}"
+const (
+	opGeneration = "GET /api/v1/generations/{job_id}"
+	opCancel     = "POST /api/v1/generations/{job_id}/cancel"
+)
 
 // GenerationStatus is where a generation stands (generations API contract, section 6). Words that are not
 // listed here are not terminal.
@@ -77,12 +81,30 @@ func (c *Client) Generation(ctx context.Context, jobID string) (*Generation, err
 	if err != nil {
 		return nil, err
 	}
+	return decodeGeneration(opGeneration, a)
+}
+
+// Cancel ends a generation, whichever API it came by, and returns it cancelled; one that is cancelled already is
+// returned again, so that the call is repeated after failures that may pass. Errors: *Error, with ErrNotFound for an id that is
+// unknown or another organisation's, ErrConflict when it has ended otherwise; ErrUnavailable; the context's.
+func (c *Client) Cancel(ctx context.Context, jobID string) (*Generation, error) {
+	if err := checkID(opCancel, jobID); err != nil {
+		return nil, err
+	}
+	a, err := c.repeat(ctx, call{op: opCancel, method: http.MethodPost, path: "/api/v1/generations/" + url.PathEscape(jobID) + "/cancel"})
+	if err != nil {
+		return nil, err
+	}
+	return decodeGeneration(opCancel, a)
+}
+
+func decodeGeneration(op string, a answer) (*Generation, error) {
 	var g Generation
 	if err := json.Unmarshal(a.body, &g); err != nil {
-		return nil, badAnswer(opGeneration, err)
+		return nil, badAnswer(op, err)
 	}
 	if g.JobID == "" || g.Status == "" {
-		return nil, fmt.Errorf("client: %s: the answer holds no generation", opGeneration)
+		return nil, fmt.Errorf("client: %s: the answer holds no generation", op)
 	}
 	return &g, nil
 }

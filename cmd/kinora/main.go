@@ -50,6 +50,7 @@ type grammar struct {
 	MasterKey masterKeyCommand `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
 	Submit    submitCommand    `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
 	Status    statusCommand    `cmd:"" group:"use" help:"Show where a generation stands."`
+	Cancel    cancelCommand    `cmd:"" group:"use" help:"Cancel a generation that has not ended."`
 	Webhook   webhookCommand   `cmd:"" group:"use" help:"Check webhooks that were received."`
 	Attempts  attemptsCommand  `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
 	Version   versionCommand   `cmd:"" group:"about" help:"Show the version."`

@@ -17,12 +17,33 @@ func (e *Engine) fail(g *kinora.Generation, a *kinora.Attempt, code kinora.Failu
 	e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(code, message), nil)
 }
 
-// finish commits the end of a generation: its terminal state, the attempt's, the outputs,
-// the usage entry, the event and its deliveries, all in one transaction, guarded by the
-// attempt's version and the generation's state. Exactly one finish of a generation wins.
+// finish ends a generation and keeps trying while the database is out of reach. It reports
+// whether this end won.
 func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, to kinora.GenerationState, failure *kinora.Failure, outputs []kinora.Output) bool {
+	from := a.State
+	keep := func(write func(*store.Tx) error) error { return e.persist("end of generation", write) }
+	err := e.end(keep, g, a, to, failure, outputs)
+	if errors.Is(err, errEnded) {
+		a.State = from
+		e.drop(a)
+		return false
+	}
+	e.logLost("end of generation", a, err)
+	return err == nil
+}
+
+// errEnded says that a generation's state allows no end any more.
+var errEnded = errors.New("lifecycle: the generation has ended already")
+
+// end commits the end of a generation: its terminal state, the attempt's, the outputs,
+// the usage entry, the event and its deliveries, all in one transaction, guarded by the
+// attempt's version and the generation's state. Exactly one end of a generation wins.
+func (e *Engine) end(commit func(func(*store.Tx) error) error, g *kinora.Generation, a *kinora.Attempt, to kinora.GenerationState, failure *kinora.Failure, outputs []kinora.Output) error {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	from := a.State
+	if err := g.Finish(to, failure, now); err != nil {
+		return errors.Join(errEnded, err)
+	}
 	switch to {
 	case kinora.GenerationSucceeded:
 		a.State = kinora.AttemptSucceeded
@@ -32,13 +53,8 @@ func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, to kinora.Gener
 		a.State = kinora.AttemptFailed
 	}
 	a.LeaseOwner, a.DueAt, a.FinishedAt, a.Result = "", time.Time{}, now, nil
-	if err := g.Finish(to, failure, now); err != nil {
-		a.State = from
-		e.drop(a)
-		return false
-	}
 	event := &kinora.Event{ID: id.New(id.Event, now), OrganisationID: g.OrganisationID, GenerationID: g.ID, Type: kinora.EventTypeOf(to), CreatedAt: now}
-	err := e.persist("end of generation", func(tx *store.Tx) error {
+	err := commit(func(tx *store.Tx) error {
 		if err := tx.SaveAttempt(a, from); err != nil {
 			return err
 		}
@@ -57,13 +73,12 @@ func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, to kinora.Gener
 	})
 	e.nudgeProvider(a.Provider)
 	if err != nil {
-		e.logLost("end of generation", a, err)
-		return false
+		return err
 	}
 	e.cfg.Events.Nudge()
 	e.metrics.finished(g)
 	e.log.Debug("generation ended", "generation", g.ID, "state", string(g.State), "model", g.Model)
-	return true
+	return nil
 }
 
 // emit writes the event of a terminal generation and the deliveries that tell it.
@@ -161,7 +176,7 @@ func (e *Engine) cancelUpstream(a *kinora.Attempt) {
 		ctx, cancel := context.WithTimeout(e.work, e.timing.Poll)
 		defer cancel()
 		if err := canceler.Cancel(ctx, e.upstream(acc), e.job(a)); err != nil && !errors.Is(err, provider.ErrNotCancellable) {
-			e.log.Info("an overdue task could not be cancelled upstream", "attempt", a.ID(), "error", err)
+			e.log.Info("a task could not be cancelled upstream", "attempt", a.ID(), "error", err)
 		}
 	})
 }

@@ -109,6 +109,26 @@ func (f *fakeGenerations) Generation(ctx context.Context, organisationID, id str
 	return g, f.outputs[id], nil
 }
 
+func (f *fakeGenerations) Cancel(ctx context.Context, organisationID, id string) (*kinora.Generation, error) {
+	g, _, err := f.Generation(ctx, organisationID, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case g.State == kinora.GenerationCancelled:
+		return g, nil
+	case g.State.Terminal():
+		return nil, kinora.Errorf(kinora.ErrConflict, "it has ended")
+	}
+	now := *g
+	if err := now.Finish(kinora.GenerationCancelled, kinora.NewFailure(kinora.FailureCancelled, "cancelled"), testTime); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stored[id] = &now
+	return &now, nil
+}
+
 func (f *fakeGenerations) store(g *kinora.Generation, outputs ...kinora.Output) {
 	if f.stored == nil {
 		f.stored, f.outputs = map[string]*kinora.Generation{}, map[string][]kinora.Output{}

@@ -10,12 +10,14 @@ import (
 	"github.com/kinora/kinora/internal/id"
 )
 
-// The route of the generations API by which every generation can be read, whichever API it came by (contract, section 6).
+// The routes of the generations API by which every generation can be read and cancelled, whichever API it came by
+// (contract, section 6).
 func (s *Server) generationRoutes() []route {
-	return []route{{
-		method: http.MethodGet, pattern: "/api/v1/generations/{job_id}", dialect: &generationsDialect,
-		auth: keyed, limit: limitGeneration, handler: s.generation,
-	}}
+	const one = "/api/v1/generations/{job_id}"
+	return []route{
+		{method: http.MethodGet, pattern: one, dialect: &generationsDialect, auth: keyed, limit: limitGeneration, handler: s.generation},
+		{method: http.MethodPost, pattern: one + "/cancel", dialect: &generationsDialect, auth: keyed, limit: limitGeneration, handler: s.cancelGeneration},
+	}
 }
 
 // generationRecord is the public record of a generation. Every key is always there. The fields that only workflows fill
@@ -63,6 +65,27 @@ func (s *Server) generation(ctx context.Context, x *exchange, r *http.Request) e
 		return err
 	}
 	writeJSON(x, http.StatusOK, s.generationRecord(g, outputs))
+	return nil
+}
+
+// cancelGeneration answers with the record as it is after the cancel. It needs no idempotency key: a repeat finds the
+// generation cancelled and answers alike.
+func (s *Server) cancelGeneration(ctx context.Context, x *exchange, r *http.Request) error {
+	jobID := r.PathValue("job_id")
+	if !id.WellFormed(jobID, id.Job) && !id.WellFormed(jobID, id.Task) {
+		return generationNotFound()
+	}
+	g, err := s.cfg.Generations.Cancel(ctx, x.organisation.ID, jobID)
+	switch kinora.CodeOf(err) {
+	case "":
+	case kinora.ErrNotFound:
+		return generationNotFound()
+	case kinora.ErrConflict:
+		return refuse(kinora.ErrConflict, "the generation has ended and cannot be cancelled")
+	default:
+		return err
+	}
+	writeJSON(x, http.StatusOK, s.generationRecord(g, nil))
 	return nil
 }
 

@@ -85,6 +85,12 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(200, "GET", record+taskOne, "")
 	add(200, "GET", record+generationTwo, "")
 	add(404, "GET", record+"x", "")
+	running := func(f *fixture) {
+		f.generations.store(&kinora.Generation{ID: taskOne, OrganisationID: ownID, Surface: kinora.SurfaceSubmit, Model: "m", State: kinora.GenerationRunning, CreatedAt: testTime, UpdatedAt: testTime})
+	}
+	add(200, "POST", record+taskOne+"/cancel", "").before = running
+	add(409, "POST", record+taskOne+"/cancel", "")
+	add(404, "POST", record+"x/cancel", "")
 	add(200, "GET", "/v1/models", "")
 
 	form := func(field string) string {

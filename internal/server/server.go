@@ -35,6 +35,11 @@ type Generations interface {
 	//
 	// Errors: kinora.ErrNotFound, for a foreign generation too; kinora.ErrUnavailable.
 	Generation(ctx context.Context, organisationID, id string) (*kinora.Generation, []kinora.Output, error)
+	// Cancel ends a generation of an organisation; one that is cancelled already is returned again.
+	//
+	// Errors: kinora.ErrNotFound, for a foreign generation too; kinora.ErrConflict when it has ended otherwise;
+	// kinora.ErrUnavailable.
+	Cancel(ctx context.Context, organisationID, id string) (*kinora.Generation, error)
 }
 
 // Callbacks takes what upstreams post on the URLs of attempts.

@@ -1,0 +1,144 @@
+package lifecycle_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/store/storetest"
+	"github.com/kinora/kinora/provider"
+)
+
+func TestCancel(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		t.Run("before the submit", func(t *testing.T) {
+			up := newFake(t)
+			h := build(t, db, t.TempDir(), up)
+			g := h.accept(t, submission("x"))
+			h.cancelled(t, g.ID)
+			h.start(t)
+			other, _ := h.await(t, h.accept(t, submission("y")).ID)
+			if other.State != kinora.GenerationSucceeded || up.submits[g.ID+"_0"] != 0 {
+				t.Errorf("the other ended as %s; %d submits of the cancelled one", other.State, up.submits[g.ID+"_0"])
+			}
+			h.stop()
+		})
+		t.Run("during the submit call", func(t *testing.T) {
+			up := newFake(t)
+			up.hang = make(chan struct{})
+			h := build(t, db, t.TempDir(), up).start(t)
+			g := h.accept(t, submission("x"))
+			<-up.reached
+			h.cancelled(t, g.ID)
+			close(up.hang)
+			eventually(t, "whoever submits cancels what came of it", func() bool { return up.cancels() == 1 })
+			h.stop()
+		})
+		t.Run("while it runs upstream", func(t *testing.T) {
+			up := newFake(t)
+			up.took = time.Hour
+			h := build(t, db, t.TempDir(), up).start(t)
+			g := h.accept(t, submission("x"))
+			eventually(t, "it runs", func() bool {
+				now, _, err := h.Generation(t.Context(), organisation, g.ID)
+				return err == nil && now.State == kinora.GenerationRunning
+			})
+			h.cancelled(t, g.ID)
+			eventually(t, "the upstream is told", func() bool { return up.cancels() == 1 })
+			h.cancelled(t, g.ID) // again: the same answer, nothing new
+			if ev, usage, deliveries := h.ledger(t, g.ID); ev != 1 || usage != 0 || deliveries != 1 {
+				t.Errorf("events %d, usage %d, deliveries %d", ev, usage, deliveries)
+			}
+			h.stop()
+		})
+		t.Run("after the end, and of another organisation", func(t *testing.T) {
+			h := build(t, db, t.TempDir(), newFake(t)).start(t)
+			g, _ := h.await(t, h.accept(t, submission("x")).ID)
+			if _, err := h.Cancel(t.Context(), organisation, g.ID); kinora.CodeOf(err) != kinora.ErrConflict {
+				t.Errorf("after the end: %v", err)
+			}
+			waiting := h.accept(t, submission("x"))
+			for _, id := range []string{waiting.ID, "task_00000000000000000000000000"} {
+				if _, err := h.Cancel(t.Context(), "org_other", id); kinora.CodeOf(err) != kinora.ErrNotFound {
+					t.Errorf("%s: %v", id, err)
+				}
+			}
+			h.stop()
+		})
+	})
+}
+
+// A cancel and the upstream's own end race; whatever wins, there is one end and one event.
+func TestCancelRacesWithTheEnd(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.took = 30 * time.Millisecond
+		h := build(t, db, t.TempDir(), up).start(t)
+		const jobs = 60
+		ids := make([]string, jobs)
+		for i := range ids {
+			ids[i] = h.accept(t, submission("x")).ID
+		}
+		var wg sync.WaitGroup
+		won := make([]bool, jobs)
+		for i, id := range ids {
+			for range 2 {
+				wg.Go(func() {
+					time.Sleep(time.Duration(i) * 2 * time.Millisecond) // spread over the jobs' whole life
+					switch _, err := h.Cancel(t.Context(), organisation, id); kinora.CodeOf(err) {
+					case "":
+						won[i] = true
+					case kinora.ErrConflict:
+					default:
+						t.Errorf("cancel: %v", err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		cancelled := 0
+		for i, id := range ids {
+			g, outputs := h.await(t, id)
+			if (g.State == kinora.GenerationCancelled) != won[i] {
+				t.Errorf("ended as %s, and the cancel won: %v", g.State, won[i])
+			}
+			ev, usage, deliveries := h.ledger(t, id)
+			if ev != 1 || deliveries != 1 || (usage == 1) != (g.State == kinora.GenerationSucceeded) || won[i] && len(outputs) > 0 {
+				t.Errorf("%s: events %d, usage %d, deliveries %d, outputs %d", g.State, ev, usage, deliveries, len(outputs))
+			}
+			if won[i] {
+				cancelled++
+			}
+		}
+		t.Logf("%d of %d were cancelled", cancelled, jobs)
+		for ref, n := range up.created() {
+			if n != 1 {
+				t.Errorf("%s created %d times", ref, n)
+			}
+		}
+	})
+}
+
+// cancelled cancels a generation and wants it to have been.
+func (h *house) cancelled(t *testing.T, id string) {
+	t.Helper()
+	g, err := h.Cancel(t.Context(), organisation, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.State != kinora.GenerationCancelled || g.Failure == nil || g.Failure.Code != kinora.FailureCancelled || g.CompletedAt.IsZero() {
+		t.Fatalf("cancelled as %+v, failure %+v", g, g.Failure)
+	}
+}
+
+func (f *fake) cancels() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.canceled)
+}
+
+var _ provider.Canceler = (*fake)(nil)
