@@ -12,8 +12,8 @@ import (
 // several forms is read when it is wanted, so that no oddity hides the rest.
 type task struct {
 	ID        string          `json:"id"`
-	Status    string          `json:"status"`
-	Reference string          `json:"safety_identifier"`
+	Status    json.RawMessage `json:"status"`
+	Reference json.RawMessage `json:"safety_identifier"`
 	Content   json.RawMessage `json:"content"`
 	// A query of one task says why it failed under "error", the list under "failure_reason".
 	Error         json.RawMessage `json:"error"`
@@ -23,7 +23,8 @@ type task struct {
 // state maps the vendor's words. "expired" is missing from the vendor's own SDK; words that
 // nobody documents count as running, which the generation's deadline ends.
 func (t *task) state() provider.State {
-	switch strings.ToLower(strings.TrimSpace(t.Status)) {
+	status, _ := word(t.Status)
+	switch strings.ToLower(strings.TrimSpace(status)) {
 	case "queued":
 		return provider.StateQueued
 	case "succeeded":
@@ -89,13 +90,12 @@ func acceptedImages(up provider.Upstream, a provider.Answer) (provider.Accepted,
 			URL   string          `json:"url"`
 			Error json.RawMessage `json:"error"`
 		} `json:"data"`
-		Error json.RawMessage `json:"error"`
 	}
 	if json.Unmarshal(a.Body, &answer) != nil {
 		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
 	}
 	r := &provider.Report{State: provider.StateSucceeded, Progress: 100}
-	why := readProblem(answer.Error)
+	why := envelope(a)
 	for _, image := range answer.Data {
 		if image.URL != "" {
 			r.Outputs = append(r.Outputs, provider.Output{URL: image.URL, Kind: kinora.KindImage})

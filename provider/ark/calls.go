@@ -130,18 +130,25 @@ func list(ctx context.Context, up provider.Upstream, query url.Values) ([]task, 
 		return nil, unread(up, a)
 	}
 	var page struct {
-		Total *json.Number `json:"total"`
-		Items *[]task      `json:"items"`
+		Total json.RawMessage    `json:"total"`
+		Items *[]json.RawMessage `json:"items"`
 	}
 	err = json.Unmarshal(a.Body, &page)
-	empty := page.Total != nil && page.Total.String() == "0"
+	total, counted := whole(page.Total)
 	switch {
-	case err != nil || page.Items == nil && !empty:
+	case err != nil || page.Items == nil && !(counted && total == 0):
 		return nil, unreadable(provider.Unavailable, a)
 	case page.Items == nil:
 		return nil, nil
 	}
-	return *page.Items, nil
+	found := make([]task, 0, len(*page.Items))
+	for _, raw := range *page.Items {
+		var t task
+		if json.Unmarshal(raw, &t) == nil && t.ID != "" {
+			found = append(found, t)
+		}
+	}
+	return found, nil
 }
 
 // reconcilePage is the vendor's largest page: an account's latest tasks.
@@ -165,7 +172,7 @@ func (*Ark) Reconcile(ctx context.Context, up provider.Upstream, req provider.Re
 	}
 	id := ""
 	for _, t := range found {
-		if t.Reference != ref || t.ID == "" || t.ID == id {
+		if of, _ := word(t.Reference); of != ref || t.ID == id {
 			continue
 		}
 		if id != "" {

@@ -9,9 +9,9 @@ import (
 // change what is made and what it costs. A prompt is what a user typed: parameters come from
 // the input's fields and metadata only.
 var (
-	// textParameter is one of the documented names, long or short, with its value.
-	textParameter = regexp.MustCompile(`(?i)--(?:resolution|rs|ratio|rt|duration|dur|frames|framespersecond|fps|seed|camerafixed|camera_fixed|cf|watermark|wm)\b` +
-		`(?:[\s=:]+(?:-?\d[\w:.]*|true\b|false\b|adaptive\b|keep_ratio\b))?`)
+	// textParameter is documented names, long or short, with their values.
+	textParameter = regexp.MustCompile(`(?i)(?:\s*--(?:resolution|rs|ratio|rt|duration|dur|frames|framespersecond|fps|seed|camerafixed|camera_fixed|cf|watermark|wm)\b` +
+		`(?:[\s=:]+(?:-?\d[\w:.]*|true\b|false\b|adaptive\b|keep_ratio\b))?)+\s*`)
 	// looksLikeParameter is any other pair of dashes before a letter: a name that is not
 	// documented yet, or an author's dash.
 	looksLikeParameter = regexp.MustCompile(`-{2,}(\pL)`)

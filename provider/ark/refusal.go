@@ -142,6 +142,7 @@ func refusal(up provider.Upstream, a provider.Answer, req provider.Request) *pro
 	if field := callerField(p.Param, req); e.Class == provider.Invalid && field != "" {
 		e.Message = "the upstream refused " + field
 	}
+	e.CallbackRefused = e.Class == provider.Invalid && p.Param == "callback_url"
 	e.Detail = quotable(up, p.Message, req.Prompt)
 	return e
 }
