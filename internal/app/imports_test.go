@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"client/webhook":                    {},
 	"client/webhook/consumers":          {},
 	"provider":                          {""},
+	"provider/ark":                      {"", "provider"},
 	"provider/minimax":                  {"", "provider"},
 	"provider/sandbox":                  {"", "provider", "client/webhook"},
 	"provider/providertest":             {"", "provider"},

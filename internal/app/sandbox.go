@@ -13,6 +13,7 @@ import (
 	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/ark"
 	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
 )
 
@@ -21,7 +22,10 @@ const sandboxAccount = "sandbox"
 
 // providers is the explicit list of all upstream protocols.
 func providers() []provider.Provider {
-	return []provider.Provider{sandboxprovider.New()}
+	return []provider.Provider{
+		ark.New(),
+		sandboxprovider.New(),
+	}
 }
 
 // addSandbox starts the built-in upstream on a loopback port of its own and adds an
