@@ -61,7 +61,7 @@ func (a *App) addSandbox(r *routes) error {
 	r.accounts = append(r.accounts, lifecycle.Account{
 		Account: provider.Account{Name: sandboxAccount, Provider: "sandbox", BaseURL: "http://" + l.Addr().String(),
 			Settings: map[string]string{"api_key": key}},
-		MaxInFlight: a.cfg.Sandbox.MaxInFlight,
+		MaxInFlight: a.cfg.Sandbox.MaxInFlight, Indifferent: true,
 	})
 	if r.callbackURL == "" {
 		// The built-in upstream is on this machine, and so can call back where no other could.

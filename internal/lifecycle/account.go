@@ -43,6 +43,9 @@ type Account struct {
 	Weight int
 	// Retired keeps new work away for good; what was submitted is followed to its end.
 	Retired bool
+	// Indifferent keeps refusals and silence from resting or parking the account: for the
+	// built-in sandbox, where any caller may ask for them and others must not wait for it.
+	Indifferent bool
 }
 
 // account is an Account and what this node has learnt about its health.
@@ -86,6 +89,9 @@ func perMinute(n int) *rate.Limiter {
 // park keeps new work away from the account for a while. refused says that the account
 // itself was refused (money, key, permission), which more waiting does not mend.
 func (a *account) park(now time.Time, d time.Duration, refused bool) {
+	if a.Indifferent {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	until := now.Add(d)
@@ -156,6 +162,9 @@ func (a *account) answered(now time.Time, pe *provider.Error) (rest time.Duratio
 	}
 	if pe == nil || pe.Class != provider.Unavailable && pe.Class != provider.OutcomeUnknown {
 		a.unanswered, a.restUntil = 0, time.Time{}
+		return 0
+	}
+	if a.Indifferent {
 		return 0
 	}
 	a.unanswered++

@@ -223,3 +223,34 @@ type both struct{ callingBack }
 func (b both) Reconcile(ctx context.Context, u provider.Upstream, r provider.Request) (provider.Accepted, error) {
 	return reconciling{b.fake}.Reconcile(ctx, u, r)
 }
+
+// What one caller of the sandbox asks for keeps no other waiting.
+func TestIndifferentAccountNeverRests(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.submit = func(_ int, req provider.Request) (bool, error) {
+			if class, ok := strings.CutPrefix(req.Prompt, "fail "); ok {
+				return false, provider.Errorf(provider.Class(class), "as asked")
+			}
+			return true, nil
+		}
+		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("main"), Indifferent: true}),
+			func(c *lifecycle.Config) { c.Timing.Backoff = 1 }).start(t)
+		for _, class := range []provider.Class{provider.Balance, provider.Credential, provider.Permission} {
+			if g, _ := h.await(t, h.accept(t, submission("fail "+string(class))).ID); g.Failure == nil || g.Failure.Code != kinora.FailureUpstream {
+				t.Errorf("%s: ended as %s %+v", class, g.State, g.Failure)
+			}
+		}
+		for range 2 * 5 {
+			h.accept(t, submission("fail unavailable"))
+			h.accept(t, submission("fail rate"))
+		}
+		if g, _ := h.await(t, h.accept(t, submission("x")).ID); g.State != kinora.GenerationSucceeded {
+			t.Errorf("ended as %s %+v", g.State, g.Failure)
+		}
+		if a := healthOf(t, h, "main"); a.State != kinora.AccountReady {
+			t.Errorf("the account is %s until %v", a.State, a.Until)
+		}
+	})
+}

@@ -402,9 +402,11 @@ func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *
 			rest = parkBalance
 		}
 		acc.park(now, rest, true)
-		e.log.Error("an upstream refuses the account; it takes no new work for a while",
-			"account", acc.Name, "provider", acc.Provider, "class", string(pe.Class), "code", pe.Code, "for", rest)
-		if e.otherAccount(l, now) {
+		if !acc.Indifferent {
+			e.log.Error("an upstream refuses the account; it takes no new work for a while",
+				"account", acc.Name, "provider", acc.Provider, "class", string(pe.Class), "code", pe.Code, "for", rest)
+		}
+		if !acc.Indifferent && e.otherAccount(l, now) {
 			e.requeue(a, 0)
 			return
 		}
