@@ -41,6 +41,9 @@ type Options struct {
 	Version string       // shown to receivers and in metrics; empty = "dev"
 	// Timing shortens the lifecycle's waits in tests.
 	Timing lifecycle.Timing
+	// Guard changes what the network guard is made of; nil = nothing. Tests put names and public addresses of their own
+	// behind it.
+	Guard func(*netguard.Config)
 	// WebhookLimits overrides the sizes of the delivery pools; zero = the defaults.
 	WebhookLimits webhook.Limits
 }
@@ -112,7 +115,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 		}
 		return nil
 	})
-	if a.guard, err = newGuard(cfg, o.Version); err != nil {
+	if a.guard, err = newGuard(cfg, o); err != nil {
 		return nil, err
 	}
 	a.onStop(func(context.Context) error { a.guard.Close(); return nil })

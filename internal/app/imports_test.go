@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"internal/id":                       {},
 	"internal/seal":                     {},
 	"internal/netguard":                 {},
+	"internal/netguard/netguardtest":    {},
 	"internal/media":                    {},
 	"internal/blob":                     {},
 	"internal/blob/blobtest":            {"internal/blob"},

@@ -136,11 +136,11 @@ func prefixes(list []string) []netip.Prefix {
 	return out
 }
 
-func newGuard(cfg config.Config, version string) (*netguard.Guard, error) {
+func newGuard(cfg config.Config, o Options) (*netguard.Guard, error) {
 	gc := netguard.Config{
 		AllowPrefixes: prefixes(cfg.Network.AllowPrefixes), AllowHosts: cfg.Network.AllowHosts,
 		NAT64Prefixes: prefixes(cfg.Network.NAT64Prefixes), AllowHTTP: cfg.Webhooks.AllowHTTP, Ports: cfg.Network.Ports,
-		UserAgent: "Kinora/" + version,
+		UserAgent: "Kinora/" + o.Version,
 	}
 	if text := cfg.Network.EgressProxy.Reveal(); text != "" {
 		u, err := url.Parse(text)
@@ -148,6 +148,9 @@ func newGuard(cfg config.Config, version string) (*netguard.Guard, error) {
 			return nil, kinora.Errorf(kinora.ErrInvalid, "network.egress_proxy is not a URL")
 		}
 		gc.Proxy = u
+	}
+	if o.Guard != nil {
+		o.Guard(&gc)
 	}
 	if err := gc.Validate(); err != nil {
 		return nil, &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: "network: " + err.Error(), Hint: "see docs/configuration.md"}

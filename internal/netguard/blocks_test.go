@@ -8,11 +8,13 @@ import (
 
 	"code.dny.dev/ssrf"
 	"pgregory.net/rapid"
+
+	"github.com/kinora/kinora/internal/netguard/netguardtest"
 )
 
 func TestPublicNeighboursStayReachable(t *testing.T) {
 	g := newGuard(t, Config{})
-	for _, text := range publicNeighbours {
+	for _, text := range netguardtest.PublicNeighbours() {
 		addr := netip.MustParseAddr(text)
 		if !IsPublic(addr) {
 			b, _ := blockOf(addr)
@@ -224,7 +226,7 @@ func TestTranslationPrefixJudgesTheWrappedAddress(t *testing.T) {
 		g := New(Config{NAT64Prefixes: []netip.Prefix{prefix}})
 
 		private := rapid.Bool().Draw(t, "private")
-		v4 := netip.MustParseAddr(rapid.SampledFrom(publicNeighbours[:6]).Draw(t, "public"))
+		v4 := netip.MustParseAddr(rapid.SampledFrom(netguardtest.PublicNeighbours()[:6]).Draw(t, "public"))
 		if private {
 			v4 = refusedV4().Draw(t, "v4")
 		}

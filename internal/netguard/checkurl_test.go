@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/idna"
+
+	"github.com/kinora/kinora/internal/netguard/netguardtest"
 )
 
 func TestCheckURLNormalises(t *testing.T) {
@@ -185,10 +187,10 @@ func TestRefusalQuotesNothing(t *testing.T) {
 }
 
 func FuzzCheckURL(f *testing.F) {
-	for _, v := range vectors() {
-		f.Add(strings.ReplaceAll(v.url, "{p}", "8443"), true)
+	for _, v := range netguardtest.Vectors(8443) {
+		f.Add(v.URL, true)
 	}
-	for _, a := range publicNeighbours {
+	for _, a := range netguardtest.PublicNeighbours() {
 		f.Add("https://["+a+"]/", false)
 		f.Add("http://"+a+"/", true)
 	}

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/kinora/kinora/internal/netguard/netguardtest"
 )
 
 // loopbackGuard reaches servers on 127.0.0.1 and nothing else on this machine; names ending in .test lead there.
@@ -71,10 +73,10 @@ func redirectTargets(port uint16) []string {
 }
 
 func TestRedirectsAreRefusedByTheSameRules(t *testing.T) {
-	f := newForbidden(t)
-	g := loopbackGuard(t, func(c *Config) { c.Ports = []uint16{f.port()} })
+	f := netguardtest.NewForbidden(t)
+	g := loopbackGuard(t, func(c *Config) { c.Ports = []uint16{f.Port()} })
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, target := range redirectTargets(f.port()) {
+		for _, target := range redirectTargets(f.Port()) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header()["Location"] = []string{target}
 				w.WriteHeader(status)
@@ -93,13 +95,13 @@ func TestRedirectsAreRefusedByTheSameRules(t *testing.T) {
 			}
 		}
 	}
-	f.assertUntouched()
+	f.AssertUntouched()
 }
 
 func TestWebhooksFollowNoRedirect(t *testing.T) {
-	f := newForbidden(t)
+	f := netguardtest.NewForbidden(t)
 	g := loopbackGuard(t, nil)
-	for _, target := range append(redirectTargets(f.port()), "/elsewhere") {
+	for _, target := range append(redirectTargets(f.Port()), "/elsewhere") {
 		var requests atomic.Int64
 		server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			requests.Add(1)
@@ -116,7 +118,7 @@ func TestWebhooksFollowNoRedirect(t *testing.T) {
 			t.Errorf("%s: status %d after %d requests", target, resp.StatusCode, requests.Load())
 		}
 	}
-	f.assertUntouched()
+	f.AssertUntouched()
 }
 
 func TestFetchFollowsALimitedNumberOfRedirects(t *testing.T) {
@@ -184,15 +186,15 @@ func TestProxyVariablesAreIgnored(t *testing.T) {
 		}
 		return
 	}
-	f := newForbidden(t)
-	proxy := fmt.Sprintf("http://127.0.0.1:%d", f.port())
+	f := netguardtest.NewForbidden(t)
+	proxy := fmt.Sprintf("http://127.0.0.1:%d", f.Port())
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyVariablesAreIgnored$", "-test.count=1")
 	child.Env = append(os.Environ(), proxyChild+"=1", "HTTP_PROXY="+proxy, "http_proxy="+proxy, "HTTPS_PROXY="+proxy, "https_proxy="+proxy,
 		"ALL_PROXY="+proxy, "all_proxy="+proxy, "NO_PROXY=", "no_proxy=")
 	if out, err := child.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	f.assertUntouched()
+	f.AssertUntouched()
 }
 
 func TestWhatIsSent(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kinora/kinora/internal/netguard/netguardtest"
 )
 
 // resolverFunc answers every look-up itself.
@@ -25,14 +27,14 @@ func (f resolverFunc) LookupNetIP(ctx context.Context, _, host string) ([]netip.
 // The attack: answer public when checked, private when dialled. There is one look-up for each dial, and its answer is
 // what gets dialled.
 func TestRebinding(t *testing.T) {
-	f := newForbidden(t)
+	f := netguardtest.NewForbidden(t)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 
 	var lookups atomic.Int64
 	g := newGuard(t, Config{
 		AllowHTTP: true,
-		Ports:     []uint16{f.port()},
+		Ports:     []uint16{f.Port()},
 		Resolver: resolverFunc(func(context.Context, string) ([]netip.Addr, error) {
 			if lookups.Add(1) == 1 {
 				return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
@@ -40,8 +42,8 @@ func TestRebinding(t *testing.T) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 		}),
 	})
-	behind(g, server.Listener.Addr().String())
-	target := "http://rebind.test:" + strconv.Itoa(int(f.port())) + "/"
+	g.dial = netguardtest.Behind(server.Listener.Addr().String())
+	target := "http://rebind.test:" + strconv.Itoa(int(f.Port())) + "/"
 
 	if _, err := g.CheckURL(target, Webhook); err != nil {
 		t.Fatal(err)
@@ -62,7 +64,7 @@ func TestRebinding(t *testing.T) {
 	if r := refusalOf(t, err); r.Code != CodeNotPublic {
 		t.Errorf("code %s", r.Code)
 	}
-	f.assertUntouched()
+	f.AssertUntouched()
 }
 
 func TestAnswersAreJudgedTogether(t *testing.T) {
@@ -134,10 +136,10 @@ func familyOf(address string) string {
 
 // Control is the last word even when everything before it was wrong.
 func TestControlAloneRefuses(t *testing.T) {
-	f := newForbidden(t)
-	g := newGuard(t, Config{Ports: []uint16{f.port()}})
+	f := netguardtest.NewForbidden(t)
+	g := newGuard(t, Config{Ports: []uint16{f.Port()}})
 	d := &net.Dialer{Control: g.control(Webhook, false)}
-	port := strconv.Itoa(int(f.port()))
+	port := strconv.Itoa(int(f.Port()))
 	for _, host := range []string{"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "::ffff:127.0.0.1", ""} {
 		conn, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
 		if err == nil {
@@ -155,7 +157,7 @@ func TestControlAloneRefuses(t *testing.T) {
 			t.Errorf("address %q passed", address)
 		}
 	}
-	f.assertUntouched()
+	f.AssertUntouched()
 }
 
 // Should the kernel be handed another address than the one that was judged, the answer is the same constant text,

@@ -56,6 +56,10 @@ type Config struct {
 	// the proxy is asked for an address that was judged. nil means none; the environment is never read for one.
 	Proxy *url.URL
 
+	// Dial makes one connection to a numeric address, and asks d's Control about it first; nil means d itself. Tests put
+	// a local listener behind public addresses with it. Not together with Proxy.
+	Dial func(ctx context.Context, d *net.Dialer, address string) (net.Conn, error)
+
 	Resolver Resolver       // nil means net.Resolver in pure Go
 	RootCAs  *x509.CertPool // nil means the host's roots
 
@@ -110,7 +114,7 @@ type Guard struct {
 	// second is an independent list of special-purpose blocks. Where it and blocks disagree, the stricter one counts.
 	second *ssrf.Guardian
 
-	// dial makes one connection attempt to a numeric address; tests put a local listener behind public addresses here.
+	// dial makes one connection attempt to a numeric address.
 	dial func(ctx context.Context, d *net.Dialer, address string) (net.Conn, error)
 
 	webhook, fetch *http.Transport
@@ -134,6 +138,9 @@ func New(cfg Config) *Guard {
 		dial: func(ctx context.Context, d *net.Dialer, address string) (net.Conn, error) {
 			return d.DialContext(ctx, "tcp", address)
 		},
+	}
+	if cfg.Dial != nil {
+		g.dial = cfg.Dial
 	}
 	if cfg.Proxy != nil {
 		g.dial = newProxy(cfg.Proxy, cfg.RootCAs).dial

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,60 +47,6 @@ func (z *zone) LookupNetIP(_ context.Context, network, host string) ([]netip.Add
 	return addrs, nil
 }
 
-// forbidden is a listener on every address of this machine that nobody may reach. The proof of a refusal is that it
-// accepted nothing, not that an error came back.
-type forbidden struct {
-	t        testing.TB
-	ln       net.Listener
-	accepted atomic.Int64
-	signal   chan struct{}
-}
-
-func newForbidden(t testing.TB) *forbidden {
-	t.Helper()
-	ln, err := net.Listen("tcp", ":0") // both families where the machine has both
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &forbidden{t: t, ln: ln, signal: make(chan struct{}, 4096)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			f.accepted.Add(1)
-			conn.Close()
-			f.signal <- struct{}{}
-		}
-	}()
-	t.Cleanup(func() { ln.Close(); <-done })
-	return f
-}
-
-func (f *forbidden) port() uint16 { return f.ln.Addr().(*net.TCPAddr).AddrPort().Port() }
-
-// assertUntouched connects once itself: connections are accepted in the order in which they were made, so that after
-// this one nothing can still be on its way.
-func (f *forbidden) assertUntouched() {
-	f.t.Helper()
-	before := f.accepted.Load()
-	conn, err := net.Dial("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), f.port()).String())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	conn.Close()
-	for range before + 1 {
-		<-f.signal
-	}
-	if n := f.accepted.Load() - 1; n != 0 {
-		f.t.Errorf("the forbidden listener accepted %d connections", n)
-	}
-	f.accepted.Store(0)
-}
-
 var errLeftMachine = errors.New("this test may not leave the machine")
 
 // stayLocal makes an attempt that the guard would let out of this machine fail the test instead.
@@ -119,22 +64,6 @@ func stayLocal(t testing.TB, g *Guard) {
 			return nil
 		}
 		return local.DialContext(ctx, "tcp", address)
-	}
-}
-
-// behind puts a local listener behind public addresses: Control judges the public address, the connection goes to the
-// listener.
-func behind(g *Guard, local string) {
-	g.dial = func(ctx context.Context, d *net.Dialer, address string) (net.Conn, error) {
-		network := "tcp6"
-		if netip.MustParseAddrPort(address).Addr().Is4() {
-			network = "tcp4"
-		}
-		if err := d.Control(network, address, nil); err != nil {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
-		}
-		var plain net.Dialer
-		return plain.DialContext(ctx, "tcp", local)
 	}
 }
 

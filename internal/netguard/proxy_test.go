@@ -10,11 +10,12 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kinora/kinora/internal/netguard/netguardtest"
 )
 
 // fakeProxy takes CONNECT, writes down what it was asked for, and leads every tunnel to one local address.
@@ -136,11 +137,11 @@ func TestProxyIsAskedForTheJudgedAddress(t *testing.T) {
 
 // What the guard refuses never reaches the proxy, which would connect to anything.
 func TestNothingGetsThroughAProxy(t *testing.T) {
-	f := newForbidden(t)
-	p := newFakeProxy(t, f.ln.Addr().String(), false)
-	g := p.through(t, Config{AllowHTTP: true, Ports: []uint16{f.port()}, Resolver: &zone{t: t, answers: vectorZone}})
-	for _, v := range vectors() {
-		raw := strings.ReplaceAll(v.url, "{p}", strconv.Itoa(int(f.port())))
+	f := netguardtest.NewForbidden(t)
+	p := newFakeProxy(t, f.Addr(), false)
+	g := p.through(t, Config{AllowHTTP: true, Ports: []uint16{f.Port()}, Resolver: &zone{t: t, answers: netguardtest.Names()}})
+	for _, v := range netguardtest.Vectors(f.Port()) {
+		raw := v.URL
 		mustFail(t, g.WebhookClient(), raw)
 		mustFail(t, g.FetchClient(3), raw)
 		mustFail(t, &http.Client{Transport: g.fetch}, raw)
@@ -148,7 +149,7 @@ func TestNothingGetsThroughAProxy(t *testing.T) {
 	if got := p.requests(); len(got) != 0 {
 		t.Errorf("the proxy was asked %q", got)
 	}
-	f.assertUntouched()
+	f.AssertUntouched()
 }
 
 // A name server that answers public first and private afterwards is asked once for each tunnel, and its answer judged.
