@@ -18,7 +18,7 @@ type task struct {
 	State     *word     `json:"state"` // nil = not shown
 	ErrCode   word      `json:"err_code"`
 	Payload   word      `json:"payload"`
-	OffPeak   flag      `json:"off_peak"`
+	OffPeak   truth     `json:"off_peak"`
 	CreatedAt word      `json:"created_at"` // RFC 3339
 	Creations creations `json:"creations"`
 }

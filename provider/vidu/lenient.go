@@ -20,12 +20,12 @@ func (w *word) UnmarshalJSON(b []byte) error {
 	return nil // what is neither says nothing
 }
 
-// flag is a JSON boolean, or a string that spells one.
-type flag bool
+// truth is a JSON boolean, or a string that spells one.
+type truth bool
 
-func (f *flag) UnmarshalJSON(b []byte) error {
+func (t *truth) UnmarshalJSON(b []byte) error {
 	on, _ := boolean(b)
-	*f = flag(on)
+	*t = truth(on)
 	return nil
 }
 
