@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"provider/ark":                      {"", "provider"},
 	"provider/minimax":                  {"", "provider"},
 	"provider/sandbox":                  {"", "provider", "client/webhook"},
+	"provider/vidu":                     {"", "provider"},
 	"provider/providertest":             {"", "provider"},
 	"internal/id":                       {},
 	"internal/seal":                     {},

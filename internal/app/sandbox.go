@@ -15,6 +15,7 @@ import (
 	"github.com/kinora/kinora/provider"
 	"github.com/kinora/kinora/provider/ark"
 	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
+	"github.com/kinora/kinora/provider/vidu"
 )
 
 // sandboxAccount is the name of the account at the built-in sandbox.
@@ -25,6 +26,7 @@ func providers() []provider.Provider {
 	return []provider.Provider{
 		ark.New(),
 		sandboxprovider.New(),
+		vidu.New(),
 	}
 }
 
