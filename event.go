@@ -64,6 +64,7 @@ func (s DeliveryState) CanMove(to DeliveryState) bool {
 type Delivery struct {
 	ID             string // "dlv_" + ULID
 	EventID        string
+	EventType      EventType // its event's
 	OrganisationID string
 	GenerationID   string // empty = the event is not about one
 	// EndpointID is the endpoint that it goes to, DefaultEndpointID for the default callback
@@ -76,13 +77,16 @@ type Delivery struct {
 	Destination string
 	State       DeliveryState
 	Attempts    int // attempts made so far
-	DueAt       time.Time
-	LeaseOwner  string
-	Version     int64
-	LastStatus  int    // HTTP status of the last attempt; 0 = none
-	LastError   string // what went wrong last, for people
-	CreatedAt   time.Time
-	FinishedAt  time.Time
+	// ScheduleFrom is how many of them were made before it was last revived: the schedule
+	// counts from there.
+	ScheduleFrom int
+	DueAt        time.Time
+	LeaseOwner   string
+	Version      int64
+	LastStatus   int    // HTTP status of the last attempt; 0 = none
+	LastError    string // what went wrong last, for people
+	CreatedAt    time.Time
+	FinishedAt   time.Time
 }
 
 // Fault says who is to blame for a failed delivery attempt.
@@ -112,6 +116,26 @@ type DeliveryAttempt struct {
 	Connect    time.Duration
 	TLS        time.Duration
 	FirstByte  time.Duration
-	Response   string // start of the answer's body, at most 4 KiB of text
-	NextAt     time.Time
+	// Sent says what the request was made of; the zero value says that none was sent.
+	Sent SentRequest
+	// ResponseHead holds the answer's header lines, "name: value", in order of name. Those that
+	// carry credentials have no value.
+	ResponseHead string // at most 2 KiB of text
+	Response     string // start of the answer's body, at most 4 KiB of text
+	NextAt       time.Time
 }
+
+// SentRequest is what cannot be told from a delivery and its attempt about the request that
+// was sent. The rest of its headers, and its body, are made again from their rows.
+type SentRequest struct {
+	UserAgent  string    `json:"ua,omitempty"`
+	Secrets    int       `json:"n,omitempty"` // that signed the body, x-katalo-signature
+	Standard   int       `json:"s,omitempty"` // of these, that signed by Standard Webhooks too
+	Custom     []string  `json:"h,omitempty"` // names of the endpoint's own headers
+	BodyBytes  int       `json:"b,omitempty"`
+	BodySHA256 string    `json:"d,omitempty"` // of the body as sent, base64 without padding
+	LinksUntil time.Time `json:"u,omitzero"`  // when the file URLs in it end
+}
+
+// IsZero says that no request was sent.
+func (s SentRequest) IsZero() bool { return s.UserAgent == "" && s.BodyBytes == 0 }

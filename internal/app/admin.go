@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -10,16 +9,17 @@ import (
 	"github.com/kinora/kinora/internal/server"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/tenancy"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // admin serves the operator's API from the services that own what it shows.
 type admin struct {
 	*tenancy.Service
-	db         *store.DB
-	engine     *lifecycle.Engine
-	dispatcher *webhook.Dispatcher
+	db     *store.DB
+	engine *lifecycle.Engine
 }
+
+// maxAttemptLog is how many of a delivery's attempts are read: the newest.
+const maxAttemptLog = 100
 
 var _ server.Admin = admin{}
 
@@ -66,16 +66,8 @@ func (a admin) Deliveries(ctx context.Context, generationID string) ([]*kinora.D
 func (a admin) DeliveryAttempts(ctx context.Context, deliveryID string) ([]kinora.DeliveryAttempt, error) {
 	var list []kinora.DeliveryAttempt
 	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.DeliveryAttempts(deliveryID)
+		list, err = tx.DeliveryAttempts(deliveryID, maxAttemptLog)
 		return err
 	})
 	return list, err
-}
-
-func (a admin) Redeliver(ctx context.Context, deliveryID string) (*kinora.Delivery, error) {
-	d, err := a.dispatcher.Redeliver(ctx, "", deliveryID)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, kinora.Errorf(kinora.ErrNotFound, "there is no such delivery")
-	}
-	return d, err
 }

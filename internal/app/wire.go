@@ -261,9 +261,10 @@ func (a *App) wireHTTP() error {
 	sc := server.Config{
 		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine,
 		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads,
-		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
+		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine},
+		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,
-		AdminToken: a.adminToken,
+		AdminToken: a.adminToken, CursorKeys: func() [][]byte { return a.ring.DeriveAll("list-cursors", 32) },
 		Checks: []server.Check{
 			{Name: "database", Run: a.db.Ping},
 			{Name: "storage", Run: a.files.Check},

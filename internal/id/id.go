@@ -17,6 +17,7 @@ const (
 	Output       = "out_"
 	Event        = "evt_"
 	Delivery     = "dlv_"
+	Replay       = "rpl_"
 	Organisation = "org_"
 	Key          = "key_"
 	Secret       = "sec_"
@@ -29,6 +30,16 @@ const (
 // system's generator; ids of the same millisecond are in no order.
 func New(prefix string, now time.Time) string {
 	return prefix + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()
+}
+
+// Least returns what sorts before every id of that prefix that was made in the millisecond of
+// t or later, and behind all earlier ones.
+func Least(prefix string, t time.Time) string {
+	var u ulid.ULID
+	if t.UnixMilli() > 0 {
+		_ = u.SetTime(min(ulid.Timestamp(t), ulid.MaxTime())) // fails beyond the maximum only
+	}
+	return prefix + u.String()
 }
 
 var shape = regexp.MustCompile(`^[a-z]+_[0-9A-HJKMNP-TV-Z]{26}$`)

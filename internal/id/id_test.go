@@ -35,3 +35,16 @@ func TestMalformedIDsAreRecognised(t *testing.T) {
 		}
 	})
 }
+
+func TestLeastSortsBetweenMilliseconds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.UnixMilli(rapid.Int64Range(1, 1<<47).Draw(t, "at"))
+		least := id.Least(id.Delivery, at)
+		if s := id.New(id.Delivery, at); s < least || id.New(id.Delivery, at.Add(-time.Millisecond)) >= least {
+			t.Fatalf("%s is not the least of %s", least, s)
+		}
+	})
+	if id.Least(id.Delivery, time.Time{}) != "dlv_00000000000000000000000000" {
+		t.Error("the zero time is not before all")
+	}
+}

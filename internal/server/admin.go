@@ -39,10 +39,8 @@ type Admin interface {
 	Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error)
 	// Deliveries lists the deliveries of a generation's event; none before its end.
 	Deliveries(ctx context.Context, generationID string) ([]*kinora.Delivery, error)
-	// DeliveryAttempts is the log of a delivery, oldest first.
+	// DeliveryAttempts is the log of a delivery, oldest first: the newest hundred of its attempts.
 	DeliveryAttempts(ctx context.Context, deliveryID string) ([]kinora.DeliveryAttempt, error)
-	// Redeliver makes a delivery that has ended due again. Errors: kinora.ErrConflict when it has not ended.
-	Redeliver(ctx context.Context, deliveryID string) (*kinora.Delivery, error)
 }
 
 // OrganisationChange says what of an organisation is to be set; nil leaves a field as it is. It is the body of the
@@ -89,7 +87,6 @@ func (s *Server) adminRoutes() []route {
 		on(http.MethodPost, organisation+"/webhook-secrets", s.adminRotateSecret),
 		on(http.MethodGet, generation, s.adminGeneration),
 		on(http.MethodGet, generation+"/deliveries", s.adminDeliveries),
-		on(http.MethodPost, "/admin/v1/deliveries/{delivery_id}/redeliver", s.adminRedeliver),
 	}
 }
 

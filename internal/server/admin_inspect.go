@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
 )
 
@@ -55,20 +54,6 @@ func (s *Server) adminDeliveries(ctx context.Context, x *exchange, r *http.Reque
 		answer.Deliveries[i] = viewDelivery(d, attempts)
 	}
 	writeJSON(x, http.StatusOK, answer)
-	return nil
-}
-
-// adminRedeliver makes a delivery that has ended due again. It answers before the attempt is made.
-func (s *Server) adminRedeliver(ctx context.Context, x *exchange, r *http.Request) error {
-	deliveryID := r.PathValue("delivery_id")
-	if !id.WellFormed(deliveryID, id.Delivery) {
-		return refuse(kinora.ErrNotFound, "delivery not found")
-	}
-	d, err := s.cfg.Admin.Redeliver(ctx, deliveryID)
-	if err != nil {
-		return err
-	}
-	writeJSON(x, http.StatusAccepted, viewDelivery(d, nil))
 	return nil
 }
 

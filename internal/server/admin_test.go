@@ -28,6 +28,7 @@ type fakeAdmin struct {
 	organisations []*kinora.Organisation
 	attempts      []kinora.DeliveryAttempt
 	generation    *kinora.Generation
+	next          string // cursor of every page
 }
 
 func (f *fakeAdmin) call(format string, args ...any) error {
@@ -110,7 +111,7 @@ func (f *fakeAdmin) Attempts(_ context.Context, generation string) ([]*kinora.At
 }
 
 func (f *fakeAdmin) delivery() *kinora.Delivery {
-	return &kinora.Delivery{ID: deliveryOne, EventID: "evt_1", OrganisationID: ownID, GenerationID: taskOne, URL: "https://user:hush@a.example/hook?token=hush",
+	return &kinora.Delivery{ID: deliveryOne, EventID: "evt_1", EventType: kinora.EventFailed, OrganisationID: ownID, GenerationID: taskOne, URL: "https://user:hush@a.example/hook?token=hush",
 		State: kinora.DeliveryDead, Attempts: 2, LastStatus: 500, LastError: "the receiver answered 500", CreatedAt: testTime, FinishedAt: testTime.Add(time.Hour)}
 }
 
@@ -122,15 +123,11 @@ func (f *fakeAdmin) DeliveryAttempts(_ context.Context, delivery string) ([]kino
 	return f.attempts, f.call("log %s", delivery)
 }
 
-func (f *fakeAdmin) Redeliver(_ context.Context, delivery string) (*kinora.Delivery, error) {
-	return f.delivery(), f.call("redeliver %s", delivery)
-}
-
 func adminFixture(t *testing.T) (*fixture, *fakeAdmin) {
 	t.Helper()
 	a := &fakeAdmin{generation: &kinora.Generation{ID: taskOne, OrganisationID: otherID, Surface: kinora.SurfaceSubmit, Model: "m", Kind: kinora.KindVideo, State: kinora.GenerationSucceeded, CreatedAt: testTime,
 		Input: kinora.Input{Prompt: "two kites", Images: []string{"https://a.example/1.png?sig=hush"}, CallbackURL: "https://b.example/cb?token=hush"}, WebhookURL: "https://c.example/#hush"}}
-	return newFixture(t, func(c *Config) { c.Admin = a }), a
+	return newFixture(t, func(c *Config) { c.Admin, c.Webhooks = a, fakeWebhooks{a} }), a
 }
 
 func (f *fixture) admin(method, path, body string, change ...func(*http.Request)) (int, string) {
@@ -145,9 +142,9 @@ func (f *fixture) admin(method, path, body string, change ...func(*http.Request)
 const (
 	orgText      = `"id":"org_00000000000000000000000001","name":"acme","default_webhook":"","webhook_hosts":[],"disabled":false,"created_at":"2026-06-14T10:30:00Z"`
 	keyText      = `"id":"key_01HF8Z3KQX2A6Y4N3R8M5W7V9P","name":"ci","start":"sk-abcdef","created_at":"2026-06-14T10:30:00Z","last_used_at":"2026-06-14T10:31:00Z","revoked_at":`
-	deliveryText = `"id":"dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P","event_id":"evt_1","organisation_id":"org_00000000000000000000000001","generation_id":"task_01HF8Z3KQX2A6Y4N3R8M5W7V9P",` +
-		`"url":"https://redacted@a.example/hook?redacted","state":"dead","attempt_count":2,"last_status":500,"last_error":"the receiver answered 500","due_at":null,` +
-		`"created_at":"2026-06-14T10:30:00Z","finished_at":"2026-06-14T11:30:00Z","attempts":`
+	deliveryText = `"id":"dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P","event_id":"evt_1","event_type":"generation.failed","organisation_id":"org_00000000000000000000000001","generation_id":"task_01HF8Z3KQX2A6Y4N3R8M5W7V9P",` +
+		`"endpoint_id":"","url":"https://redacted@a.example/hook?redacted","state":"dead","attempt_count":2,"last_status":500,"last_error":"the receiver answered 500","due_at":null,` +
+		`"created_at":"2026-06-14T10:30:00Z","finished_at":"2026-06-14T11:30:00Z"`
 )
 
 // Every operation: the whole answer, and what it asked for.
@@ -174,8 +171,9 @@ func TestAdminOperations(t *testing.T) {
 		"rotate at once":      {"POST", orgPath + "/webhook-secrets", `{"overlap_seconds":0}`, 201, `{"id":"sec_3","secret":"whsec_fresh","created_at":"2026-06-14T10:30:00Z","expires_at":null}`, []string{"rotate " + ownID + ` "" 0s`}},
 		"import secret":       {"POST", orgPath + "/webhook-secrets", `{"secret":"an-old-one","overlap_seconds":60}`, 201, `{"id":"sec_3","created_at":"2026-06-14T10:30:00Z","expires_at":null}`, []string{"rotate " + ownID + ` "an-old-one" 1m0s`}},
 		"secrets, not shown":  {"GET", orgPath + "/webhook-secrets", "", 200, `{"webhook_secrets":[{"id":"sec_2","created_at":"2026-06-14T10:30:00Z","expires_at":null},{"id":"sec_1","created_at":"2026-06-14T10:30:00Z","expires_at":"2026-06-14T11:30:00Z"}],"truncated":false}`, []string{"secrets " + ownID}},
-		"redeliver":           {"POST", "/admin/v1/deliveries/" + deliveryOne + "/redeliver", "", 202, `{` + deliveryText + `[]}`, []string{"redeliver " + deliveryOne}},
-		"deliveries, no log":  {"GET", "/admin/v1/generations/" + taskOne + "/deliveries", "", 200, `{"deliveries":[{` + deliveryText + `[]}],"truncated":false}`, []string{"generation " + taskOne, "deliveries " + taskOne, "log " + deliveryOne}},
+		"redeliver":           {"POST", "/admin/v1/deliveries/" + deliveryOne + "/redeliver", "", 202, `{` + deliveryText + `}`, []string{"redeliver " + deliveryOne}},
+		"revive":              {"POST", "/admin/v1/deliveries/" + deliveryOne + "/revive", "", 202, `{` + deliveryText + `}`, []string{"revive " + deliveryOne}},
+		"deliveries, no log":  {"GET", "/admin/v1/generations/" + taskOne + "/deliveries", "", 200, `{"deliveries":[{` + deliveryText + `,"attempts":[]}],"truncated":false}`, []string{"generation " + taskOne, "deliveries " + taskOne, "log " + deliveryOne}},
 		"strange ids are ok":  {"GET", orgsPath + "/a%2fb", "", 200, `{` + orgText + `}`, []string{"get a/b"}},
 		"malformed delivery":  {"POST", "/admin/v1/deliveries/dlv_1/redeliver", "", 404, `{"error":{"code":"not_found","message":"delivery not found"}}`, nil},
 		"malformed id":        {"GET", "/admin/v1/generations/x", "", 404, `{"error":{"code":"not_found","message":"generation not found"}}`, nil},
@@ -261,6 +259,7 @@ func TestAdminErrors(t *testing.T) {
 			{"GET", orgPath + "/keys", ""}, {"POST", orgPath + "/keys", `{"name":"a"}`}, {"POST", orgPath + "/keys", `{"name":"a","key":"x"}`}, {"DELETE", orgPath + "/keys/k", ""},
 			{"GET", orgPath + "/webhook-secrets", ""}, {"POST", orgPath + "/webhook-secrets", `{}`},
 			{"GET", "/admin/v1/generations/" + taskOne, ""}, {"GET", "/admin/v1/generations/" + taskOne + "/deliveries", ""}, {"POST", "/admin/v1/deliveries/" + deliveryOne + "/redeliver", ""},
+			{"POST", "/admin/v1/deliveries/" + deliveryOne + "/revive", ""}, {"GET", "/admin/v1/deliveries/" + deliveryOne, ""}, {"GET", "/admin/v1/deliveries", ""},
 		} {
 			f, a := adminFixture(t)
 			a.err = tc.err

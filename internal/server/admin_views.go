@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/webhook"
 )
 
 // What the admin API shows. No view has a field for a key's hash, a callback token, or what a provider keeps to find a job
@@ -191,54 +192,90 @@ type deliveryList struct {
 	Truncated  bool           `json:"truncated"`
 }
 
+// deliveryPage is a page of a search.
+type deliveryPage struct {
+	Deliveries []deliverySummary `json:"deliveries"`
+	NextCursor *string           `json:"next_cursor"` // null = that was all
+}
+
+type deliverySummary struct {
+	ID             string               `json:"id"`
+	EventID        string               `json:"event_id"`
+	EventType      kinora.EventType     `json:"event_type"`
+	OrganisationID string               `json:"organisation_id"`
+	GenerationID   string               `json:"generation_id"`
+	EndpointID     string               `json:"endpoint_id"` // "" = the request's own URL, or the operator hook
+	URL            string               `json:"url"`
+	State          kinora.DeliveryState `json:"state"`
+	AttemptCount   int                  `json:"attempt_count"`
+	LastStatus     int                  `json:"last_status"` // 0 = none
+	LastError      string               `json:"last_error"`
+	DueAt          *string              `json:"due_at"`
+	CreatedAt      *string              `json:"created_at"`
+	FinishedAt     *string              `json:"finished_at"`
+}
+
 type deliveryView struct {
-	ID             string                `json:"id"`
-	EventID        string                `json:"event_id"`
-	OrganisationID string                `json:"organisation_id"`
-	GenerationID   string                `json:"generation_id"`
-	URL            string                `json:"url"`
-	State          kinora.DeliveryState  `json:"state"`
-	AttemptCount   int                   `json:"attempt_count"`
-	LastStatus     int                   `json:"last_status"` // 0 = none
-	LastError      string                `json:"last_error"`
-	DueAt          *string               `json:"due_at"`
-	CreatedAt      *string               `json:"created_at"`
-	FinishedAt     *string               `json:"finished_at"`
-	Attempts       []deliveryAttemptView `json:"attempts"` // the newest hundred, oldest first
+	deliverySummary
+	Attempts []deliveryAttemptView `json:"attempts"` // the newest hundred, oldest first
 }
 
 // deliveryAttemptView gives times in milliseconds; those of a connection that was reused are 0.
 type deliveryAttemptView struct {
-	Number      int          `json:"number"`
-	StartedAt   *string      `json:"started_at"`
-	DurationMS  float64      `json:"duration_ms"`
-	Status      int          `json:"status"` // 0 = no answer
-	Fault       kinora.Fault `json:"fault"`  // "" = none
-	Error       string       `json:"error"`
-	Address     string       `json:"address"`
-	DNSMS       float64      `json:"dns_ms"`
-	ConnectMS   float64      `json:"connect_ms"`
-	TLSMS       float64      `json:"tls_ms"`
-	FirstByteMS float64      `json:"first_byte_ms"`
-	Response    string       `json:"response"`
-	NextAt      *string      `json:"next_at"`
+	Number       int          `json:"number"`
+	StartedAt    *string      `json:"started_at"`
+	DurationMS   float64      `json:"duration_ms"`
+	Status       int          `json:"status"` // 0 = no answer
+	Fault        kinora.Fault `json:"fault"`  // "" = none
+	Error        string       `json:"error"`
+	Address      string       `json:"address"`
+	DNSMS        float64      `json:"dns_ms"`
+	ConnectMS    float64      `json:"connect_ms"`
+	TLSMS        float64      `json:"tls_ms"`
+	FirstByteMS  float64      `json:"first_byte_ms"`
+	ResponseHead string       `json:"response_head"`
+	Response     string       `json:"response"`
+	NextAt       *string      `json:"next_at"`
+	Request      *requestView `json:"request,omitempty"` // of one delivery only
+}
+
+// requestView is what an attempt sent.
+type requestView struct {
+	Headers    []webhook.HeaderLine `json:"headers"`
+	Body       string               `json:"body"` // "" = its generation is no longer known
+	BodyBytes  int                  `json:"body_bytes"`
+	BodySHA256 string               `json:"body_sha256"` // base64 without padding, of what was sent
+}
+
+func viewRequest(a *webhook.Logged) *requestView {
+	if a.Sent.IsZero() {
+		return nil
+	}
+	return &requestView{Headers: a.RequestHeaders, Body: a.RequestBody, BodyBytes: a.Sent.BodyBytes, BodySHA256: a.Sent.BodySHA256}
+}
+
+func summariseDelivery(d *kinora.Delivery) deliverySummary {
+	return deliverySummary{
+		ID: d.ID, EventID: d.EventID, EventType: d.EventType, OrganisationID: d.OrganisationID, GenerationID: d.GenerationID, EndpointID: d.EndpointID, URL: withoutQuery(d.URL),
+		State: d.State, AttemptCount: d.Attempts, LastStatus: d.LastStatus, LastError: d.LastError,
+		DueAt: apiTime(d.DueAt), CreatedAt: apiTime(d.CreatedAt), FinishedAt: apiTime(d.FinishedAt),
+	}
 }
 
 func viewDelivery(d *kinora.Delivery, attempts []kinora.DeliveryAttempt) deliveryView {
-	v := deliveryView{
-		ID: d.ID, EventID: d.EventID, OrganisationID: d.OrganisationID, GenerationID: d.GenerationID, URL: withoutQuery(d.URL),
-		State: d.State, AttemptCount: d.Attempts, LastStatus: d.LastStatus, LastError: d.LastError,
-		DueAt: apiTime(d.DueAt), CreatedAt: apiTime(d.CreatedAt), FinishedAt: apiTime(d.FinishedAt),
-		Attempts: make([]deliveryAttemptView, len(attempts)),
-	}
-	for i, a := range attempts {
-		v.Attempts[i] = deliveryAttemptView{
-			Number: a.Number, StartedAt: apiTime(a.StartedAt), DurationMS: milliseconds(a.Duration), Status: a.Status, Fault: a.Fault, Error: a.Error,
-			Address: a.Address, DNSMS: milliseconds(a.DNS), ConnectMS: milliseconds(a.Connect), TLSMS: milliseconds(a.TLS),
-			FirstByteMS: milliseconds(a.FirstByte), Response: a.Response, NextAt: apiTime(a.NextAt),
-		}
+	v := deliveryView{deliverySummary: summariseDelivery(d), Attempts: make([]deliveryAttemptView, len(attempts))}
+	for i := range attempts {
+		v.Attempts[i] = viewDeliveryAttempt(&attempts[i])
 	}
 	return v
+}
+
+func viewDeliveryAttempt(a *kinora.DeliveryAttempt) deliveryAttemptView {
+	return deliveryAttemptView{
+		Number: a.Number, StartedAt: apiTime(a.StartedAt), DurationMS: milliseconds(a.Duration), Status: a.Status, Fault: a.Fault, Error: a.Error,
+		Address: a.Address, DNSMS: milliseconds(a.DNS), ConnectMS: milliseconds(a.Connect), TLSMS: milliseconds(a.TLS),
+		FirstByteMS: milliseconds(a.FirstByte), ResponseHead: a.ResponseHead, Response: a.Response, NextAt: apiTime(a.NextAt),
+	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -26,7 +26,7 @@ var documentedIDs = map[string]string{
 // newDocumented is a fixture with all surfaces, in which all of documentedIDs exist.
 func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 	all := append([]func(*Config){func(c *Config) {
-		c.Uploads, c.Admin, c.MasterKeys = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}
+		c.Uploads, c.Admin, c.MasterKeys, c.Webhooks = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}, documentedWebhooks{}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
 	}}, change...)
 	f := newFixture(t, all...)
@@ -171,9 +171,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(404, "GET", generation+generationTwo, "")
 	add(200, "GET", generation+taskOne+"/deliveries", "")
 	add(404, "GET", generation+"x/deliveries", "")
-	add(202, "POST", delivery+documentedIDs["delivery_id"]+"/redeliver", "")
-	add(404, "POST", delivery+"x/redeliver", "")
-	add(409, "POST", delivery+"dlv_00000000000000000000000000/redeliver", "")
+	addWebhookExchanges(add)
 
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.yaml", "/api/v1/openapi"} {
 		add(200, "GET", path, "")
@@ -205,13 +203,13 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 				body = `{}`
 			}
 			add(401, rt.method, path, "", key(testKey))
-			add(500, rt.method, path, body).config = []func(*Config){func(c *Config) {
-				c.Admin, c.MasterKeys = documentedAdmin{err: errors.New("x")}, documentedMasterKeys{errors.New("x")}
-			}}
-			add(503, rt.method, path, body).config = []func(*Config){func(c *Config) {
-				err := kinora.Errorf(kinora.ErrUnavailable, "the database is out of reach")
-				c.Admin, c.MasterKeys = documentedAdmin{err: err}, documentedMasterKeys{err}
-			}}
+			broken := func(err error) []func(*Config) {
+				return []func(*Config){func(c *Config) {
+					c.Admin, c.MasterKeys, c.Webhooks = documentedAdmin{err: err}, documentedMasterKeys{err}, documentedWebhooks{documentedAdmin{err: err}}
+				}}
+			}
+			add(500, rt.method, path, body).config = broken(errors.New("x"))
+			add(503, rt.method, path, body).config = broken(kinora.Errorf(kinora.ErrUnavailable, "the database is out of reach"))
 		}
 	}
 	return list
@@ -300,7 +298,7 @@ func (documentedAdmin) key() *kinora.Key {
 }
 
 func (documentedAdmin) delivery() *kinora.Delivery {
-	return &kinora.Delivery{ID: documentedIDs["delivery_id"], State: kinora.DeliveryDead, CreatedAt: testTime, Attempts: 1}
+	return &kinora.Delivery{ID: documentedIDs["delivery_id"], EventType: kinora.EventFailed, State: kinora.DeliveryDead, CreatedAt: testTime, Attempts: 1}
 }
 
 func (a documentedAdmin) Organisations(context.Context) ([]*kinora.Organisation, error) {
@@ -364,11 +362,4 @@ func (a documentedAdmin) Deliveries(context.Context, string) ([]*kinora.Delivery
 
 func (a documentedAdmin) DeliveryAttempts(context.Context, string) ([]kinora.DeliveryAttempt, error) {
 	return []kinora.DeliveryAttempt{{Number: 1, StartedAt: testTime, Status: 500, Fault: kinora.FaultHTTP}}, a.err
-}
-
-func (a documentedAdmin) Redeliver(_ context.Context, id string) (*kinora.Delivery, error) {
-	if id != documentedIDs["delivery_id"] && a.err == nil {
-		return nil, kinora.Errorf(kinora.ErrConflict, "the delivery has not ended yet")
-	}
-	return a.delivery(), a.err
 }

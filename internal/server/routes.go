@@ -55,6 +55,7 @@ func (s *Server) allRoutes() []route {
 		s.fileRoutes(),
 		s.callbackRoutes(),
 		s.adminRoutes(),
+		s.webhookRoutes(),
 		s.masterKeyRoutes(),
 		s.healthRoutes(),
 		s.metricsRoutes(),

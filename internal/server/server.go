@@ -91,8 +91,13 @@ type Config struct {
 	Admin   Admin   // nil: no admin API
 	// MasterKeys is the admin API's part for them; nil: none.
 	MasterKeys MasterKeys
+	// Webhooks serves the admin API's deliveries; nil: they are not served.
+	Webhooks Webhooks
 	// AdminToken opens the admin API. Empty: no admin API. At least MinAdminToken bytes.
 	AdminToken string
+	// CursorKeys prove that the cursors of lists were given out here; the first one signs, all
+	// are accepted. Nodes of one database need the same. nil: cursors end with the process.
+	CursorKeys func() [][]byte
 
 	Checks     []Check               // of /readyz
 	Gatherer   prometheus.Gatherer   // shown at /metrics; nil: no such route
@@ -135,6 +140,7 @@ type Server struct {
 	handler http.Handler
 	limits  *limiter
 	metrics *metrics
+	cursors cursors
 	admin   [32]byte // SHA-256 of the admin token
 
 	inFlight, transfers, inbound *gate
@@ -168,6 +174,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, now: cfg.Now,
 		limits:    newLimiter(cfg.Limits, cfg.Now),
+		cursors:   newCursors(cfg.CursorKeys),
 		inFlight:  newGate(cfg.MaxInFlight),
 		transfers: newGate(cfg.MaxTransfers),
 		inbound:   newGate(max(1, cfg.MaxInFlight/4)),

@@ -10,3 +10,13 @@ func (db *DB) GroupTime(d time.Duration) { db.lite.groupTime = d }
 
 // Queued is how many writes wait for SQLite's writer.
 func (db *DB) Queued() int { return len(db.lite.queue) }
+
+// Statements returns what a search asks the database, and with which arguments, when its
+// reach ends at floor.
+func (f DeliveryFilter) Statements(db *DB, floor string) (texts []string, args [][]any) {
+	w, rest := f.split()
+	for _, q := range []statement{w.floor(db.dialect, f.From, behindAll, 100), w.page(db.dialect, rest, max(f.From, floor), behindAll, 50)} {
+		texts, args = append(texts, q.text), append(args, q.args)
+	}
+	return texts, args
+}

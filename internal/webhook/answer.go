@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"html"
 	"io"
+	"maps"
+	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -23,6 +26,8 @@ const (
 	keptWhenFailed = 4 << 10
 	// keptWhenDelivered is the same for a success: it is rarely looked at, and there are many.
 	keptWhenDelivered = 256
+	// maxAnswerHead bounds the logged header lines of an answer, in bytes.
+	maxAnswerHead = 2 << 10
 	// maskMargin is read beyond what is kept, so that a secret across the cut is seen whole.
 	maskMargin = 4 << 10
 	// maxErrorText bounds an error text, in bytes.
@@ -128,6 +133,31 @@ func answerText(head []byte, m *mask, limit int) string {
 	}
 	// Twice: a secret's raw bytes do not survive cleaning, and cleaning may join what was apart.
 	return cut(m.applyToHead(clean(m.apply(string(head)))), limit)
+}
+
+// credentialHeaders are headers of an answer whose values let their holder in somewhere.
+var credentialHeaders = map[string]bool{
+	"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true, "Proxy-Authorization": true,
+	"Authentication-Info": true, "Proxy-Authentication-Info": true, "X-Api-Key": true, "X-Auth-Token": true, "X-Csrf-Token": true,
+}
+
+// answerHead makes the log's text of an answer's headers: one line each, in order of name, as
+// many as find room.
+func answerHead(header http.Header, m *mask, limit int) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			if credentialHeaders[name] {
+				value = masked
+			}
+			line := strings.ToLower(name) + ": " + answerText([]byte(value), m, limit) + "\n"
+			if b.Len()+len(line) > limit {
+				return b.String()
+			}
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // clean makes text that both databases and every terminal can take: PostgreSQL refuses NUL,

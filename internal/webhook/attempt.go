@@ -74,6 +74,7 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 		return ours("the request could not be made"), m
 	}
 	req.Header = header
+	log.Sent = sentRequest(header, p.secrets, notice, body)
 	status, answer, head, err := c.roundTrip(req)
 
 	facts := trace.Facts()
@@ -85,12 +86,12 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 		if o.verdict == delivered {
 			limit = keptWhenDelivered
 		}
-		log.Response = answerText(head, m, limit)
+		log.Response, log.ResponseHead = answerText(head, m, limit), answerHead(answer, m, min(limit, maxAnswerHead))
 		return o, m
 	case parent.Err() != nil:
 		return outcome{verdict: interrupted}, m
 	}
-	log.Response = answerText(head, m, keptWhenFailed)
+	log.Response, log.ResponseHead = answerText(head, m, keptWhenFailed), answerHead(answer, m, maxAnswerHead)
 	return judgeError(err, u, facts, status), m
 }
 

@@ -16,13 +16,38 @@ import (
 // Errors: ErrNotFound, also for another organisation's delivery; ErrConflict while the
 // delivery is still on its way; ErrUnavailable.
 func (s *Dispatcher) Redeliver(ctx context.Context, organisation, deliveryID string) (*kinora.Delivery, error) {
+	return s.sendAgain(ctx, organisation, deliveryID, func(d *kinora.Delivery) error {
+		if d.State != kinora.DeliveryDelivered && d.State != kinora.DeliveryDead {
+			return kinora.Errorf(kinora.ErrConflict, "delivery %s is still on its way", deliveryID)
+		}
+		return nil
+	})
+}
+
+// Revive gives a dead delivery its whole schedule once more, beginning now. It returns the
+// delivery as it is now. An empty organisation means any.
+//
+// Errors: ErrNotFound, also for another organisation's delivery; ErrConflict when it is not
+// dead; ErrUnavailable.
+func (s *Dispatcher) Revive(ctx context.Context, organisation, deliveryID string) (*kinora.Delivery, error) {
+	return s.sendAgain(ctx, organisation, deliveryID, func(d *kinora.Delivery) error {
+		if d.State != kinora.DeliveryDead {
+			return kinora.Errorf(kinora.ErrConflict, "delivery %s is not dead", deliveryID)
+		}
+		d.ScheduleFrom = d.Attempts
+		return nil
+	})
+}
+
+// sendAgain makes a delivery due now that change agrees to.
+func (s *Dispatcher) sendAgain(ctx context.Context, organisation, deliveryID string, change func(*kinora.Delivery) error) (*kinora.Delivery, error) {
 	var d *kinora.Delivery
 	err := s.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
 		if d, err = tx.Delivery(organisation, deliveryID); err != nil {
 			return err
 		}
-		if d.State != kinora.DeliveryDelivered && d.State != kinora.DeliveryDead {
-			return kinora.Errorf(kinora.ErrConflict, "delivery %s is still on its way", deliveryID)
+		if err := change(d); err != nil {
+			return err
 		}
 		d.State, d.DueAt, d.FinishedAt = kinora.DeliveryPending, s.cfg.Now(), time.Time{}
 		stale, err := tx.SaveDeliveries([]store.DeliveryResult{{Delivery: d}})

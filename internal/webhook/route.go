@@ -28,7 +28,7 @@ func Deliveries(e *kinora.Event, g *kinora.Generation, org *kinora.Organisation,
 	list := make([]*kinora.Delivery, 0, len(urls))
 	for _, u := range urls {
 		list = append(list, &kinora.Delivery{
-			ID: id.New(id.Delivery, now), EventID: e.ID, OrganisationID: e.OrganisationID, GenerationID: e.GenerationID,
+			ID: id.New(id.Delivery, now), EventID: e.ID, EventType: e.Type, OrganisationID: e.OrganisationID, GenerationID: e.GenerationID,
 			URL: u, Destination: Destination(e.OrganisationID, u), State: kinora.DeliveryPending, DueAt: now, CreatedAt: now,
 		})
 	}

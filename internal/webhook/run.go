@@ -76,7 +76,7 @@ func (s *Dispatcher) settle(j *job, o outcome, log *kinora.DeliveryAttempt) {
 	case final:
 		d.State, d.FinishedAt = kinora.DeliveryDead, now
 	default:
-		wait, again := s.schedule.wait(log.Number, o.status, o.retryAfter, s.cfg.Random())
+		wait, again := s.schedule.wait(log.Number-d.ScheduleFrom, o.status, o.retryAfter, s.cfg.Random())
 		if again {
 			d.State, d.DueAt = kinora.DeliveryPending, now.Add(wait)
 			log.NextAt = d.DueAt

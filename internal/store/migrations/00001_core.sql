@@ -175,6 +175,7 @@ CREATE INDEX events_apart ON events (created_at) WHERE generation_id IS NULL;
 CREATE TABLE deliveries (
     id              TEXT PRIMARY KEY,
     event_id        TEXT NOT NULL REFERENCES events (id),
+    event_type      TEXT NOT NULL,
     organisation_id TEXT NOT NULL,
     generation_id   TEXT NOT NULL,             -- '' = none
     endpoint_id     TEXT NOT NULL DEFAULT '',  -- '' = the request's own URL, or the operator hook
@@ -183,6 +184,8 @@ CREATE TABLE deliveries (
     state           TEXT NOT NULL,
     retry           BIGINT NOT NULL DEFAULT 0, -- 0 = first attempt; retries are claimed apart
     attempts        BIGINT NOT NULL DEFAULT 0,
+    schedule_from   BIGINT NOT NULL DEFAULT 0, -- attempts made before it was last revived
+    replay_id       TEXT NOT NULL DEFAULT '',  -- the replay that revived it last
     due_at          BIGINT NOT NULL DEFAULT 0,
     lease_owner     TEXT NOT NULL DEFAULT '',
     version         BIGINT NOT NULL DEFAULT 0,
@@ -194,7 +197,12 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (retry, due_at) WHERE due_at > 0;
 CREATE INDEX deliveries_due_by_destination ON deliveries (destination, due_at) WHERE due_at > 0;
 CREATE INDEX deliveries_held ON deliveries (destination, created_at) WHERE state = 'held';
-CREATE INDEX deliveries_dead ON deliveries (organisation_id, finished_at) WHERE state = 'dead';
+-- What searches begin with; see delivery_search.go. Ids sort by time.
+CREATE INDEX deliveries_by_organisation ON deliveries (organisation_id, id);
+CREATE INDEX deliveries_undelivered ON deliveries (id) WHERE state <> 'delivered';
+CREATE INDEX deliveries_dead ON deliveries (organisation_id, id) WHERE state = 'dead';
+CREATE INDEX deliveries_not_completed ON deliveries (id) WHERE event_type <> 'generation.completed';
+CREATE INDEX deliveries_replayed ON deliveries (replay_id, state) WHERE replay_id <> '';
 CREATE INDEX deliveries_missed ON deliveries (endpoint_id, finished_at) WHERE state = 'dead' AND endpoint_id <> '';
 CREATE INDEX deliveries_leased ON deliveries (lease_owner) WHERE lease_owner <> '';
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
@@ -213,6 +221,8 @@ CREATE TABLE delivery_attempts (
     connect_us   BIGINT NOT NULL,
     tls_us       BIGINT NOT NULL,
     first_byte_us BIGINT NOT NULL,
+    sent         TEXT NOT NULL,                -- kinora.SentRequest; '' = nothing was sent
+    response_head TEXT NOT NULL,
     response     TEXT NOT NULL,
     next_at      BIGINT NOT NULL,
     PRIMARY KEY (delivery_id, number)

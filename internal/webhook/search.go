@@ -1,0 +1,108 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/id"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// Search says which deliveries an operator looks for. Zero fields do not matter.
+type Search struct {
+	Organisation string
+	Generation   string
+	Endpoint     string // an endpoint's id; needs Organisation
+	Destination  string // a URL of which scheme, host and port count; needs Organisation
+	EventType    kinora.EventType
+	State        kinora.DeliveryState
+	Status       int // class of the last attempt's answer, 1 to 5; store.StatusNone = it had none
+	// Since and Until bound when the delivery was made, to the millisecond: Since ≤ t < Until.
+	Since, Until time.Time
+}
+
+func (s Search) filter() (store.DeliveryFilter, error) {
+	f := store.DeliveryFilter{Organisation: s.Organisation, Generation: s.Generation, Endpoint: s.Endpoint, EventType: s.EventType, State: s.State, Status: s.Status}
+	if s.Organisation == "" && s.Destination+s.Endpoint != "" {
+		return f, kinora.Errorf(kinora.ErrInvalid, "destination and endpoint_id need organisation_id: each organisation has its own")
+	}
+	if s.Destination != "" {
+		f.Destination = Destination(s.Organisation, s.Destination)
+	}
+	if !s.Since.IsZero() {
+		f.From = id.Least(id.Delivery, s.Since)
+	}
+	if !s.Until.IsZero() {
+		f.To = id.Least(id.Delivery, s.Until)
+	}
+	return f, nil
+}
+
+// searchReach is how many deliveries one page of a search looks at: some ten milliseconds.
+const searchReach = 10_000
+
+// Search reads a page of deliveries, newest first: at most limit of them, from the one behind
+// before on ("" = from the newest). next goes on from there; "" = that was all. A page may be
+// short and have a next one all the same, because one page looks at a bounded number of
+// deliveries. Errors: ErrInvalid, ErrUnavailable.
+func (s *Dispatcher) Search(ctx context.Context, q Search, before string, limit int) (page []*kinora.Delivery, next string, err error) {
+	f, err := q.filter()
+	if err != nil {
+		return nil, "", err
+	}
+	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		page, next, err = tx.SearchDeliveries(f, store.SearchPage{Before: before, Limit: limit, Reach: searchReach})
+		return err
+	})
+	return page, next, err
+}
+
+// Logged is an attempt with the request that was sent.
+type Logged struct {
+	kinora.DeliveryAttempt
+	RequestHeaders []HeaderLine // see SentHeaders
+	RequestBody    string       // see SentBody
+}
+
+// maxLogged is how many of a delivery's attempts are read: the newest.
+const maxLogged = 100
+
+// Log reads a delivery with its newest hundred attempts, oldest first, and what each of them
+// sent. An empty organisation means any. Errors: ErrNotFound, also for another organisation's
+// delivery; ErrUnavailable.
+func (s *Dispatcher) Log(ctx context.Context, organisation, deliveryID string) (d *kinora.Delivery, log []Logged, err error) {
+	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		if d, err = tx.Delivery(organisation, deliveryID); err != nil {
+			return err
+		}
+		log, err = s.logged(tx, d)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil, kinora.Errorf(kinora.ErrNotFound, "there is no delivery %s", deliveryID)
+	}
+	return d, log, err
+}
+
+func (s *Dispatcher) logged(tx *store.Tx, d *kinora.Delivery) ([]Logged, error) {
+	attempts, err := tx.DeliveryAttempts(d.ID, maxLogged)
+	if err != nil {
+		return nil, err
+	}
+	log := make([]Logged, len(attempts))
+	for i := range attempts {
+		a := &attempts[i]
+		content, err := tx.EventContentAt(d.EventID, a.StartedAt)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		body, err := SentBody(content, a, s.cfg.FileURL)
+		if err != nil {
+			return nil, err
+		}
+		log[i] = Logged{DeliveryAttempt: *a, RequestHeaders: SentHeaders(d, a), RequestBody: body}
+	}
+	return log, nil
+}

@@ -1,0 +1,99 @@
+package webhook
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/client/webhook"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// The log keeps of a request what its rows do not tell: some 150 bytes, whatever the payload.
+// The rest is made again when somebody looks: headers from delivery and attempt, the body from
+// the generation and its outputs. What would let the reader act as us or as a receiver is not
+// shown: signatures, the values of an endpoint's own headers, and the queries of file URLs.
+
+// sentRequest notes what a request is made of.
+func sentRequest(header http.Header, secrets []kinora.WebhookSecret, n Notice, body []byte) kinora.SentRequest {
+	sum := sha256.Sum256(body)
+	sent := kinora.SentRequest{
+		UserAgent: header.Get("User-Agent"), Secrets: len(secrets),
+		BodyBytes: len(body), BodySHA256: base64.RawStdEncoding.EncodeToString(sum[:]),
+	}
+	if signatures := header.Get(webhook.HeaderSignature); signatures != "" {
+		sent.Standard = 1 + strings.Count(signatures, " ")
+	}
+	if len(n.Outputs) > 0 {
+		sent.LinksUntil = n.Outputs[0].ExpiresAt
+	}
+	return sent
+}
+
+// HeaderLine is a header of a request that was sent.
+type HeaderLine struct {
+	Name  string `json:"name"`
+	Value string `json:"value"` // "[hidden]" where it is a secret
+}
+
+// SentHeaders makes the header lines of an attempt's request again, in the order in which the
+// documentation tells them; nil when none was sent.
+func SentHeaders(d *kinora.Delivery, a *kinora.DeliveryAttempt) []HeaderLine {
+	if a.Sent.IsZero() {
+		return nil
+	}
+	host := ""
+	if u, err := url.Parse(d.URL); err == nil {
+		host = u.Host
+	}
+	list := []HeaderLine{
+		{"host", host},
+		{"content-type", "application/json"},
+		{"content-length", strconv.Itoa(a.Sent.BodyBytes)},
+		{"user-agent", a.Sent.UserAgent},
+	}
+	if n := a.Sent.Standard; n > 0 {
+		list = append(list,
+			HeaderLine{webhook.HeaderID, d.EventID},
+			HeaderLine{webhook.HeaderTimestamp, strconv.FormatInt(a.StartedAt.Unix(), 10)},
+			HeaderLine{webhook.HeaderSignature, strings.Repeat(masked+" ", n-1) + masked})
+	}
+	list = append(list, HeaderLine{webhook.HeaderHexSignature, masked})
+	if a.Sent.Secrets > 1 {
+		list = append(list, HeaderLine{webhook.HeaderHexSignaturePrevious, masked})
+	}
+	list = append(list,
+		HeaderLine{webhook.HeaderDeliveryID, d.ID},
+		HeaderLine{webhook.HeaderEvent, string(d.EventType)},
+		HeaderLine{webhook.HeaderAttempt, strconv.Itoa(a.Number)})
+	for _, name := range a.Sent.Custom {
+		list = append(list, HeaderLine{name, masked})
+	}
+	for i := range list {
+		list[i].Name = strings.ToLower(list[i].Name)
+	}
+	return list
+}
+
+// SentBody makes the body of an attempt's request again, with the queries of its file URLs
+// hidden. It is empty when none was sent, or when the generation is no longer known.
+func SentBody(c *store.EventContent, a *kinora.DeliveryAttempt, link FileURL) (string, error) {
+	if a.Sent.IsZero() || c == nil {
+		return "", nil
+	}
+	if c.Generation == nil {
+		return c.Event.Body, nil
+	}
+	notice := Payload(c.Event, c.Generation, c.Outputs, func(key string) (string, time.Time) {
+		text, _ := link(key)
+		address, _, _ := strings.Cut(text, "?")
+		return address + "?" + masked, a.Sent.LinksUntil
+	})
+	body, err := notice.Encode()
+	return string(body), err
+}
