@@ -1,0 +1,181 @@
+package webhook_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/store/storetest"
+	"github.com/kinora/kinora/internal/webhook"
+)
+
+var query = regexp.MustCompile(`\?[^"]*`)
+
+// The log tells of each attempt what was sent, byte for byte but for what is secret, and what came back.
+func TestLogTellsWhatWasSent(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		rcv := newReceiver(t, func(c *call) answer {
+			if c.header.Get("X-Katalo-Attempt") == "1" {
+				return answer{status: 500, body: "oops", header: http.Header{"Set-Cookie": {"session=hush"}, "X-Reason": {"a", "b \u202e"}}}
+			}
+			return answer{status: 200}
+		})
+		w.secrets.set("org_1", secretA, secretB)
+		d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Millisecond) })
+		delivery := w.event(w.organisation("org_1", rcv.url()))
+		d.Nudge()
+		w.until(t, delivery.ID, kinora.DeliveryDelivered)
+		got, log, err := d.Log(context.Background(), "org_1", delivery.ID)
+		if err != nil || got.ID != delivery.ID || len(log) != 2 {
+			t.Fatalf("%+v, %d attempts, %v", got, len(log), err)
+		}
+		for i, c := range rcv.seen() {
+			a := log[i]
+			want := map[string]string{"host": rcv.listener.Addr().String(), "content-length": c.header.Get("Content-Length")}
+			for name, values := range c.header {
+				want[strings.ToLower(name)] = values[0]
+			}
+			want["webhook-signature"], want["x-katalo-signature"], want["x-katalo-signature-previous"] = "[hidden] [hidden]", "[hidden]", "[hidden]"
+			shown := map[string]string{}
+			for _, line := range a.RequestHeaders {
+				shown[line.Name] = line.Value
+			}
+			if diff := cmp.Diff(want, shown); diff != "" {
+				t.Errorf("attempt %d: %s", i+1, diff)
+			}
+			sum := sha256.Sum256(c.body)
+			if a.Sent.BodyBytes != len(c.body) || a.Sent.BodySHA256 != base64.RawStdEncoding.EncodeToString(sum[:]) {
+				t.Errorf("attempt %d: %+v of %d bytes", i+1, a.Sent, len(c.body))
+			}
+			if body := query.ReplaceAllString(string(c.body), "?[hidden]"); body != a.RequestBody || body == string(c.body) {
+				t.Errorf("attempt %d sent %s, shown %s", i+1, body, a.RequestBody)
+			}
+		}
+		head := log[0].ResponseHead
+		if log[0].Response != "oops" || strings.Contains(head, "hush") || !strings.Contains(head, "set-cookie: [hidden]\nx-reason: a\nx-reason: b \u202e\n") {
+			t.Errorf("came back: %q, %q", head, log[0].Response)
+		}
+
+		// Files that have been removed since were in the body all the same.
+		w.clock.add(time.Hour)
+		w.update(func(tx *store.Tx) error {
+			_, err := tx.Exec(`UPDATE outputs SET removed_at = ?`, store.Micros(w.clock.now()))
+			return err
+		})
+		_, later, err := d.Log(context.Background(), "", delivery.ID)
+		if err != nil || later[0].RequestBody != log[0].RequestBody {
+			t.Errorf("%v: %s", err, later[0].RequestBody)
+		}
+		for _, organisation := range []string{"org_2", "org_"} {
+			if _, _, err := d.Log(context.Background(), organisation, delivery.ID); kinora.CodeOf(err) != kinora.ErrNotFound {
+				t.Errorf("another organisation's: %v", err)
+			}
+		}
+	})
+}
+
+// Nothing is shown of a request that was not made.
+func TestLogOfARefusedDelivery(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	d := w.run(t, nil)
+	delivery := w.event(w.organisation("org_1", "http://10.0.0.1/hook"))
+	d.Nudge()
+	w.until(t, delivery.ID, kinora.DeliveryDead)
+	_, log, err := d.Log(context.Background(), "", delivery.ID)
+	if err != nil || len(log) != 1 || log[0].RequestHeaders != nil || log[0].RequestBody != "" || log[0].Fault != kinora.FaultPolicy {
+		t.Errorf("%+v, %v", log, err)
+	}
+}
+
+// An attempt is in the log as soon as its outcome is: whoever sees the one sees the other.
+func TestLogIsThereWithTheOutcome(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		rcv := newReceiver(t, always(200))
+		org := w.organisation("org_1", rcv.url())
+		d := w.run(t, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for ctx.Err() == nil {
+				_ = db.View(context.Background(), func(tx *store.Tx) error {
+					var outcomes, log int
+					err := tx.QueryRow(`SELECT (SELECT coalesce(sum(attempts), 0) FROM deliveries), (SELECT count(*) FROM delivery_attempts)`).Scan(&outcomes, &log)
+					if err == nil && outcomes != log {
+						t.Errorf("%d attempts are counted, %d logged", outcomes, log)
+					}
+					return err
+				})
+			}
+		}()
+		w.events(200, func(int) (string, string) { return org, "" })
+		d.Nudge()
+		w.settled(t)
+		cancel()
+		<-done
+	})
+}
+
+// A delivered event costs no more than 2 KB beside its payload, indexes and all, when the
+// receiver says as much as receivers usually do.
+func TestStoredBytesPerDeliveredEvent(t *testing.T) {
+	const events, most = 2000, 2000
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		rcv := newReceiver(t, func(*call) answer {
+			return answer{status: 200, body: `{"received":true}`, header: http.Header{"Content-Type": {"application/json"}, "Server": {"nginx/1.27.3"}, "X-Request-Id": {"0f8fad5b-d9cb-469f-a165-70867728950e"}}}
+		})
+		const name = "org_01HF8Z3KQX2A6Y4N3R8M5W7V9P"
+		org := w.organisation(name, rcv.url())
+		before := stored(t, w)
+		w.events(events, func(int) (string, string) { return org, "" })
+		d := w.dispatcher(t, nil)
+		w.start(t, d)
+		w.settled(t)
+		if err := d.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		each := (stored(t, w) - before) / events
+		t.Logf("%d bytes per delivered event", each)
+		if each > most || each < 200 {
+			t.Errorf("%d bytes per delivered event, at most %d are wanted", each, most)
+		}
+	})
+}
+
+// stored is the size of what deliveries leave, once the database has tidied up.
+func stored(t *testing.T, w *world) (bytes int) {
+	t.Helper()
+	if pool := w.db.Postgres(); pool != nil {
+		for _, table := range []string{"events", "deliveries", "delivery_attempts"} {
+			var n int
+			if _, err := pool.Exec(t.Context(), `VACUUM FULL `+table); err != nil {
+				t.Fatal(err)
+			}
+			if err := pool.QueryRow(t.Context(), `SELECT pg_total_relation_size($1::regclass)`, table).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			bytes += n
+		}
+		return bytes
+	}
+	w.view(func(tx *store.Tx) error {
+		// Rows and their index entries are all that is counted, not half-empty pages.
+		return tx.Query(`SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE aggregate = TRUE AND name IN
+			(SELECT name FROM sqlite_schema WHERE tbl_name IN ('events', 'deliveries', 'delivery_attempts'))`, nil, func(row store.Row) error {
+			return row.Scan(&bytes)
+		})
+	})
+	return bytes
+}
