@@ -101,9 +101,14 @@ func (a *adminAPI) call(ctx context.Context, method, path string, body, result a
 		return nil
 	}
 	if err := json.Unmarshal(answer, result); err != nil {
-		return &kinora.Error{Code: kinora.ErrInternal, Message: "the server's answer is not that of an admin API", Hint: notKinora}
+		return notAdmin()
 	}
 	return nil
+}
+
+// notAdmin is the error for an answer that an admin API does not give.
+func notAdmin() error {
+	return &kinora.Error{Code: kinora.ErrInternal, Message: "the server's answer is not that of an admin API", Hint: notKinora}
 }
 
 const notKinora = "is --server the address of a Kinora server?"

@@ -44,7 +44,7 @@ func (a *attemptsCommand) Run(ctx context.Context, c *console) error {
 	var g inspectedGeneration
 	var deliveries []inspectedDelivery
 	if json.Unmarshal(shape.Generation, &g) != nil || json.Unmarshal(shape.Deliveries, &deliveries) != nil {
-		return &kinora.Error{Code: kinora.ErrInternal, Message: "the server's answer is not that of an admin API", Hint: notKinora}
+		return notAdmin()
 	}
 	return c.result(shape, func() { c.showAttempts(g, deliveries) })
 }

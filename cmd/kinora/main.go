@@ -40,21 +40,22 @@ const signalEcho = 500 * time.Millisecond
 type grammar struct {
 	JSON bool `name:"json" help:"Write one JSON document to standard output instead of text; failures go to standard error as JSON."`
 
-	Demo      demoCommand      `cmd:"" group:"try" help:"See it work: an image, a video and two verified webhooks, offline, in a few seconds."`
-	Serve     serveCommand     `cmd:"" group:"run" help:"Run the server."`
-	Migrate   migrateCommand   `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
-	Bench     benchCommand     `cmd:"" group:"run" help:"Measure this machine and Kinora on it, side by side."`
-	Doctor    doctorCommand    `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
-	Org       orgCommand       `cmd:"" group:"tenants" help:"Look after organisations."`
-	Key       keyCommand       `cmd:"" group:"tenants" help:"Look after API keys."`
-	MasterKey masterKeyCommand `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
-	Submit    submitCommand    `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
-	Status    statusCommand    `cmd:"" group:"use" help:"Show where a generation stands."`
-	Cancel    cancelCommand    `cmd:"" group:"use" help:"Cancel a generation that has not ended."`
-	Webhook   webhookCommand   `cmd:"" group:"use" help:"Check webhooks that were received."`
-	Attempts  attemptsCommand  `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
-	Version   versionCommand   `cmd:"" group:"about" help:"Show the version."`
-	Help      helpCommand      `cmd:"" group:"about" help:"Explain a command."`
+	Demo       demoCommand       `cmd:"" group:"try" help:"See it work: an image, a video and two verified webhooks, offline, in a few seconds."`
+	Serve      serveCommand      `cmd:"" group:"run" help:"Run the server."`
+	Migrate    migrateCommand    `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
+	Bench      benchCommand      `cmd:"" group:"run" help:"Measure this machine and Kinora on it, side by side."`
+	Doctor     doctorCommand     `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
+	Org        orgCommand        `cmd:"" group:"tenants" help:"Look after organisations."`
+	Key        keyCommand        `cmd:"" group:"tenants" help:"Look after API keys."`
+	MasterKey  masterKeyCommand  `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
+	Submit     submitCommand     `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
+	Status     statusCommand     `cmd:"" group:"use" help:"Show where a generation stands."`
+	Cancel     cancelCommand     `cmd:"" group:"use" help:"Cancel a generation that has not ended."`
+	Webhook    webhookCommand    `cmd:"" group:"use" help:"Check webhooks that were received."`
+	Attempts   attemptsCommand   `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
+	Deliveries deliveriesCommand `cmd:"" group:"tenants" help:"Search deliveries, show what was sent and answered, and send them again."`
+	Version    versionCommand    `cmd:"" group:"about" help:"Show the version."`
+	Help       helpCommand       `cmd:"" group:"about" help:"Explain a command."`
 }
 
 // groups are the headings of the help page, in its order.

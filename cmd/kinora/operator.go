@@ -72,6 +72,16 @@ func (o operator) api(ctx context.Context) (*adminAPI, error) {
 		Hint: "name it with --server (KINORA_SERVER) and give its KINORA_ADMIN_TOKEN"}
 }
 
+// onAPI runs do on that API.
+func (o operator) onAPI(ctx context.Context, do func(*adminAPI) error) error {
+	api, err := o.api(ctx)
+	if err != nil {
+		return err
+	}
+	defer api.close()
+	return do(api)
+}
+
 // find returns the admin API to use. Without one it returns why, and, where the database may be used in its place, the
 // configuration.
 func (o operator) find(ctx context.Context) (*adminAPI, *config.Config, error) {
