@@ -18,9 +18,6 @@ type admin struct {
 	engine *lifecycle.Engine
 }
 
-// maxAttemptLog is how many of a delivery's attempts are read: the newest.
-const maxAttemptLog = 100
-
 var _ server.Admin = admin{}
 
 func (a admin) Organisations(ctx context.Context) ([]*kinora.Organisation, error) {
@@ -66,7 +63,7 @@ func (a admin) Deliveries(ctx context.Context, generationID string) ([]*kinora.D
 func (a admin) DeliveryAttempts(ctx context.Context, deliveryID string) ([]kinora.DeliveryAttempt, error) {
 	var list []kinora.DeliveryAttempt
 	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.DeliveryAttempts(deliveryID, maxAttemptLog)
+		list, err = tx.DeliveryAttempts(deliveryID)
 		return err
 	})
 	return list, err

@@ -29,12 +29,15 @@ func (tx *Tx) insertDeliveryAttempts(log []*kinora.DeliveryAttempt) error {
 	return err
 }
 
-// DeliveryAttempts reads the newest attempts of a delivery, at most limit of them, oldest first.
-func (tx *Tx) DeliveryAttempts(deliveryID string, limit int) ([]kinora.DeliveryAttempt, error) {
+// maxAttemptLog bounds what is read of one delivery's log, which grows with each redelivery.
+const maxAttemptLog = 100
+
+// DeliveryAttempts reads the newest hundred attempts of a delivery, oldest first.
+func (tx *Tx) DeliveryAttempts(deliveryID string) ([]kinora.DeliveryAttempt, error) {
 	var list []kinora.DeliveryAttempt
 	err := tx.Query(`SELECT * FROM (SELECT delivery_id, number, started_at, duration_us, status, fault, error, address, dns_us, connect_us, tls_us,
 			first_byte_us, sent, response_head, response, next_at FROM delivery_attempts WHERE delivery_id = ? ORDER BY number DESC LIMIT ?) AS newest
-		ORDER BY number`, []any{deliveryID, limit}, func(row Row) error {
+		ORDER BY number`, []any{deliveryID, maxAttemptLog}, func(row Row) error {
 		a, err := scanDeliveryAttempt(row)
 		list = append(list, a)
 		return err

@@ -300,7 +300,7 @@ func TestDeliveryAttemptRoundTrip(t *testing.T) {
 				d.Version++
 			}
 			var err error
-			got, err = tx.DeliveryAttempts(d.ID, 10)
+			got, err = tx.DeliveryAttempts(d.ID)
 			return err
 		})
 		if err != nil {

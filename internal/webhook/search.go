@@ -66,9 +66,6 @@ type Logged struct {
 	RequestBody    string       // see SentBody
 }
 
-// maxLogged is how many of a delivery's attempts are read: the newest.
-const maxLogged = 100
-
 // Log reads a delivery with its newest hundred attempts, oldest first, and what each of them
 // sent. An empty organisation means any. Errors: ErrNotFound, also for another organisation's
 // delivery; ErrUnavailable.
@@ -87,7 +84,7 @@ func (s *Dispatcher) Log(ctx context.Context, organisation, deliveryID string) (
 }
 
 func (s *Dispatcher) logged(tx *store.Tx, d *kinora.Delivery) ([]Logged, error) {
-	attempts, err := tx.DeliveryAttempts(d.ID, maxLogged)
+	attempts, err := tx.DeliveryAttempts(d.ID)
 	if err != nil {
 		return nil, err
 	}

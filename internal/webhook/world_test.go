@@ -331,7 +331,7 @@ func (w *world) log(deliveryID string) []kinora.DeliveryAttempt {
 	w.t.Helper()
 	var list []kinora.DeliveryAttempt
 	w.view(func(tx *store.Tx) (err error) {
-		list, err = tx.DeliveryAttempts(deliveryID, 100)
+		list, err = tx.DeliveryAttempts(deliveryID)
 		return err
 	})
 	return list
