@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// CallbackTries is how often a callback is sent before it is given up.
+// CallbackTries is how often a callback is sent before it is given up, if it does not say.
 const CallbackTries = 3
 
 // callbackTimeout ends one try against a receiver that hangs. Ark allows five
@@ -25,10 +25,12 @@ type Callback struct {
 	Sign func(h http.Header, now time.Time, body []byte)
 	// Tried is told of each try's end; nil = nobody. status is 0 without an answer.
 	Tried func(status int)
+	// Tries is how often it is sent before it is given up; 0 = CallbackTries.
+	Tries int
 }
 
-// Callbacks sends callbacks, each up to CallbackTries times until one try is
-// answered with 2xx.
+// Callbacks sends callbacks, each as often as it says until one try is answered with
+// 2xx.
 type Callbacks struct {
 	schedule *Schedule
 	clock    Clock
@@ -57,14 +59,19 @@ func (c *Callbacks) Counts() CallbackCounts {
 }
 
 // SendAt sends a callback at t, and again after failures.
-func (c *Callbacks) SendAt(t time.Time, cb Callback) { c.sendAt(t, cb, 1) }
+func (c *Callbacks) SendAt(t time.Time, cb Callback) {
+	if cb.Tries == 0 {
+		cb.Tries = CallbackTries
+	}
+	c.sendAt(t, cb, 1)
+}
 
 func (c *Callbacks) sendAt(t time.Time, cb Callback, try int) {
 	c.schedule.At(t, func(ctx context.Context) {
 		switch {
 		case c.Try(ctx, cb):
 			c.delivered.Add(1)
-		case try == CallbackTries:
+		case try >= cb.Tries:
 			c.lost.Add(1)
 		default:
 			c.sendAt(c.clock.Now().Add(c.pause*time.Duration(try)), cb, try+1)

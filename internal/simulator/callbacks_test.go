@@ -19,14 +19,16 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 func TestCallbackTries(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
+		tries   int
 		answers []int // 0 = no answer
 		want    CallbackCounts
 	}{
-		{"at once", []int{200}, CallbackCounts{Sent: 1, Delivered: 1}},
-		{"any 2xx", []int{204}, CallbackCounts{Sent: 1, Delivered: 1}},
-		{"after failures", []int{0, 500, 200}, CallbackCounts{Sent: 3, Delivered: 1}},
-		{"a redirect is a failure", []int{302, 200}, CallbackCounts{Sent: 2, Delivered: 1}},
-		{"given up", []int{503, 404, 0}, CallbackCounts{Sent: 3, Lost: 1}},
+		{"at once", 0, []int{200}, CallbackCounts{Sent: 1, Delivered: 1}},
+		{"any 2xx", 0, []int{204}, CallbackCounts{Sent: 1, Delivered: 1}},
+		{"after failures", 0, []int{0, 500, 200}, CallbackCounts{Sent: 3, Delivered: 1}},
+		{"a redirect is a failure", 0, []int{302, 200}, CallbackCounts{Sent: 2, Delivered: 1}},
+		{"given up", 0, []int{503, 404, 0}, CallbackCounts{Sent: 3, Lost: 1}},
+		{"tried once only", 1, []int{500}, CallbackCounts{Sent: 1, Lost: 1}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			clock := NewManualClock(start)
@@ -58,6 +60,7 @@ func TestCallbackTries(t *testing.T) {
 				Body:  func(now time.Time) []byte { return []byte(now.Format(time.TimeOnly)) },
 				Sign:  func(h http.Header, _ time.Time, body []byte) { h.Set("x-signed", string(body)) },
 				Tried: func(status int) { tried <- status },
+				Tries: tc.tries,
 			})
 			clock.Advance(time.Minute)
 			for i, want := range tc.answers {
