@@ -48,6 +48,7 @@ type grammar struct {
 	Org        orgCommand        `cmd:"" group:"tenants" help:"Look after organisations."`
 	Key        keyCommand        `cmd:"" group:"tenants" help:"Look after API keys."`
 	MasterKey  masterKeyCommand  `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
+	Account    accountCommand    `cmd:"" group:"tenants" help:"Look after upstream accounts."`
 	Submit     submitCommand     `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
 	Status     statusCommand     `cmd:"" group:"use" help:"Show where a generation stands."`
 	Cancel     cancelCommand     `cmd:"" group:"use" help:"Cancel a generation that has not ended."`

@@ -264,6 +264,7 @@ func (a *App) wireHTTP() error {
 		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine},
 		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,
+		Accounts:   a.engine,
 		AdminToken: a.adminToken, CursorKeys: func() [][]byte { return a.ring.DeriveAll("list-cursors", 32) },
 		Checks: []server.Check{
 			{Name: "database", Run: a.db.Ping},

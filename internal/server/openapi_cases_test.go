@@ -27,6 +27,7 @@ var documentedIDs = map[string]string{
 func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 	all := append([]func(*Config){func(c *Config) {
 		c.Uploads, c.Admin, c.MasterKeys, c.Webhooks = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}, documentedWebhooks{}
+		c.Accounts = fakeAccounts{}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
 	}}, change...)
 	f := newFixture(t, all...)
@@ -155,6 +156,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 		add(413, "POST", path, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
 	}
 	add(413, "PATCH", own, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
+	add(200, "GET", "/admin/v1/accounts", "")
 	const masterKey = "/admin/v1/master-key"
 	add(200, "GET", masterKey, "")
 	add(200, "POST", masterKey+"/rotate", "")
@@ -206,6 +208,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 			broken := func(err error) []func(*Config) {
 				return []func(*Config){func(c *Config) {
 					c.Admin, c.MasterKeys, c.Webhooks = documentedAdmin{err: err}, documentedMasterKeys{err}, documentedWebhooks{documentedAdmin{err: err}}
+					c.Accounts = fakeAccounts{err}
 				}}
 			}
 			add(500, rt.method, path, body).config = broken(errors.New("x"))

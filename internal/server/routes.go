@@ -57,6 +57,7 @@ func (s *Server) allRoutes() []route {
 		s.adminRoutes(),
 		s.webhookRoutes(),
 		s.masterKeyRoutes(),
+		s.accountRoutes(),
 		s.healthRoutes(),
 		s.metricsRoutes(),
 		s.openapiRoutes(),

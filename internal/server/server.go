@@ -93,6 +93,8 @@ type Config struct {
 	MasterKeys MasterKeys
 	// Webhooks serves the admin API's deliveries; nil: they are not served.
 	Webhooks Webhooks
+	// Accounts is the admin API's part for upstream accounts; nil: none.
+	Accounts Accounts
 	// AdminToken opens the admin API. Empty: no admin API. At least MinAdminToken bytes.
 	AdminToken string
 	// CursorKeys prove that the cursors of lists were given out here; the first one signs, all
