@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -186,5 +188,29 @@ func TestServePrintsForPeople(t *testing.T) {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}
+	}
+}
+
+// A start with a key that cannot be the right one is a wrong configuration: it ends at once, with what to do.
+func TestServeWithoutItsMasterKey(t *testing.T) {
+	folder := serverEnvironment(t)
+	t.Setenv("KINORA_LISTEN", "127.0.0.1:0")
+	if got := invoke(t, "", "org", "create", "Acme"); got.exit != exitOK {
+		t.Fatalf("exit %d\n%s", got.exit, got.errOut)
+	}
+	if err := os.Remove(filepath.Join(folder, "master.key")); err != nil {
+		t.Fatal(err)
+	}
+	lost := invoke(t, "", "serve")
+	if lost.exit != exitUsage || !strings.Contains(lost.errOut, "sealed with master key") || !strings.Contains(lost.errOut, "old_master_keys") {
+		t.Errorf("exit %d\n%s", lost.exit, lost.errOut)
+	}
+	if sick := invoke(t, "", "doctor"); sick.exit != exitFailure || !strings.Contains(sick.out, "✗ master key") {
+		t.Errorf("exit %d\n%s", sick.exit, sick.out)
+	}
+	t.Setenv("KINORA_MASTER_KEY", "not-a-key")
+	bad := invoke(t, "", "serve")
+	if bad.exit != exitUsage || !strings.Contains(bad.errOut, "master_key is not a master key") || !strings.Contains(bad.errOut, "kinora master-key new") || strings.Contains(bad.errOut, "not-a-key") {
+		t.Errorf("exit %d\n%s", bad.exit, bad.errOut)
 	}
 }

@@ -72,6 +72,7 @@ type App struct {
 	http       *http.Server
 	adminToken string
 	keyFile    string // where the master keys are; empty = in the configuration
+	olderKeys  []seal.Key
 	made       *tenancy.Bootstrapped
 
 	cleanup []func(ctx context.Context) error // run last in, first out
@@ -80,8 +81,11 @@ type App struct {
 	failed  chan error
 }
 
-// New opens the database and the storage, binds the address and wires everything; nothing
-// runs yet. When it fails it has closed what it opened.
+// New opens the database and the storage, binds the address, migrates if it may and wires
+// everything; nothing runs yet. When it fails it has closed what it opened.
+//
+// Errors: kinora.ErrInvalid for a configuration that cannot be served, a missing master key
+// included; kinora.ErrUnavailable when something that it needs is out of reach.
 func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) {
 	a := &App{cfg: cfg, opts: o, log: o.Logger, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	if a.log == nil {
@@ -95,9 +99,6 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, &kinora.Error{Code: kinora.ErrUnavailable, Op: "open data folder", Message: "the data folder cannot be made",
 			Hint: "check data_dir and its permissions", Err: err}
-	}
-	if err := a.openKeys(); err != nil {
-		return nil, err
 	}
 	if err := a.openDatabase(ctx); err != nil {
 		return nil, err
@@ -119,6 +120,12 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 		return nil, err
 	}
 	a.onStop(func(context.Context) error { a.guard.Close(); return nil })
+	if err := a.openSchema(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openKeys(ctx); err != nil {
+		return nil, err
+	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.wire(); err != nil {
 		return nil, err
@@ -126,20 +133,19 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 	return a, nil
 }
 
-// Start migrates if it may, takes over what a crash left, and serves. It does not block.
+// Start takes over what a crash left, and serves. It does not block.
 func (a *App) Start(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 		}
 	}()
-	if a.cfg.AutoMigrate {
-		if err := a.db.Migrate(ctx); err != nil {
-			return fmt.Errorf("migrate: %w", err)
-		}
-	}
 	if a.made, err = a.tenancy.Bootstrap(ctx); err != nil {
 		return fmt.Errorf("make the first organisation: %w", err)
+	}
+	// Of nodes that start together on an empty database, each may have made a key of its own.
+	if err := a.checkSealed(ctx); err != nil {
+		return err
 	}
 	a.tenancy.Start()
 	a.onStop(a.tenancy.Stop)

@@ -12,8 +12,9 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/config"
-	"github.com/kinora/kinora/internal/seal"
+	"github.com/kinora/kinora/internal/masterkey"
 	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/tenancy"
 )
 
 // Diagnosis is one thing that Doctor looked at.
@@ -40,8 +41,9 @@ func Doctor(ctx context.Context, cfg config.Config) []Diagnosis {
 }
 
 type doctor struct {
-	cfg   config.Config
-	found []Diagnosis
+	cfg    config.Config
+	found  []Diagnosis
+	master *masterKeys // nil: they cannot be used
 }
 
 func (d *doctor) good(name, format string, args ...any) {
@@ -121,25 +123,46 @@ func (d *doctor) dataFolder() {
 	}
 }
 
+// keys looks at the master keys by themselves. Whether they are the right ones is for the database to tell.
 func (d *doctor) keys() {
-	if text := d.cfg.MasterKey.Reveal(); text != "" {
-		if _, err := seal.ParseKey(text); err != nil {
-			d.bad("master key", err.Error(), "32 bytes as base64 or hexadecimal")
-			return
-		}
+	found, err := findMasterKeys(d.cfg)
+	if err != nil {
+		d.failed("master key", err, "")
+		return
+	}
+	d.master = &found
+	switch {
+	case found.file == "":
 		d.good("master key", "from the configuration")
+	case found.own != nil:
+		d.good("master key", "from data_dir; keep a copy of it apart from the database")
+	}
+}
+
+// sealed checks that the keys are those of the database. db is nil where it has no tables yet; why, unless empty, tells
+// what keeps it from being asked.
+func (d *doctor) sealed(ctx context.Context, db *store.DB, why string) {
+	if d.master == nil {
 		return
 	}
-	path := filepath.Join(d.cfg.DataDir, "master.key")
-	if _, err := os.Stat(path); os.IsNotExist(err) {
+	if why != "" {
+		if d.master.own == nil {
+			d.bad("master key", "there is none in data_dir, and whether the database needs one could not be seen: "+why, "put the key back if there was one")
+		}
+		return
+	}
+	ring, err := d.master.ring()
+	if err == nil && db != nil {
+		err = masterkey.Check(ctx, tenancy.New(db, ring, tenancy.Options{}), ring)
+	}
+	switch {
+	case err != nil:
+		d.failed("master key", err, "")
+	case d.master.own == nil:
 		d.good("master key", "will be made on first start")
-		return
+	case db != nil:
+		d.good("sealed secrets", "can be read with it")
 	}
-	if _, err := seal.LoadFile(path); err != nil {
-		d.bad("master key", err.Error(), "restore the file from a backup; without it stored secrets cannot be read")
-		return
-	}
-	d.good("master key", "from data_dir; keep a copy of it apart from the database")
 }
 
 func (d *doctor) database(ctx context.Context) {
@@ -147,12 +170,14 @@ func (d *doctor) database(ctx context.Context) {
 	db, err := store.Open(ctx, store.Options{DSN: dsn, ConnectTimeout: 5 * time.Second})
 	if err != nil {
 		d.failed("database", err, "check database")
+		d.sealed(ctx, nil, "it cannot be opened")
 		return
 	}
 	defer db.Close()
 	list, err := db.Migrations(ctx)
 	if err != nil {
 		d.failed("database", err, "")
+		d.sealed(ctx, nil, "it cannot be read")
 		return
 	}
 	waiting := 0
@@ -160,6 +185,14 @@ func (d *doctor) database(ctx context.Context) {
 		if !m.Applied {
 			waiting++
 		}
+	}
+	switch {
+	case waiting == len(list):
+		d.sealed(ctx, nil, "") // no tables, no secrets
+	case waiting > 0:
+		d.sealed(ctx, nil, "its schema is that of another version")
+	default:
+		d.sealed(ctx, db, "")
 	}
 	switch {
 	case waiting > 0 && !d.cfg.AutoMigrate:

@@ -15,7 +15,6 @@ import (
 	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/lifecycle"
-	"github.com/kinora/kinora/internal/masterkey"
 	"github.com/kinora/kinora/internal/netguard"
 	"github.com/kinora/kinora/internal/seal"
 	"github.com/kinora/kinora/internal/server"
@@ -31,59 +30,6 @@ const minGrace = time.Second
 
 func now() time.Time { return time.Now() }
 
-// openKeys reads the master keys and the admin token, making those that are not configured.
-func (a *App) openKeys() error {
-	var keys []seal.Key
-	var err error
-	file := ""
-	if text := a.cfg.MasterKey.Reveal(); text != "" {
-		key, err := seal.ParseKey(text)
-		if err != nil {
-			return fmt.Errorf("master_key: %w", err)
-		}
-		keys = []seal.Key{key}
-	} else {
-		file = MasterKeyFile(a.cfg.DataDir)
-		if keys, _, err = seal.LoadOrCreate(file); err != nil {
-			return fmt.Errorf("master key: %w", err)
-		}
-	}
-	for i, old := range a.cfg.OldMasterKeys {
-		key, err := seal.ParseKey(old.Reveal())
-		if err != nil {
-			return fmt.Errorf("old_master_keys[%d]: %w", i, err)
-		}
-		keys = append(keys, key)
-	}
-	if a.ring, err = seal.NewRing(keys...); err != nil {
-		return fmt.Errorf("master key: %w", err)
-	}
-	if a.signer, err = blob.NewSigner(a.ring.DeriveAll(fileURLs, 32)...); err != nil {
-		return fmt.Errorf("file URLs: %w", err)
-	}
-	a.keyFile = file
-	if a.adminToken = a.cfg.AdminToken.Reveal(); a.adminToken != "" {
-		return nil
-	}
-	if a.adminToken, err = privateToken(AdminTokenFile(a.cfg.DataDir), "kadm-"); err != nil {
-		return fmt.Errorf("admin token: %w", err)
-	}
-	return nil
-}
-
-// fileURLs is the purpose of the derived key that signs file URLs.
-const fileURLs = "file-urls"
-
-// wireMasterKeys makes what rotates the master key.
-func (a *App) wireMasterKeys(node string) {
-	uploads := max(a.cfg.Uploads.KeepImage.Std(), a.cfg.Uploads.KeepVideo.Std())
-	a.keys = masterkey.New(masterkey.Config{
-		DB: a.db, Node: node, Ring: a.ring, File: a.keyFile, Secrets: a.tenancy,
-		Changed:  func() error { return a.signer.Replace(a.ring.DeriveAll(fileURLs, 32)...) },
-		LiveURLs: max(uploads, a.cfg.Retention.FileURLs.Std()),
-	})
-}
-
 func (a *App) openDatabase(ctx context.Context) error {
 	db, err := store.Open(ctx, store.Options{DSN: a.cfg.DatabaseDSN(), MaxConns: a.cfg.DatabaseMaxConns})
 	if err != nil {
@@ -91,6 +37,31 @@ func (a *App) openDatabase(ctx context.Context) error {
 	}
 	a.db = db
 	a.onStop(func(context.Context) error { return db.Close() })
+	return nil
+}
+
+// openSchema migrates if it may.
+func (a *App) openSchema(ctx context.Context) error {
+	if a.cfg.AutoMigrate {
+		if err := a.db.Migrate(ctx); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		return nil
+	}
+	list, err := a.db.Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := 0
+	for _, m := range list {
+		if !m.Applied {
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		return &kinora.Error{Code: kinora.ErrInvalid, Op: "open database",
+			Message: fmt.Sprintf("%d of %d schema changes are not applied, and auto_migrate is off", waiting, len(list)), Hint: "run kinora migrate"}
+	}
 	return nil
 }
 

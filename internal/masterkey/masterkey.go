@@ -44,6 +44,8 @@ type Config struct {
 	Secrets Secrets
 	// File is the key file; empty = the keys are in the configuration.
 	File string
+	// Older keys stand in the configuration; they are accepted beside those of the file.
+	Older []seal.Key
 	// Changed is called when the ring has other keys than before; nil = nobody.
 	Changed func() error
 	// LiveURLs is how long a signed file URL can live: no older key is forgotten before.
@@ -95,8 +97,8 @@ func (k *Keeper) Status(ctx context.Context) (kinora.MasterKeys, error) {
 // possible for a key file that no other server depends on.
 //
 // Errors: kinora.ErrConflict when other servers do not seal with the current key yet, or would not know a new one, or
-// the key is in the configuration, with a hint about what to do; kinora.ErrInternal when something is sealed with a
-// key that is not known here; nothing has changed then.
+// the key is in the configuration, or something is sealed with a key that is not known here; with a hint about what to
+// do. Nothing has changed then.
 func (k *Keeper) Rotate(ctx context.Context) (kinora.MasterKeyChange, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -189,7 +191,7 @@ func (k *Keeper) reload() error {
 }
 
 func (k *Keeper) use(keys []seal.Key) error {
-	if err := k.cfg.Ring.Replace(keys...); err != nil {
+	if err := k.cfg.Ring.Replace(slices.Concat(keys, k.cfg.Older)...); err != nil {
 		return err
 	}
 	if k.cfg.Changed == nil {
@@ -240,16 +242,35 @@ func (k *Keeper) underWay(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	ids := k.cfg.Ring.IDs()
-	delete(sealed, ids[0])
-	for id, n := range sealed {
+	if err := missing(kinora.ErrConflict, sealed, k.cfg.Ring.IDs()); err != nil {
+		return false, err
+	}
+	delete(sealed, k.cfg.Ring.IDs()[0])
+	return len(sealed) > 0, nil
+}
+
+// Check refuses to go on where something is sealed with a key that is not in the ring: its owner has lost it, or this is
+// not the installation that it takes itself for. What the ring sealed or signed then, the other servers would not accept.
+//
+// Errors: kinora.ErrInvalid with a hint; kinora.ErrUnavailable.
+func Check(ctx context.Context, secrets Secrets, ring *seal.Ring) error {
+	sealed, err := secrets.Sealed(ctx)
+	if err != nil {
+		return fmt.Errorf("look for sealed secrets: %w", err)
+	}
+	return missing(kinora.ErrInvalid, sealed, ring.IDs())
+}
+
+// missing is the error for keys that something is sealed with and that are not among ids; nil when there are none.
+func missing(code kinora.ErrorCode, sealed map[string]int, ids []string) error {
+	for _, id := range slices.Sorted(maps.Keys(sealed)) {
 		if !slices.Contains(ids, id) {
-			return false, &kinora.Error{Code: kinora.ErrInternal, Op: "rotate the master key",
-				Message: fmt.Sprintf("%d secrets are sealed with master key %s, which is not known here", n, id),
-				Hint:    "put that key back, as an older one"}
+			return &kinora.Error{Code: code, Op: "master key",
+				Message: fmt.Sprintf("%d secrets in the database are sealed with master key %s, which is not here", sealed[id], id),
+				Hint:    "put that key back (master.key in data_dir, or master_key), or list it under old_master_keys; see \"A lost master key\" in docs/operations.md"}
 		}
 	}
-	return len(sealed) > 0, nil
+	return nil
 }
 
 // nodes are the servers on a shared database. On SQLite there can be no other.

@@ -22,8 +22,8 @@ type Database interface {
 
 // Secrets gives the secrets that sign an organisation's deliveries now, the current one
 // first. It is asked once per organisation for each small batch of attempts, so it should be
-// quick. ErrUnavailable leaves the deliveries as they are; any other error is a failed
-// attempt, for which we are to blame.
+// quick. An error leaves the deliveries as they are; any but ErrUnavailable means that the
+// secrets cannot be read, which somebody has to be told.
 type Secrets interface {
 	WebhookSecrets(ctx context.Context, organisation string) ([]kinora.WebhookSecret, error)
 }
@@ -66,8 +66,11 @@ type Dispatcher struct {
 	claimers [2]*claimer
 	leases   leases
 	pace     *pace
-	metrics  *metrics
-	log      *slog.Logger
+
+	unreadable unreadable
+
+	metrics *metrics
+	log     *slog.Logger
 
 	mu      sync.Mutex
 	started bool

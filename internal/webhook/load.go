@@ -1,9 +1,7 @@
 package webhook
 
 import (
-	"context"
 	"errors"
-	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/store"
@@ -57,11 +55,14 @@ func (s *Dispatcher) load(b *batch, jobs []*job) {
 	for organisation, from := range b.senders {
 		if from != nil {
 			from.secrets, from.err = s.cfg.Secrets.WebhookSecrets(s.post, organisation)
+			if isUnreadable(from.err) {
+				s.noteUnreadable(organisation, from.err)
+			}
 		}
 	}
 }
 
-// parcel puts together what one attempt needs. unready: not now, and it is nobody's fault.
+// parcel puts together what one attempt needs. unready: not now, and no fault of the delivery's.
 // A non-nil outcome is the attempt's, without one having been made.
 func (b *batch) parcel(d *kinora.Delivery) (p parcel, unready bool, o *outcome) {
 	if b.err != nil {
@@ -73,14 +74,8 @@ func (b *batch) parcel(d *kinora.Delivery) (p parcel, unready bool, o *outcome) 
 		gone := ours("the event, its generation or its organisation no longer exists")
 		gone.verdict = final
 		return p, false, &gone
-	case kinora.CodeOf(from.err) == kinora.ErrUnavailable, errors.Is(from.err, context.Canceled):
-		return p, true, nil
 	case from.err != nil:
-		failed := ours("the organisation's signing secrets could not be read")
-		return p, false, &failed
+		return p, true, nil
 	}
 	return parcel{delivery: d, content: content, allowed: from.allowed, secrets: from.secrets}, false, nil
 }
-
-// unreadyWait is how long a delivery is left alone that could not be prepared.
-const unreadyWait = time.Second

@@ -15,6 +15,8 @@ type metrics struct {
 	lag      prometheus.Histogram
 	states   *prometheus.GaugeVec
 	stale    prometheus.Counter
+
+	unreadable prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, inHand func() [trackCount]int) *metrics {
@@ -36,11 +38,13 @@ func newMetrics(reg prometheus.Registerer, inHand func() [trackCount]int) *metri
 			[]string{"state"}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts(opts("stale_results_total",
 			"Results dropped because another node had taken the delivery over."))),
+		unreadable: prometheus.NewCounter(prometheus.CounterOpts(opts("unreadable_secrets_total",
+			"Looks at an organisation whose signing secrets no master key of this server opens; its deliveries wait."))),
 	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.attempts, m.latency, m.lag, m.states, m.stale)
+	reg.MustRegister(m.attempts, m.latency, m.lag, m.states, m.stale, m.unreadable)
 	for t := range trackCount {
 		o := opts("in_hand", "Deliveries that this node has in hand, by track.")
 		o.ConstLabels = prometheus.Labels{"track": t.String()}

@@ -62,7 +62,7 @@ func (s *Dispatcher) settle(j *job, o outcome, log *kinora.DeliveryAttempt) {
 	if log == nil {
 		due := now
 		if j.batch.err != nil || s.claim.Err() == nil {
-			due = now.Add(unreadyWait)
+			due = now.Add(j.batch.wait(j.delivery))
 		}
 		s.giveBack(j, due)
 		return
