@@ -52,6 +52,7 @@ type grammar struct {
 	Submit     submitCommand     `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
 	Status     statusCommand     `cmd:"" group:"use" help:"Show where a generation stands."`
 	Cancel     cancelCommand     `cmd:"" group:"use" help:"Cancel a generation that has not ended."`
+	Listen     listenCommand     `cmd:"" group:"use" help:"Bring webhooks to a receiver on your own machine, without a public address."`
 	Webhook    webhookCommand    `cmd:"" group:"use" help:"Check webhooks that were received."`
 	Attempts   attemptsCommand   `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
 	Deliveries deliveriesCommand `cmd:"" group:"tenants" help:"Search deliveries, show what was sent and answered, and send them again."`

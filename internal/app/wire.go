@@ -231,7 +231,7 @@ func (a *App) wireHTTP() error {
 	}
 	sc := server.Config{
 		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine,
-		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads,
+		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Streams: a.dispatcher,
 		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine},
 		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,

@@ -46,8 +46,12 @@ func (s *Server) readyz(_ context.Context, x *exchange, _ *http.Request) error {
 	return nil
 }
 
-// Drain makes /readyz fail from now on, so that a load balancer looks elsewhere while the rest is finished.
-func (s *Server) Drain() { s.ready.draining.Store(true) }
+// Drain makes /readyz fail from now on, so that a load balancer looks elsewhere while the rest is finished. Streams, which
+// would never finish, end: their readers come back to another server, or to the next one here.
+func (s *Server) Drain() {
+	s.ready.draining.Store(true)
+	s.drain()
+}
 
 // readiness runs the checks and remembers their verdict for a moment.
 type readiness struct {

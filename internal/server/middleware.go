@@ -67,6 +67,8 @@ func (s *Server) gateOf(rt *route) *gate {
 		return s.inFlight
 	case transfer:
 		return s.transfers
+	case streaming:
+		return s.streams
 	case inbound:
 		return s.inbound
 	}

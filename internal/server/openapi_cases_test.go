@@ -28,6 +28,7 @@ func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 	all := append([]func(*Config){func(c *Config) {
 		c.Uploads, c.Admin, c.MasterKeys, c.Webhooks = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}, documentedWebhooks{}
 		c.Accounts = fakeAccounts{}
+		c.Streams = documentedStreams{}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
 	}}, change...)
 	f := newFixture(t, all...)
@@ -93,6 +94,10 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(409, "POST", record+taskOne+"/cancel", "")
 	add(404, "POST", record+"x/cancel", "")
 	add(200, "GET", "/v1/models", "")
+	add(200, "GET", eventsPath, "")
+	add(200, "GET", eventsPath+"?since=2026-06-14T10:00:00Z", "", header("Last-Event-ID", "1781433000000000"))
+	add(422, "GET", eventsPath+"?since=yesterday", "")
+	add(500, "GET", eventsPath, "").config = []func(*Config){func(c *Config) { c.Streams = documentedStreams{errors.New("x")} }}
 
 	form := func(field string) string {
 		return "--b\r\nContent-Disposition: form-data; name=\"" + field + "\"; filename=\"cat.png\"\r\n\r\n"
@@ -186,7 +191,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 		if rt.load == operation {
 			continue
 		}
-		add(503, rt.method, path, "").before = func(f *fixture) { f.inFlight.most, f.transfers.most, f.inbound.most = 0, 0, 0 }
+		add(503, rt.method, path, "").before = func(f *fixture) { f.inFlight.most, f.transfers.most, f.inbound.most, f.streams.most = 0, 0, 0, 0 }
 		if rt.limit != limitNone {
 			add(429, rt.method, path, "").before = func(f *fixture) { f.exhaust(rt.limit) }
 		}

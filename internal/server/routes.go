@@ -25,6 +25,7 @@ type workload uint8
 const (
 	ordinary  workload = iota // counted against MaxInFlight and bounded by RequestTimeout
 	transfer                  // counted against MaxTransfers; lasts as long as the client needs
+	streaming                 // counted against maxStreams; lasts until one side ends it
 	inbound                   // calls of upstreams: as ordinary, but counted apart, because anybody can make them
 	operation                 // never refused: probes must be answered under load as well
 )
@@ -51,6 +52,7 @@ func (s *Server) allRoutes() []route {
 		s.submitRoutes(),
 		s.uploadRoutes(),
 		s.generationRoutes(),
+		s.streamRoutes(),
 		s.modelRoutes(),
 		s.fileRoutes(),
 		s.callbackRoutes(),

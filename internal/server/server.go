@@ -88,6 +88,7 @@ type Config struct {
 	FileURL func(blobKey string) (url string, expires time.Time)
 	Models  Models  // nil: no model list
 	Uploads Uploads // nil: no uploads
+	Streams Streams // nil: no streams of events
 	Admin   Admin   // nil: no admin API
 	// MasterKeys is the admin API's part for them; nil: none.
 	MasterKeys MasterKeys
@@ -145,7 +146,12 @@ type Server struct {
 	cursors cursors
 	admin   [32]byte // SHA-256 of the admin token
 
-	inFlight, transfers, inbound *gate
+	inFlight, transfers, streams, inbound *gate
+
+	listening *perKey         // streams
+	heartbeat time.Duration   // of streams
+	draining  context.Context // ends with Drain
+	drain     context.CancelFunc
 
 	overload sampled // log lines about refusals that can come by the thousand
 
@@ -179,9 +185,13 @@ func New(cfg Config) (*Server, error) {
 		cursors:   newCursors(cfg.CursorKeys),
 		inFlight:  newGate(cfg.MaxInFlight),
 		transfers: newGate(cfg.MaxTransfers),
+		streams:   newGate(maxStreams),
+		listening: newPerKey(maxStreamsPerKey),
+		heartbeat: streamHeartbeat,
 		inbound:   newGate(max(1, cfg.MaxInFlight/4)),
 		admin:     tokenDigest(cfg.AdminToken),
 	}
+	s.draining, s.drain = context.WithCancel(context.Background())
 	s.ready.checks = cfg.Checks
 	s.routes = s.allRoutes()
 	var err error

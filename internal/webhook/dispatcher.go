@@ -72,6 +72,8 @@ type Dispatcher struct {
 	metrics *metrics
 	log     *slog.Logger
 
+	listeners listeners
+
 	mu      sync.Mutex
 	started bool
 	claim   context.Context // ends when nothing new may be claimed or started
@@ -152,7 +154,10 @@ func (s *Dispatcher) Deliveries(e *kinora.Event, g *kinora.Generation, org *kino
 
 // Nudge says that deliveries were committed, so that their first attempts start at once and
 // not with the next look. It never blocks.
-func (s *Dispatcher) Nudge() { ring(s.claimers[trackFresh].bell) }
+func (s *Dispatcher) Nudge() {
+	ring(s.claimers[trackFresh].bell)
+	s.listeners.wake()
+}
 
 // Start begins to deliver and returns at once. When ctx ends nothing new is claimed, as in
 // the first step of Stop; Stop has to be called all the same.

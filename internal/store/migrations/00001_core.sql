@@ -168,8 +168,10 @@ CREATE TABLE events (
     generation_id   TEXT UNIQUE,               -- exactly one per terminal generation; NULL = about something else
     type            TEXT NOT NULL,
     body            TEXT NOT NULL DEFAULT '',  -- as it is sent; '' = made from the generation for each attempt
-    created_at      BIGINT NOT NULL
+    created_at      BIGINT NOT NULL,
+    position        BIGINT NOT NULL DEFAULT 0  -- in the organisation's stream; 0 = nobody has listened since
 );
+CREATE INDEX events_streamed ON events (organisation_id, position, created_at);
 CREATE INDEX events_apart ON events (created_at) WHERE generation_id IS NULL;
 
 CREATE TABLE deliveries (
