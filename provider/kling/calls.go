@@ -1,0 +1,258 @@
+package kling
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/kinora/kinora/provider"
+)
+
+// handle is what Poll needs of a job of the older family: a task can only be read under
+// the path that it was submitted to. The newer family needs none.
+type handle struct {
+	Path string `json:"path"`
+}
+
+// Submit implements provider.Provider.
+func (*Kling) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+	f, model := familyOf(req.UpstreamModel)
+	path := routeOf(req)
+	payload, err := body(req, path)
+	if err != nil {
+		return provider.Accepted{}, &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
+	}
+	target := path
+	if f == modern {
+		target += url.PathEscape(model)
+	}
+	call, err := request(up, f, http.MethodPost, target, payload)
+	if err != nil {
+		return provider.Accepted{}, err
+	}
+	a, err := provider.Do(ctx, up, provider.Creates, call)
+	if err != nil {
+		return provider.Accepted{}, err
+	}
+	env, ours := readEnvelope(a.Body)
+	switch {
+	case duplicated(a):
+		return provider.Accepted{}, duplicate(a, req)
+	case a.Status >= 300:
+		return provider.Accepted{}, refusal(a)
+	case !ours:
+		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+	case env.code() != 0:
+		return provider.Accepted{}, refusedWithin(a)
+	}
+	created, ok := env.one()
+	if !ok {
+		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+	}
+	return accepted(created, f, path), nil
+}
+
+func accepted(t *task, f family, path string) provider.Accepted {
+	out := provider.Accepted{UpstreamID: t.id()}
+	if f == legacy {
+		out.Handle, _ = json.Marshal(handle{path}) // a string, which can always be marshalled
+	}
+	return out
+}
+
+// refusedWithin is a refusal under a status that says otherwise. Faults of the server
+// leave open whether it had begun.
+func refusedWithin(a provider.Answer) *provider.Error {
+	e := refusal(a)
+	if e.Class == provider.Unavailable || byCode[codeOf(a)] == "" {
+		e.Class, e.Message = provider.OutcomeUnknown, "the upstream's answer leaves open whether it took the request"
+	}
+	return e
+}
+
+func codeOf(a provider.Answer) int64 {
+	env, ok := readEnvelope(a.Body)
+	if !ok {
+		return 0
+	}
+	return env.code()
+}
+
+// duplicate is what a refusal means that may be about a reference used before. Our own
+// was used for this very attempt only: then the task is there, and settling finds it.
+func duplicate(a provider.Answer, req provider.Request) *provider.Error {
+	e := refusal(a)
+	if _, own := externalID(req); own {
+		e.Class, e.Message = provider.OutcomeUnknown, "the upstream says that it has the request already"
+		return e
+	}
+	e.Class, e.Message = provider.Invalid, "the upstream refused input.metadata.external_task_id"
+	return e
+}
+
+// Poll implements provider.Provider: one task of the older family, or many of the newer
+// one. Tasks that Kling does not know get no report.
+func (*Kling) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	if f, _ := familyOf(jobs[0].UpstreamModel); f == legacy {
+		return pollOne(ctx, up, jobs[0])
+	}
+	asked := make(map[string]provider.Job, len(jobs))
+	ids := make([]string, len(jobs))
+	for i, j := range jobs {
+		asked[j.UpstreamID], ids[i] = j, j.UpstreamID
+	}
+	found, err := query(ctx, up, "task_ids", strings.Join(ids, ","))
+	if err != nil {
+		return nil, err
+	}
+	reports := make([]provider.Report, 0, len(found))
+	for _, t := range found {
+		job, ok := asked[t.id()]
+		if _, shown := t.status(); !ok || !shown {
+			continue
+		}
+		delete(asked, t.id()) // an id that is listed twice counts once
+		reports = append(reports, t.report(job))
+	}
+	return reports, nil
+}
+
+func pollOne(ctx context.Context, up provider.Upstream, job provider.Job) ([]provider.Report, error) {
+	var h handle
+	if json.Unmarshal(job.Handle, &h) != nil || h.Path == "" {
+		return nil, provider.Errorf(provider.Unavailable, "the route of the task is not known")
+	}
+	t, err := read(ctx, up, h.Path, job.UpstreamID)
+	if err != nil || t == nil || t.id() != job.UpstreamID {
+		return nil, err
+	}
+	if _, shown := t.status(); !shown {
+		return nil, provider.Errorf(provider.Unavailable, "the upstream's answer shows no state")
+	}
+	return []provider.Report{t.report(job)}, nil
+}
+
+// Reconcile implements provider.Reconciler. A reference of our own making belongs to one
+// attempt. One of the caller's may belong to an older task as well: that one is not
+// taken over, and proves nothing.
+func (*Kling) Reconcile(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+	f, _ := familyOf(req.UpstreamModel)
+	path := routeOf(req)
+	external, own := externalID(req)
+	var found *task
+	if f == legacy {
+		t, err := read(ctx, up, path, external)
+		if err != nil {
+			return provider.Accepted{}, err
+		}
+		found = t
+	} else {
+		list, err := query(ctx, up, "external_task_ids", external)
+		if err != nil {
+			return provider.Accepted{}, err
+		}
+		if len(list) > 0 {
+			found = &list[0]
+		}
+	}
+	switch {
+	case found == nil:
+		return provider.Accepted{}, provider.ErrNotSubmitted
+	case found.external() != "" && found.external() != external:
+		return provider.Accepted{}, provider.Errorf(provider.Unavailable, "the upstream answered about another task")
+	case !own && found.created() < req.SubmittedAt.UnixMilli():
+		return provider.Accepted{}, provider.ErrUncertain
+	}
+	return accepted(found, f, path), nil
+}
+
+// read asks the older family for one task, by its own id or by the reference; nil =
+// Kling says in its own words that there is none.
+func read(ctx context.Context, up provider.Upstream, path, id string) (*task, error) {
+	call, err := request(up, legacy, http.MethodGet, path+"/"+url.PathEscape(id), nil)
+	if err != nil {
+		return nil, err
+	}
+	a, err := provider.Do(ctx, up, provider.Reads, call)
+	if err != nil {
+		return nil, err
+	}
+	if codeOf(a) == codeMissing && (a.Status == http.StatusNotFound || a.Status == http.StatusOK) {
+		return nil, nil
+	}
+	env, err := envelopeOf(a)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := env.one()
+	if !ok {
+		return nil, unreadable(provider.Unavailable, a)
+	}
+	return t, nil
+}
+
+// query asks the newer family for tasks. An answer that lists none is certain only when
+// it is a list.
+func query(ctx context.Context, up provider.Upstream, key, ids string) ([]task, error) {
+	call, err := request(up, modern, http.MethodGet, "/tasks?"+url.Values{key: {ids}}.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	a, err := provider.Do(ctx, up, provider.Reads, call)
+	if err != nil {
+		return nil, err
+	}
+	env, err := envelopeOf(a)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := env.many()
+	if !ok {
+		return nil, unreadable(provider.Unavailable, a)
+	}
+	return list, nil
+}
+
+// envelopeOf is a read's answer. One that says the route or the model is missing says
+// nothing about the tasks.
+func envelopeOf(a provider.Answer) (envelope, error) {
+	env, ours := readEnvelope(a.Body)
+	if a.Status == http.StatusOK && ours && env.code() == 0 {
+		return env, nil
+	}
+	if a.Status == http.StatusOK && !ours {
+		return envelope{}, unreadable(provider.Unavailable, a)
+	}
+	e := refusal(a)
+	if e.Class == provider.ModelGone || e.Class == provider.Invalid && a.Status < 400 {
+		e.Class, e.Message = provider.Unavailable, messages[provider.Unavailable]
+	}
+	return envelope{}, e
+}
+
+func request(up provider.Upstream, f family, method, path string, payload []byte) (*http.Request, error) {
+	auth, ok := authorization(up.Account, f, time.Now())
+	if !ok {
+		// Not a refused key: other models of the account are served.
+		return nil, &provider.Error{Class: provider.ModelGone, Message: "the account has no API key, which this model needs"}
+	}
+	req, err := http.NewRequest(method, up.Account.BaseURL+path, bytes.NewReader(payload))
+	if err != nil {
+		// The error would quote the URL.
+		return nil, &provider.Error{Class: provider.Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
+	}
+	req.Header.Set("Authorization", auth)
+	req.Header.Set("Accept", "application/json")
+	if payload != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
