@@ -14,6 +14,7 @@ import (
 	"github.com/kinora/kinora/internal/simulator/sandbox"
 	"github.com/kinora/kinora/provider"
 	"github.com/kinora/kinora/provider/ark"
+	"github.com/kinora/kinora/provider/kling"
 	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
 	"github.com/kinora/kinora/provider/vidu"
 )
@@ -25,6 +26,7 @@ const sandboxAccount = "sandbox"
 func providers() []provider.Provider {
 	return []provider.Provider{
 		ark.New(),
+		kling.New(),
 		sandboxprovider.New(),
 		vidu.New(),
 	}
