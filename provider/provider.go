@@ -57,6 +57,13 @@ type Reconciler interface {
 	Reconcile(ctx context.Context, up Upstream, req Request) (Accepted, error)
 }
 
+// Router is a provider that polls by what it chose from the request, such as a path: a
+// callback names the job and cannot bring it.
+type Router interface {
+	// Route returns the Handle that an accepted submit of req has; nil = none.
+	Route(req Request) json.RawMessage
+}
+
 // CallbackVerifier is a provider whose upstream calls back.
 type CallbackVerifier interface {
 	// VerifyCallback checks an inbound call on an attempt's own URL. An *Error of class
@@ -257,6 +264,8 @@ type InboundCallback struct {
 	Header  http.Header
 	Body    []byte
 	Arrived time.Time
+	// UpstreamModel is the attempt's, for upstreams that call back in several ways.
+	UpstreamModel string
 	// Settled tells whether the submit call of the attempt has returned already.
 	Settled bool
 }

@@ -38,7 +38,7 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 	if acc == nil {
 		return provider.Callback{}, kinora.Errorf(kinora.ErrNotFound, "not found")
 	}
-	in.Settled = a.State != kinora.AttemptSubmitting
+	in.UpstreamModel, in.Settled = a.UpstreamModel, a.State != kinora.AttemptSubmitting
 	got, err := verifier.VerifyCallback(e.upstream(acc), in)
 	if err != nil {
 		e.metrics.callbacks.WithLabelValues(providerName, "refused").Inc()

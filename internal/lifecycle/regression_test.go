@@ -99,6 +99,53 @@ func TestProofOutweighsALaggingList(t *testing.T) {
 	})
 }
 
+// routed is an upstream where a job is found only by the way it was submitted.
+type routed struct{ callingBack }
+
+func (routed) Route(req provider.Request) json.RawMessage {
+	return json.RawMessage(`{"path":"/` + req.Prompt + `"}`)
+}
+
+func (r routed) VerifyCallback(up provider.Upstream, in provider.InboundCallback) (provider.Callback, error) {
+	if in.UpstreamModel != "fake-image" {
+		return provider.Callback{}, provider.Errorf(provider.Credential, "the callback says nothing about its model")
+	}
+	return r.callingBack.VerifyCallback(up, in)
+}
+
+func (r routed) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
+	var found []provider.Job
+	for _, j := range jobs {
+		if string(j.Handle) == `{"path":"/x"}` {
+			found = append(found, j)
+		}
+	}
+	return r.callingBack.Poll(ctx, up, found)
+}
+
+// A callback names a job and not the way to it: that follows from the request.
+func TestProofIsFollowedByItsRoute(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.describe.Traits, up.took = takingCallbacks(50), 100*time.Millisecond
+		var h *house
+		up.submit = func(_ int, req provider.Request) (bool, error) {
+			token := req.CallbackURL[strings.LastIndexByte(req.CallbackURL, '/')+1:]
+			if _, err := h.Callback(context.Background(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
+				t.Error(err)
+			}
+			return true, provider.Errorf(provider.OutcomeUnknown, "the answer was lost")
+		}
+		h = build(t, db, t.TempDir(), routed{callingBack{up}}, withPublicURL("https://kinora.example"))
+		h.start(t)
+		g, _ := h.await(t, h.accept(t, submission("x")).ID)
+		if g.State != kinora.GenerationSucceeded || up.created()[g.ID+"_0"] != 1 {
+			t.Fatalf("ended as %s %+v, %d created", g.State, g.Failure, up.created()[g.ID+"_0"])
+		}
+	})
+}
+
 // Proof that arrives after a try was taken back keeps the next call from being made.
 func TestProofAfterATryWasTakenBack(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {

@@ -137,6 +137,9 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 		// A callback on the attempt's own token has named the job: it exists, whatever else
 		// anybody says. Once a poll confirms it, it is watched like any other.
 		a.State = from
+		if router, ok := l.provider.(provider.Router); ok && len(handle) == 0 {
+			handle = router.Route(req)
+		}
 		if e.confirmed(ctx, l, acc, upstreamID, handle, req) {
 			e.log.Info("a submit of unknown outcome was found by its callback", "attempt", a.ID(), "provider", a.Provider)
 			e.accepted(l, a, provider.Accepted{UpstreamID: upstreamID, Handle: handle})

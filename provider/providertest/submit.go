@@ -30,6 +30,11 @@ func (s *Suite) testSubmit(t *testing.T) {
 	if n := len(u.Take()); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
+	if p, ok := s.Provider.(provider.Router); ok {
+		if route := p.Route(s.Request); !reflect.DeepEqual(route, got.Handle) {
+			t.Errorf("the route is %s, and the submit's handle %s", route, got.Handle)
+		}
+	}
 	if after := fmt.Sprintf("%#v", s.Request); after != before {
 		t.Errorf("Submit changed the request from %s to %s", before, after)
 	}

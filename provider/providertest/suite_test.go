@@ -110,6 +110,13 @@ func (m minimal) refusal(a provider.Answer) *provider.Error {
 	return e
 }
 
+func (m minimal) Route(provider.Request) json.RawMessage {
+	if m.flaw == "another route than the submit's" {
+		return json.RawMessage(`{"path":"/elsewhere"}`)
+	}
+	return nil
+}
+
 func (m minimal) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
 	if len(jobs) == 0 {
 		return nil, nil
@@ -267,6 +274,7 @@ var flaws = map[string]string{
 	"submits again":                   "submit with a lost connection",
 	"net/http repeats it":             "submit with a lost connection",
 	"follows redirects":               "redirects",
+	"another route than the submit's": "submit",
 	"no id is no failure":             "submit answered with a broken body",
 	"repeats what the upstream says":  "secrets",
 	"the base URL in an error":        "secrets",
