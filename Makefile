@@ -31,6 +31,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (1m)
 bench: build ## Measure this machine and Kinora on it (kinora bench)
 	bin/kinora bench
 
+bench-webhooks: build ## Measure deliveries in the situations that hurt (kinora bench webhooks)
+	bin/kinora bench webhooks
+
 bench-river: ## Repeat the comparison of River jobs and the due index on SQLite
 	$(GO) test ./internal/queue -run '^$$' -bench . -benchtime 20000x
 
@@ -47,4 +50,4 @@ tidy: ## Bring go.mod and go.sum in line with the code
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help build test race crash outage fuzz bench bench-river vet lint tidy clean
+.PHONY: help build test race crash outage fuzz bench bench-webhooks bench-river vet lint tidy clean

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,21 +12,23 @@ import (
 )
 
 type benchCommand struct {
+	Suite string `arg:"" optional:"" help:"webhooks: deliveries alone, in every situation that hurts. Without it: the whole program."`
+
 	Database string        `name:"database" help:"An empty PostgreSQL database (postgres://…) to measure on. Without it: SQLite in a temporary folder." placeholder:"URL"`
 	Duration time.Duration `name:"duration" default:"5s" help:"How long each timed measurement lasts."`
 	InFlight []int         `name:"in-flight" default:"50,500,5000" help:"Generations in flight for the detection measurement."`
 	Backlog  int           `name:"backlog" default:"20000" help:"Deliveries that wait for the sustained measurement."`
-	Only     []string      `name:"only" help:"Measure only these: ${measurements}." placeholder:"NAME"`
+	Only     []string      `name:"only" help:"Measure only these: ${measurements}; of webhooks: ${webhook_measurements}." placeholder:"NAME"`
 }
 
 func (b *benchCommand) Run(ctx context.Context, c *console) error {
+	if b.Suite != "" && !slices.Contains(bench.Suites(), b.Suite) {
+		return usage(fmt.Sprintf("there is no suite %q", b.Suite), "there is "+strings.Join(bench.Suites(), ", "))
+	}
+	all := bench.Measurements(b.Suite)
 	for _, name := range b.Only {
-		known := false
-		for _, m := range bench.Measurements() {
-			known = known || m == name
-		}
-		if !known {
-			return usage(fmt.Sprintf("there is no measurement %q", name), "there are "+strings.Join(bench.Measurements(), ", "))
+		if !slices.Contains(all, name) {
+			return usage(fmt.Sprintf("there is no measurement %q", name), "there are "+strings.Join(all, ", "))
 		}
 	}
 	binary, err := os.Executable()
@@ -33,7 +36,7 @@ func (b *benchCommand) Run(ctx context.Context, c *console) error {
 		return fmt.Errorf("this program cannot be found: %w", err)
 	}
 	report, err := bench.Run(ctx, bench.Options{
-		Binary: binary, DSN: b.Database, Duration: b.Duration, InFlight: b.InFlight, Backlog: b.Backlog, Only: b.Only,
+		Binary: binary, DSN: b.Database, Duration: b.Duration, InFlight: b.InFlight, Backlog: b.Backlog, Suite: b.Suite, Only: b.Only,
 		Progress: func(what string) { fmt.Fprintln(c.err, "measuring:", what) },
 	})
 	if err != nil {

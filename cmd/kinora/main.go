@@ -102,7 +102,7 @@ func (c *console) parse(ctx context.Context, args []string) (parsed *kong.Contex
 		kong.Writers(c.out, c.err), kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(int) { ended = true }), // parsing goes on regardless; what it says then is not of interest
-		kong.Vars{"measurements": strings.Join(bench.Measurements(), ", ")},
+		kong.Vars{"measurements": strings.Join(bench.Measurements(""), ", "), "webhook_measurements": strings.Join(bench.Measurements("webhooks"), ", ")},
 		kong.Bind(c), kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {

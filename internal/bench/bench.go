@@ -32,14 +32,22 @@ type Options struct {
 	InFlight []int
 	// Backlog is how many deliveries wait for the sustained measurement.
 	Backlog int
-	// Only limits the run to these measurements; empty = all.
+	// Suite is "" for the figures of the whole program, "webhooks" for those of deliveries alone.
+	Suite string
+	// Only limits the run to these measurements; empty = all of the suite.
 	Only []string
 	// Progress is told what begins.
 	Progress func(string)
 }
 
-// Measurements are the names that Options.Only takes, in the order in which they run.
-func Measurements() []string {
+// Suites are the names that Options.Suite takes, beside none.
+func Suites() []string { return []string{"webhooks"} }
+
+// Measurements are the names that Options.Only takes, in the order in which they run: those of a suite.
+func Measurements(suite string) []string {
+	if suite == "webhooks" {
+		return []string{"ceilings", "deliveries", "latency", "hanging", "storm", "lateness", "destinations", "recovery"}
+	}
 	return []string{"ceilings", "submits", "detection", "webhooks", "deliveries", "isolation", "memory", "due"}
 }
 
@@ -72,6 +80,8 @@ type run struct {
 	report Report
 	// ceilings found in this run, for OfCeiling
 	posts, commits float64
+	// alone are the times of single events with nothing else about, once they were measured.
+	alone []time.Duration
 }
 
 // Run measures. Its error is the first thing that could not be measured.
@@ -98,8 +108,10 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	steps := map[string]func(context.Context) error{
 		"ceilings": r.ceilings, "submits": r.submits, "detection": r.detection, "webhooks": r.webhooks,
 		"deliveries": r.deliveries, "isolation": r.isolation, "memory": r.memory, "due": r.due,
+		"latency": r.latency, "hanging": r.hanging, "storm": r.storm, "lateness": r.lateness,
+		"destinations": r.destinations, "recovery": r.recovery,
 	}
-	for _, name := range Measurements() {
+	for _, name := range Measurements(o.Suite) {
 		if len(o.Only) > 0 && !slices.Contains(o.Only, name) {
 			continue
 		}
@@ -163,7 +175,7 @@ func (r *run) clear(ctx context.Context) error {
 	defer db.Close()
 	return db.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`TRUNCATE organisations, keys, webhook_secrets, generations, attempts, outputs, usage_entries, events,
-			deliveries, delivery_attempts, uploads, idempotency_keys, nodes, learnt_durations`)
+			deliveries, delivery_attempts, uploads, idempotency_keys, nodes, learnt_durations CASCADE`)
 		return err
 	})
 }

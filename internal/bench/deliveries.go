@@ -5,15 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/id"
 	"github.com/kinora/kinora/internal/rig"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
-	"github.com/kinora/kinora/internal/store"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // deliveries measures how fast a backlog of events is delivered: a restart after an
@@ -36,7 +31,7 @@ func (r *run) deliveries(ctx context.Context) error {
 	if err := p.Stop(stopCtx); err != nil {
 		return err
 	}
-	if err := r.seed(ctx, dir, rc.url, r.o.Backlog); err != nil {
+	if err := r.seed(ctx, dir, r.o.Backlog, func(int) waiting { return waiting{url: rc.url} }); err != nil {
 		return err
 	}
 	if p, err = w.Start(ctx); err != nil {
@@ -60,56 +55,6 @@ func (r *run) deliveries(ctx context.Context) error {
 		f.OfCeiling = rate / r.posts
 	}
 	r.add(f)
-	return nil
-}
-
-// seed writes finished generations with their events and pending deliveries.
-func (r *run) seed(ctx context.Context, dir, url string, n int) error {
-	dsn := r.o.DSN
-	if dsn == "" {
-		dsn = filepath.Join(dir, "kinora.db")
-	}
-	db, err := store.Open(ctx, store.Options{DSN: dsn})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	for n > 0 {
-		batch := min(n, 500)
-		n -= batch
-		err := db.Update(ctx, func(tx *store.Tx) error {
-			orgs, err := tx.Organisations()
-			if err != nil {
-				return err
-			}
-			now := time.Now().UTC()
-			for range batch {
-				g := &kinora.Generation{ID: id.New(id.Task, now), OrganisationID: orgs[0].ID, Surface: kinora.SurfaceSubmit, Model: "sandbox-image",
-					Kind: kinora.KindImage, State: kinora.GenerationRunning, Input: kinora.Input{Prompt: "x"}, WebhookURL: url,
-					CreatedAt: now, UpdatedAt: now, DeadlineAt: now.Add(time.Hour)}
-				if err := tx.InsertGeneration(g); err != nil {
-					return err
-				}
-				if err := g.Finish(kinora.GenerationFailed, kinora.NewFailure(kinora.FailureUpstream, "the upstream failed"), now); err != nil {
-					return err
-				}
-				if err := tx.FinishGeneration(g); err != nil {
-					return err
-				}
-				e := &kinora.Event{ID: id.New(id.Event, now), OrganisationID: g.OrganisationID, GenerationID: g.ID, Type: kinora.EventFailed, CreatedAt: now}
-				if err := tx.InsertEvent(e); err != nil {
-					return err
-				}
-				if err := tx.InsertDeliveries(webhook.Deliveries(e, g, orgs[0], now)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package bench
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -14,16 +15,25 @@ type receiver struct {
 	url    string
 	server *httptest.Server
 
+	refuse func() bool // answers 503 while true; nil = never
+
 	mu    sync.Mutex
 	first map[string]time.Time // by job_id
 	news  chan struct{}
 }
 
 // newReceiver starts one; hold, if not nil, delays each answer.
-func newReceiver(hold func(r *http.Request)) *receiver {
+func newReceiver(hold func(r *http.Request)) *receiver { return newReceiverOn(nil, hold) }
+
+// newReceiverOn is newReceiver on a listener; nil = one of its own.
+func newReceiverOn(ln net.Listener, hold func(r *http.Request)) *receiver {
 	rc := &receiver{first: map[string]time.Time{}, news: make(chan struct{}, 1)}
-	rc.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	rc.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		arrived := time.Now()
+		if rc.refuse != nil && rc.refuse() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		text, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -47,6 +57,11 @@ func newReceiver(hold func(r *http.Request)) *receiver {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	}))
+	if ln != nil {
+		rc.server.Listener.Close()
+		rc.server.Listener = ln
+	}
+	rc.server.Start()
 	rc.url = rc.server.URL + "/hook"
 	return rc
 }
