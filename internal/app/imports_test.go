@@ -44,6 +44,7 @@ var layers = map[string][]string{
 	"internal/server":                   {"", "api", "internal/blob", "internal/id", "internal/webhook", "provider"},
 	"api":                               {},
 	"internal/simulator":                {},
+	"internal/simulator/ark":            {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/sandbox":        {"internal/simulator", "internal/simulator/sandbox/h264", "internal/simulator/sandbox/render", "client/webhook"},
 	"internal/rig":                      {"internal/simulator/sandbox"},
 	"internal/simulator/sandbox/h264":   {},
