@@ -101,7 +101,7 @@ func TestRequestsAreTaken(t *testing.T) {
 	} {
 		req := video("a kite")
 		change(&req)
-		req.Prompt += " [sim run=0s]" // an image call lasts as long as its image
+		req.Prompt += " [[time=0s]]" // an image call lasts as long as its image
 		if err := w.Validate(req); err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if _, err := w.Submit(t.Context(), w.up, req); err != nil {
@@ -126,7 +126,7 @@ func TestRequestsAreTaken(t *testing.T) {
 
 func TestFromSubmitToOutput(t *testing.T) {
 	w := newWorld(t, upstream.Account{})
-	job, other := w.submit(t, video("a kite")), w.submit(t, video("another [sim fail=OutputVideoSensitiveContentDetected]"))
+	job, other := w.submit(t, video("a kite")), w.submit(t, video("another [[fail=OutputVideoSensitiveContentDetected]]"))
 	lost := provider.Job{UpstreamID: "cgt-unknown", UpstreamModel: job.UpstreamModel, Kind: job.Kind}
 	if r := w.poll(t, job); len(r) != 1 || r[0].State != provider.StateQueued {
 		t.Errorf("at first %+v", r)
@@ -162,51 +162,52 @@ func TestFromSubmitToOutput(t *testing.T) {
 
 // Every misfortune of a submit gets the class that says what is true of the vendor.
 func TestFailuresGetTheirClass(t *testing.T) {
-	for steering, want := range map[string]provider.Class{
-		"error=InvalidParameter":                      provider.Invalid,
-		"error=InputTextSensitiveContentDetected":     provider.Moderation,
-		"error=AuthenticationError":                   provider.Credential,
-		"error=AccessDenied":                          provider.Permission,
-		"error=AccountOverdueError":                   provider.Balance,
-		"error=QuotaExceeded":                         provider.Balance,
-		"error=SetLimitExceeded":                      provider.Balance,
-		"error=RateLimitExceeded.EndpointRPMExceeded": provider.Rate,
-		"error=ServerOverloaded":                      provider.Rate,
-		"error=InvalidEndpointOrModel.NotFound":       provider.ModelGone,
-		"error=ModelNotOpen":                          provider.Permission,
-		"error=InternalServiceError":                  provider.OutcomeUnknown,
-		"drop=before":                                 provider.OutcomeUnknown,
-		"drop=after":                                  provider.OutcomeUnknown,
+	for order, want := range map[string]provider.Class{
+		"refuse=InvalidParameter":                      provider.Invalid,
+		"refuse=InputTextSensitiveContentDetected":     provider.Moderation,
+		"refuse=AuthenticationError":                   provider.Credential,
+		"refuse=AccessDenied":                          provider.Permission,
+		"refuse=AccountOverdueError":                   provider.Balance,
+		"refuse=QuotaExceeded":                         provider.Balance,
+		"refuse=SetLimitExceeded":                      provider.Balance,
+		"refuse=RateLimitExceeded.EndpointRPMExceeded": provider.Rate,
+		"refuse=ServerOverloaded":                      provider.Rate,
+		"refuse=InvalidEndpointOrModel.NotFound":       provider.ModelGone,
+		"refuse=ModelNotOpen":                          provider.Permission,
+		"refuse=InternalServiceError":                  provider.OutcomeUnknown,
+		"drop=before":                                  provider.OutcomeUnknown,
+		"drop=after":                                   provider.OutcomeUnknown,
+		"drop=error":                                   provider.OutcomeUnknown,
 	} {
 		w := newWorld(t, upstream.Account{})
-		req := video("a kite [sim " + steering + "]")
+		req := video("a kite [[" + order + "]]")
 		_, err := w.Submit(t.Context(), w.up, req)
 		var e *provider.Error
 		if !errors.As(err, &e) || e.Class != want {
-			t.Errorf("%s: error %v, want class %s", steering, err, want)
+			t.Errorf("%s: error %v, want class %s", order, err, want)
 			continue
 		}
 		created := w.sim.Accepted()[req.ClientRef]
 		if want != provider.OutcomeUnknown && created != 0 {
-			t.Errorf("%s: class %s although %d tasks were created", steering, want, created)
+			t.Errorf("%s: class %s although %d tasks were created", order, want, created)
 		}
 		if want != provider.OutcomeUnknown {
 			continue
 		}
 		got, err := w.Reconcile(t.Context(), w.up, req)
 		if created == 0 && !errors.Is(err, provider.ErrUncertain) || created == 1 && (err != nil || got.UpstreamID == "") {
-			t.Errorf("%s: %d tasks were created, reconciled %+v, error %v", steering, created, got, err)
+			t.Errorf("%s: %d tasks were created, reconciled %+v, error %v", order, created, got, err)
 		}
 	}
-	for steering, want := range map[string]provider.State{"expire": provider.StateExpired, "fail=InternalServiceError": provider.StateFailed, "word=new_word": provider.StateRunning} {
+	for order, want := range map[string]provider.State{"expire": provider.StateExpired, "fail=InternalServiceError": provider.StateFailed, "word=new_word": provider.StateRunning} {
 		w := newWorld(t, upstream.Account{})
-		job := w.submit(t, video("a kite [sim "+steering+"]"))
+		job := w.submit(t, video("a kite [["+order+"]]"))
 		w.clock.Advance(2 * time.Second)
 		if want != provider.StateRunning {
 			w.clock.Advance(time.Minute)
 		}
 		if r := w.poll(t, job); len(r) != 1 || r[0].State != want {
-			t.Errorf("%s: %+v", steering, r)
+			t.Errorf("%s: %+v", order, r)
 		}
 	}
 }
@@ -214,7 +215,7 @@ func TestFailuresGetTheirClass(t *testing.T) {
 // A task that lists do not show is not found, and that proves nothing.
 func TestReconcileAgainstAListThatLags(t *testing.T) {
 	w := newWorld(t, upstream.Account{})
-	req := video("a kite [sim unlisted]")
+	req := video("a kite [[unlisted]]")
 	w.submit(t, req)
 	if got, err := w.Reconcile(t.Context(), w.up, req); !errors.Is(err, provider.ErrUncertain) {
 		t.Errorf("%+v, error %v", got, err)
@@ -223,7 +224,7 @@ func TestReconcileAgainstAListThatLags(t *testing.T) {
 
 func TestCancelForReal(t *testing.T) {
 	w := newWorld(t, upstream.Account{})
-	waiting, ended := w.submit(t, video("a [sim queue=1h]")), w.submit(t, video("b"))
+	waiting, ended := w.submit(t, video("a [[queue=1h]]")), w.submit(t, video("b"))
 	w.clock.Advance(2 * time.Second)
 	if err := w.Cancel(t.Context(), w.up, ended); !errors.Is(err, provider.ErrNotCancellable) {
 		t.Errorf("running: %v", err)

@@ -16,7 +16,7 @@
 //	POST   /api/v3/images/generations               images, in the answer
 //	GET    /tos/{name}                              a file, by a signed URL that expires
 //
-// What goes wrong on demand is said in the prompt: see Steering.
+// What goes wrong on demand is said in the prompt, or in a header: see orders.
 package ark
 
 import (

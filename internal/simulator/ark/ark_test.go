@@ -215,9 +215,9 @@ func TestRefusals(t *testing.T) {
 		"ten references":   {model("doubao-seedance-2-0-260128", strings.Repeat(image("reference_image")+",", 9)+image("reference_image")), "InvalidParameter.TaskTypeConstraint", "content", 400},
 		"inline video":     {model("doubao-seedance-2-0-260128", `{"type":"video_url","video_url":{"url":"data:video/mp4;base64,AA"}}`), "InvalidParameter", "content[0].video_url.url", 400},
 		"role":             {model("doubao-seedance-2-0-260128", image("middle_frame")), "InvalidParameter", "content[0].role", 400},
-		"moderation":       {video("x [sim error=InputTextSensitiveContentDetected]", ""), "InputTextSensitiveContentDetected", "", 400},
-		"balance":          {video("x [sim error=SetLimitExceeded]", ""), "SetLimitExceeded", "", 429},
-		"fault":            {video("x [sim error=InternalServiceError]", ""), "InternalServiceError", "", 500},
+		"moderation":       {video("x [[refuse=InputTextSensitiveContentDetected]]", ""), "InputTextSensitiveContentDetected", "", 400},
+		"balance":          {video("x [[refuse=SetLimitExceeded]]", ""), "SetLimitExceeded", "", 429},
+		"fault":            {video("x [[refuse=InternalServiceError]]", ""), "InternalServiceError", "", 500},
 	} {
 		a := w.call("POST", tasksRoute, c.body)
 		e, _ := a.json["error"].(map[string]any)
@@ -268,7 +268,7 @@ func TestLimits(t *testing.T) {
 // Whoever waits behind a task that is cancelled moves up.
 func TestCancelledTasksMakeRoom(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Accounts[0].Running = 1 })
-	first, second, third := w.submit("a [sim run=1m]", ""), w.submit("b [sim run=1h]", ""), w.submit("c", "")
+	first, second, third := w.submit("a [[time=1m]]", ""), w.submit("b [[time=1h]]", ""), w.submit("c", "")
 	w.clock.Advance(2 * time.Second)
 	if a := w.call("DELETE", tasksRoute+"/"+second, ""); a.status != 200 {
 		t.Fatalf("cancel: %d %s", a.status, a.body)
@@ -281,7 +281,7 @@ func TestCancelledTasksMakeRoom(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	w := newWorld(t, nil)
-	waiting, other := w.submit("a [sim queue=1h]", ""), w.submit("b", "")
+	waiting, other := w.submit("a [[queue=1h]]", ""), w.submit("b", "")
 	if a := w.call("DELETE", tasksRoute+"/"+waiting, ""); a.status != 200 || string(a.body) != "{}" {
 		t.Errorf("queued: %d %s", a.status, a.body)
 	}
@@ -318,7 +318,7 @@ func TestLists(t *testing.T) {
 		w.clock.Advance(time.Second / 100)
 		text := fmt.Sprint("kite ", i)
 		if i == 3 {
-			text += " [sim fail=OutputVideoSensitiveContentDetected queue=0s run=0s]"
+			text += " [[fail=OutputVideoSensitiveContentDetected queue=0s time=0s]]"
 		}
 		ids = append(ids, w.submit(text, `,"safety_identifier":"r`+fmt.Sprint(i)+`"`))
 	}
@@ -365,7 +365,7 @@ func TestLists(t *testing.T) {
 
 func TestEndings(t *testing.T) {
 	w := newWorld(t, nil)
-	expires, gone, word, over := w.submit("a [sim expire]", ""), w.submit("b [sim gone]", ""), w.submit("c [sim word=warming_up]", ""), w.submit("d [sim run=2h]", `,"execution_expires_after":3600`)
+	expires, gone, word, over := w.submit("a [[expire]]", ""), w.submit("b [[gone]]", ""), w.submit("c [[word=warming_up]]", ""), w.submit("d [[time=2h]]", `,"execution_expires_after":3600`)
 	w.clock.Advance(2 * time.Second)
 	if a := w.look(word); a.text("status") != "warming_up" {
 		t.Errorf("%s", a.body)
@@ -385,7 +385,7 @@ func TestEndings(t *testing.T) {
 
 func TestMishaps(t *testing.T) {
 	w := newWorld(t, nil)
-	id := w.submit("a [sim busy=1 cut=1]", "")
+	id := w.submit("a [[busy=1 cut=1]]", "")
 	if a := w.look(id); a.status != 503 {
 		t.Errorf("%d", a.status)
 	}
@@ -396,7 +396,7 @@ func TestMishaps(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	for _, drop := range []string{"before", "after"} {
-		if _, err := w.try("POST", tasksRoute, video("b [sim drop="+drop+"]", "")); err == nil {
+		if _, err := w.try("POST", tasksRoute, video("b [[drop="+drop+"]]", "")); err == nil {
 			t.Errorf("drop=%s: answered", drop)
 		}
 	}
@@ -404,7 +404,7 @@ func TestMishaps(t *testing.T) {
 		t.Errorf("%d tasks", n)
 	}
 	for i, want := range []int{429, 429, 200} {
-		if a := w.call("POST", tasksRoute, video("c [sim error=ServerOverloaded times=2]", "")); a.status != want {
+		if a := w.call("POST", tasksRoute, video("c [[refuse=ServerOverloaded times=2]]", "")); a.status != want {
 			t.Errorf("try %d: %d %s", i, a.status, a.body)
 		}
 	}
@@ -412,7 +412,7 @@ func TestMishaps(t *testing.T) {
 	if a := w.look(id); a.status != 502 {
 		t.Errorf("%d", a.status)
 	}
-	broken := w.submit("d [sim broken=1]", `,"resolution":"480p"`)
+	broken := w.submit("d [[broken=1]]", `,"resolution":"480p"`)
 	w.clock.Advance(time.Minute)
 	u := w.look(broken).json["content"].(map[string]any)["video_url"].(string)
 	if _, err := w.try("GET", u, ""); err == nil {
@@ -423,10 +423,16 @@ func TestMishaps(t *testing.T) {
 	}
 }
 
-func TestSteering(t *testing.T) {
-	s, rest := steer("two kites [sim error=QuotaExceeded times=2 queue=1s run=x nonsense] over [sim bad=-1 expire]")
-	if s.Error != "QuotaExceeded" || s.Times != 2 || s.Queue == nil || *s.Queue != time.Second || s.Run != nil || s.Bad != 0 || !s.Expire || rest != "two kites  over" {
-		t.Errorf("%+v, %q", s, rest)
+func TestOrders(t *testing.T) {
+	o, rest, err := readOrders(http.Header{"X-Simulate": {"late=2s"}}, "two kites [[refuse=QuotaExceeded times=2 queue=1s]] over [[bad expire]]")
+	want := orders{refuse: "QuotaExceeded", times: 2, queue: time.Second, time: -1, late: 2 * time.Second, bad: 1, expire: true}
+	if err != nil || o != want || rest != "two kites  over" {
+		t.Errorf("%+v, %q, %v", o, rest, err)
+	}
+	for _, wrong := range []string{"[[nonsense]]", "[[drop=maybe]]", "[[callback=loud]]"} {
+		if _, _, err := readOrders(nil, wrong); err == nil {
+			t.Errorf("%s: taken", wrong)
+		}
 	}
 }
 

@@ -10,13 +10,13 @@ import (
 
 // announce begins to tell a task's receiver of its states.
 func (s *Simulator) announce(ctx context.Context, t *task) {
-	if t.CallbackURL == "" || t.steering.Callback == "lost" {
+	if t.CallbackURL == "" || t.orders.callback == "lost" {
 		return
 	}
-	if t.steering.Callback == "early" {
+	if t.orders.callback == "early" {
 		s.callbacks.Try(ctx, s.notice(t, nil))
 	}
-	if t.steering.Callback == "forged" {
+	if t.orders.callback == "forged" {
 		s.callbacks.SendAt(s.clock.Now(), s.notice(t, func(shown *Task) {
 			shown.Status, shown.Error = succeeded, json.RawMessage("null")
 			shown.Content = &Content{VideoURL: "https://forged.invalid/" + t.id + ".mp4"}
@@ -33,7 +33,7 @@ func (s *Simulator) tellAt(t *task, at time.Time) {
 		s.mu.Lock()
 		status, _ := t.state(now)
 		news := status != t.told && status != cancelled
-		if t.steering.Callback == "reordered" && status == running {
+		if t.orders.callback == "reordered" && status == running {
 			news = false // told after the end
 		}
 		if news {
@@ -54,7 +54,7 @@ func (s *Simulator) tellAt(t *task, at time.Time) {
 // answered with success within five seconds: three sends in all.
 func (s *Simulator) tell(ctx context.Context, t *task, status string) {
 	again := 1
-	if t.steering.Callback == "duplicate" {
+	if t.orders.callback == "duplicate" {
 		again = 2
 	}
 	for range again {
@@ -64,7 +64,7 @@ func (s *Simulator) tell(ctx context.Context, t *task, status string) {
 			s.callbacks.Try(ctx, s.notice(t, nil))
 		}
 	}
-	if t.steering.Callback == "reordered" && final(status) {
+	if t.orders.callback == "reordered" && final(status) {
 		s.callbacks.SendAt(s.clock.Now().Add(s.cfg.CallbackPause), s.notice(t, func(shown *Task) {
 			*shown = Task{ID: shown.ID, Model: shown.Model, Status: running, ServiceTier: shown.ServiceTier,
 				ExecutionExpiresAfter: shown.ExecutionExpiresAfter, SafetyIdentifier: shown.SafetyIdentifier, CreatedAt: shown.CreatedAt, UpdatedAt: shown.CreatedAt}

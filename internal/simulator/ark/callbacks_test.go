@@ -82,7 +82,7 @@ func TestCallbacks(t *testing.T) {
 func TestCallbackRepeats(t *testing.T) {
 	w := newWorld(t, nil)
 	in := newInbox(t, 3)
-	id := w.submit("a kite [sim queue=0s run=0s fail=OutputVideoSensitiveContentDetected]", callbackTo(in))
+	id := w.submit("a kite [[queue=0s time=0s fail=OutputVideoSensitiveContentDetected]]", callbackTo(in))
 	if got := in.next(t); got.Status != failed || got.ID != id {
 		t.Errorf("%+v", got)
 	}
@@ -114,7 +114,7 @@ func TestSpoiltCallbacks(t *testing.T) {
 	} {
 		w := newWorld(t, nil)
 		in := newInbox(t, 0)
-		id := w.submit("a kite [sim callback="+name+"]", callbackTo(in))
+		id := w.submit("a kite [[callback="+name+"]]", callbackTo(in))
 		var got []string
 		take := func(n int) {
 			var some []string
@@ -154,7 +154,7 @@ func TestNoCallbackAboutACancel(t *testing.T) {
 		t.Fatal(a.status)
 	}
 	w.clock.Advance(time.Hour)
-	other := w.submit("another [sim queue=0s run=0s]", callbackTo(in))
+	other := w.submit("another [[queue=0s time=0s]]", callbackTo(in))
 	if got := in.next(t); got.ID != other {
 		t.Errorf("%+v", got)
 	}

@@ -205,5 +205,5 @@ func (s *Simulator) drawing(name string) (d *drawing, broken bool) {
 	return &drawing{
 		Prompt: t.prompt, Model: t.Model, Seed: t.seed, Count: 1, References: t.references,
 		Width: t.width, Height: t.height, Seconds: int(t.seconds), Format: format,
-	}, t.downloads <= t.steering.Broken
+	}, t.downloads <= t.orders.broken
 }

@@ -30,7 +30,7 @@ type imageSubmission struct {
 		MaxImages *int `json:"max_images"`
 	} `json:"sequential_image_generation_options"`
 
-	steering   Steering
+	orders     orders
 	references []string
 	count      int
 	width      int
@@ -50,32 +50,37 @@ func (s *Simulator) images(w http.ResponseWriter, r *http.Request, a *account) e
 	if err := s.admit(a, in.Model, imageModels); err != nil {
 		return err
 	}
-	if err := in.understand(); err != nil {
+	if err := in.understand(r.Header); err != nil {
 		return err
 	}
-	if err := s.refused(a, in.Prompt, in.steering); err != nil {
+	if err := s.refused(a, in.Prompt, in.orders); err != nil {
 		return err
 	}
-	if in.steering.Drop == "before" {
+	if in.orders.drop == "before" {
 		simulator.Abort()
 	}
-	if simulator.Hold(r.Context(), s.clock, or(in.steering.Run, s.cfg.ImageTime)) != nil {
+	if simulator.Hold(r.Context(), s.clock, or(in.orders.time, s.cfg.ImageTime)) != nil {
 		simulator.Abort() // the caller has left
 	}
 	answer, err := s.makeImages(r, &in)
 	if err != nil {
 		return err
 	}
-	s.after(r.Context(), in.steering)
+	if err := s.after(r.Context(), in.orders); err != nil {
+		return err
+	}
 	writeJSON(w, http.StatusOK, answer)
 	return nil
 }
 
-func (in *imageSubmission) understand() error {
+func (in *imageSubmission) understand(h http.Header) error {
 	if strings.TrimSpace(in.Prompt) == "" {
 		return missing("prompt")
 	}
-	in.steering, in.Prompt = steer(in.Prompt)
+	var err error
+	if in.orders, in.Prompt, err = readOrders(h, in.Prompt); err != nil {
+		return err
+	}
 	if err := in.readSources(); err != nil {
 		return err
 	}
@@ -191,8 +196,8 @@ func (s *Simulator) makeImages(r *http.Request, in *imageSubmission) (*imageAnsw
 	}
 	id := "img-" + strings.TrimPrefix(newID(now), "cgt-")
 	for i := range in.count {
-		code := in.steering.Fail
-		if i < in.steering.Bad {
+		code := in.orders.fail
+		if i < in.orders.bad {
 			code = "OutputImageSensitiveContentDetected"
 		}
 		if code != "" {
@@ -227,7 +232,7 @@ func (s *Simulator) makeImages(r *http.Request, in *imageSubmission) (*imageAnsw
 // ImageCall is one image call that was carried out.
 type ImageCall struct {
 	Model      string    `json:"model"`
-	Prompt     string    `json:"prompt"` // without steering
+	Prompt     string    `json:"prompt"` // without orders
 	References []string  `json:"references,omitempty"`
 	Watermark  bool      `json:"watermark"`
 	Made       int       `json:"made"` // images

@@ -50,11 +50,11 @@ func TestImageCalls(t *testing.T) {
 	if got := items(a); len(got) != 3 || got[2]["size"] != "1280x720" || !strings.Contains(got[2]["url"].(string), ".png?") {
 		t.Errorf("three: %s", a.body)
 	}
-	a = call("x [sim bad=1]", `,"sequential_image_generation":"auto","sequential_image_generation_options":{"max_images":2}`)
+	a = call("x [[bad=1]]", `,"sequential_image_generation":"auto","sequential_image_generation_options":{"max_images":2}`)
 	if got := items(a); len(got) != 2 || got[0]["error"].(map[string]any)["code"] != "OutputImageSensitiveContentDetected" || got[1]["url"] == nil || a.json["usage"].(map[string]any)["generated_images"] != 1.0 {
 		t.Errorf("one of two: %s", a.body)
 	}
-	a = call("x [sim fail=InternalServiceError]", "")
+	a = call("x [[fail=InternalServiceError]]", "")
 	if got := items(a); a.status != 200 || len(got) != 1 || got[0]["url"] != nil {
 		t.Errorf("none: %d %s", a.status, a.body)
 	}
@@ -64,7 +64,7 @@ func TestImageCalls(t *testing.T) {
 	} else if content, err := base64.StdEncoding.DecodeString(got[0]["b64_json"].(string)); err != nil || len(content) == 0 {
 		t.Errorf("inline: %v", err)
 	}
-	if _, err := w.try("POST", imagesRoute, `{"model":"doubao-seedream-4-0-250828","prompt":"x [sim drop=after]"}`); err == nil {
+	if _, err := w.try("POST", imagesRoute, `{"model":"doubao-seedream-4-0-250828","prompt":"x [[drop=after]]"}`); err == nil {
 		t.Error("a dropped call was answered")
 	}
 	if n := len(w.s.Stats().Images); n != 5 {
@@ -88,7 +88,7 @@ func TestImageCalls(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
-	if a := call("x [sim error=InputTextSensitiveContentDetected]", ""); a.status != 400 || a.code() != "InputTextSensitiveContentDetected" {
+	if a := call("x [[refuse=InputTextSensitiveContentDetected]]", ""); a.status != 400 || a.code() != "InputTextSensitiveContentDetected" {
 		t.Errorf("moderation: %d %s", a.status, a.body)
 	}
 }

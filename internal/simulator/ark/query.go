@@ -49,9 +49,9 @@ const (
 func (t *task) look() mishap {
 	t.looks++
 	switch {
-	case t.looks <= t.steering.Busy:
+	case t.looks <= t.orders.busy:
 		return busy
-	case t.looks <= t.steering.Busy+t.steering.Cut:
+	case t.looks <= t.orders.busy+t.orders.cut:
 		return cut
 	}
 	return fine
@@ -123,7 +123,7 @@ func (s *Simulator) listed(a *account, q url.Values, now time.Time) []*task {
 	var found []*task
 	for _, t := range slices.Backward(candidates) {
 		status, _ := t.state(now)
-		if t.account == a && t.readable(now, &s.cfg) && !t.steering.Unlisted &&
+		if t.account == a && t.readable(now, &s.cfg) && !t.orders.unlisted &&
 			fits("filter.status", status) && fits("filter.model", t.Model) && fits("filter.service_tier", t.ServiceTier) {
 			found = append(found, t)
 		}
@@ -179,7 +179,7 @@ func (s *Simulator) remove(w http.ResponseWriter, r *http.Request, a *account) e
 		return err
 	}
 	for _, t := range moved {
-		if t.CallbackURL != "" && t.steering.Callback != "lost" {
+		if t.CallbackURL != "" && t.orders.callback != "lost" {
 			s.tellAt(t, now)
 		}
 	}

@@ -111,8 +111,9 @@ func checkModel(model string, family *regexp.Regexp, a *account) error {
 // spec is a video submit that was understood.
 type spec struct {
 	submission
-	steering   Steering
-	prompt     string // without steering and text parameters
+	header     http.Header
+	orders     orders
+	prompt     string // without orders and text parameters
 	references []string
 	seconds    int64
 	frames     int64 // 0 = the duration counts
@@ -135,8 +136,8 @@ var limits = map[string]struct {
 }
 
 // understand reads a video submit.
-func understand(in submission) (*spec, error) {
-	out := &spec{submission: in}
+func understand(h http.Header, in submission) (*spec, error) {
+	out := &spec{submission: in, header: h}
 	for _, check := range []func(*spec) error{checkContent, applyText, checkWords, checkLength, checkNumbers, checkURL} {
 		if err := check(out); err != nil {
 			return nil, err
@@ -151,6 +152,10 @@ func checkContent(s *spec) error {
 		return missing("content")
 	}
 	count := map[string]int{}
+	var err error
+	if s.orders, _, err = readOrders(s.header, ""); err != nil {
+		return err
+	}
 	for i, item := range s.Content {
 		field := fmt.Sprintf("content[%d]", i)
 		role, where, err := item.read(field)
@@ -161,7 +166,9 @@ func checkContent(s *spec) error {
 			if s.prompt != "" {
 				return invalid(field, "only one text is allowed")
 			}
-			s.steering, s.prompt = steer(*item.Text)
+			if s.orders, s.prompt, err = readOrders(s.header, *item.Text); err != nil {
+				return err
+			}
 		}
 		if role != "" {
 			count[role]++

@@ -36,7 +36,7 @@ type TaskStats struct {
 	ID          string    `json:"id"`
 	Reference   string    `json:"reference"` // safety_identifier; empty = none was sent
 	Model       string    `json:"model"`
-	Prompt      string    `json:"prompt"` // without steering and text parameters
+	Prompt      string    `json:"prompt"` // without orders and text parameters
 	Seconds     int64     `json:"seconds"`
 	CallbackURL string    `json:"callback_url,omitempty"`
 	Status      string    `json:"status"`

@@ -23,14 +23,14 @@ func (s *Simulator) submit(w http.ResponseWriter, r *http.Request, a *account) e
 	if err := s.admit(a, in.Model, videoModels); err != nil {
 		return err
 	}
-	spec, err := understand(in)
+	spec, err := understand(r.Header, in)
 	if err != nil {
 		return err
 	}
-	if err := s.refused(a, spec.prompt, spec.steering); err != nil {
+	if err := s.refused(a, spec.prompt, spec.orders); err != nil {
 		return err
 	}
-	if spec.steering.Drop == "before" {
+	if spec.orders.drop == "before" {
 		simulator.Abort()
 	}
 	t, err := s.accept(spec, a, s.host(r))
@@ -38,7 +38,9 @@ func (s *Simulator) submit(w http.ResponseWriter, r *http.Request, a *account) e
 		return err
 	}
 	s.announce(r.Context(), t)
-	s.after(r.Context(), spec.steering)
+	if err := s.after(r.Context(), spec.orders); err != nil {
+		return err
+	}
 	writeJSON(w, http.StatusOK, struct {
 		ID               string  `json:"id"`
 		SafetyIdentifier *string `json:"safety_identifier,omitempty"`
@@ -71,17 +73,17 @@ func (s *Simulator) admit(a *account, model string, family *regexp.Regexp) error
 }
 
 // refused is the refusal that a submit asks for.
-func (s *Simulator) refused(a *account, prompt string, steering Steering) error {
-	if steering.Error == "" {
+func (s *Simulator) refused(a *account, prompt string, o orders) error {
+	if o.refuse == "" {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := a.Key + "\x00" + prompt
-	if s.tries[key]++; steering.Times > 0 && s.tries[key] > steering.Times {
+	if s.tries[key]++; o.times > 0 && s.tries[key] > o.times {
 		return nil
 	}
-	return refuse(steering.Error, "", "refused, as asked")
+	return refuse(o.refuse, "", "refused, as asked")
 }
 
 // accept makes the task and plans its course.
@@ -92,7 +94,7 @@ func (s *Simulator) accept(spec *spec, a *account, host string) (*task, error) {
 	if a.Queued > 0 && s.waiting(a, now) >= a.Queued {
 		return nil, refuse("QuotaExceeded", "", "the account has too many tasks in the queue")
 	}
-	t := &task{spec: *spec, id: newID(now), account: a, host: host, created: now, run: or(spec.steering.Run, s.cfg.RunTime)}
+	t := &task{spec: *spec, id: newID(now), account: a, host: host, created: now, run: or(spec.orders.time, s.cfg.RunTime)}
 	s.forget(now)
 	s.tasks[t.id] = t
 	s.order = append(s.order, t)
@@ -122,7 +124,7 @@ func (s *Simulator) waiting(a *account, now time.Time) (n int) {
 // plan sets when a task starts: after its time in the queue, and once fewer of its model's
 // tasks run than may. Tasks that came before it have been planned.
 func (s *Simulator) plan(t *task, now time.Time) {
-	t.started = t.created.Add(or(t.steering.Queue, s.cfg.QueueTime))
+	t.started = t.created.Add(or(t.orders.queue, s.cfg.QueueTime))
 	if t.account.Running == 0 {
 		return
 	}
@@ -159,8 +161,12 @@ func (s *Simulator) replan(gone *task, now time.Time) (moved []*task) {
 }
 
 // after does what a call asked for between its acceptance and the answer.
-func (s *Simulator) after(ctx context.Context, steering Steering) {
-	if simulator.Hold(ctx, s.clock, steering.Late) != nil || steering.Drop == "after" {
+func (s *Simulator) after(ctx context.Context, o orders) error {
+	if simulator.Hold(ctx, s.clock, o.late) != nil || o.drop == "after" {
 		simulator.Abort()
 	}
+	if o.drop == "error" {
+		return refuse("InternalServiceError", "", "the service failed after it had accepted the task, as asked")
+	}
+	return nil
 }

@@ -42,11 +42,11 @@ func (t *task) ends() (at time.Time, status string) {
 	at = t.started.Add(t.run)
 	deadline := t.created.Add(time.Duration(*t.ExpiresAfter) * time.Second)
 	switch {
-	case t.steering.Expire:
+	case t.orders.expire:
 		return at, expired
 	case at.After(deadline):
 		return deadline, expired
-	case t.steering.Fail != "":
+	case t.orders.fail != "":
 		return at, failed
 	}
 	return at, succeeded
@@ -92,7 +92,7 @@ func (t *task) readable(now time.Time, c *Config) bool {
 		return false
 	case status == cancelled && now.Sub(since) >= c.CancelledLife:
 		return false
-	case t.steering.Gone && final(status):
+	case t.orders.gone && final(status):
 		return false
 	}
 	return true
@@ -153,11 +153,11 @@ func (t *task) show(now time.Time, sign func(name string) string) Task {
 	}
 	switch status {
 	case running:
-		if t.steering.Word != "" {
-			out.Status = t.steering.Word
+		if t.orders.word != "" {
+			out.Status = t.orders.word
 		}
 	case failed:
-		out.Error, _ = json.Marshal(Failure{t.steering.Fail, "the task failed, as asked"})
+		out.Error, _ = json.Marshal(Failure{t.orders.fail, "the task failed, as asked"})
 	case succeeded:
 		t.showResult(&out, sign)
 	}
