@@ -72,7 +72,6 @@ type App struct {
 	http       *http.Server
 	adminToken string
 	keyFile    string // where the master keys are; empty = in the configuration
-	olderKeys  []seal.Key
 	made       *tenancy.Bootstrapped
 
 	cleanup []func(ctx context.Context) error // run last in, first out

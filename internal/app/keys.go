@@ -92,7 +92,7 @@ func (a *App) openKeys(ctx context.Context) error {
 	if a.signer, err = blob.NewSigner(a.ring.DeriveAll(fileURLs, 32)...); err != nil {
 		return fmt.Errorf("file URLs: %w", err)
 	}
-	a.keyFile, a.olderKeys = found.file, found.older
+	a.keyFile = found.file
 	if a.adminToken = a.cfg.AdminToken.Reveal(); a.adminToken != "" {
 		return nil
 	}
@@ -114,7 +114,7 @@ const fileURLs = "file-urls"
 func (a *App) wireMasterKeys(node string) {
 	uploads := max(a.cfg.Uploads.KeepImage.Std(), a.cfg.Uploads.KeepVideo.Std())
 	a.keys = masterkey.New(masterkey.Config{
-		DB: a.db, Node: node, Ring: a.ring, File: a.keyFile, Older: a.olderKeys, Secrets: a.tenancy,
+		DB: a.db, Node: node, Ring: a.ring, File: a.keyFile, Secrets: a.tenancy,
 		Changed:  func() error { return a.signer.Replace(a.ring.DeriveAll(fileURLs, 32)...) },
 		LiveURLs: max(uploads, a.cfg.Retention.FileURLs.Std()),
 	})

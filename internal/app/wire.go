@@ -242,11 +242,8 @@ func (a *App) wireHTTP() error {
 			{Name: "storage", Run: a.files.Check},
 		},
 		Registerer: a.registry, Logger: a.log,
-		Limits: server.Limits{
-			Submit: perMinute(a.cfg.Limits.SubmitPerMinute), Status: perMinute(a.cfg.Limits.ReadPerMinute),
-			Upload: server.Limit{PerMinute: a.cfg.Uploads.PerMinute},
-		},
-		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, PublicPath: path,
+		Limits:  limits(a.cfg),
+		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, OrganisationInFlight: a.cfg.Limits.PerOrganisation, PublicPath: path,
 		TrustedProxies: prefixes(a.cfg.Network.TrustedProxies),
 	}
 	if a.cfg.Metrics {
@@ -259,6 +256,18 @@ func (a *App) wireHTTP() error {
 	a.server = s
 	a.http = server.HTTPServer(server.HTTPConfig{Logger: a.log}, s.Handler())
 	return nil
+}
+
+// limits are the rate limits that callers meet.
+func limits(cfg config.Config) server.Limits {
+	l := server.Limits{
+		Submit: perMinute(cfg.Limits.SubmitPerMinute), Status: perMinute(0),
+		Upload: server.Limit{PerMinute: cfg.Uploads.PerMinute},
+	}
+	if n := cfg.Limits.ReadPerMinute; n != nil {
+		l.Status, l.Generation = perMinute(*n), perMinute(*n)
+	}
+	return l
 }
 
 // perMinute turns a configured rate, where 0 means none, into a limit.

@@ -105,7 +105,7 @@ func expected(typeName string) string {
 		return errSize.Error()
 	case "bool", "*bool":
 		return "must be true or false"
-	case "int", "uint16":
+	case "int", "*int", "uint16":
 		return "must be a whole number"
 	case "string", "config.Secret":
 		return "must be a text"

@@ -65,8 +65,8 @@ func (c *Config) validateServer(found *problems) {
 		n     int
 		least int
 	}{
-		{"limits.in_flight", c.Limits.InFlight, 0}, {"limits.submit_per_minute", c.Limits.SubmitPerMinute, 0},
-		{"limits.read_per_minute", c.Limits.ReadPerMinute, 0}, {"uploads.per_minute", c.Uploads.PerMinute, 0},
+		{"limits.in_flight", c.Limits.InFlight, 0}, {"limits.per_organisation", c.Limits.PerOrganisation, 0}, {"limits.submit_per_minute", c.Limits.SubmitPerMinute, 0},
+		{"limits.read_per_minute", valueOf(c.Limits.ReadPerMinute), 0}, {"uploads.per_minute", c.Uploads.PerMinute, 0},
 		{"sandbox.max_in_flight", c.Sandbox.MaxInFlight, 0}, {"database_max_conns", c.DatabaseMaxConns, 0},
 	} {
 		between(found, n.name, n.n, n.least, math.MaxInt32)
@@ -305,4 +305,12 @@ func oneOf(found *problems, at, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		found.add(at, "must be "+strings.Join(allowed[:len(allowed)-1], ", ")+" or "+allowed[len(allowed)-1], didYouMean(value, allowed))
 	}
+}
+
+// valueOf is a number that may be unset; 0 then.
+func valueOf(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
 }

@@ -44,8 +44,6 @@ type Config struct {
 	Secrets Secrets
 	// File is the key file; empty = the keys are in the configuration.
 	File string
-	// Older keys stand in the configuration; they are accepted beside those of the file.
-	Older []seal.Key
 	// Changed is called when the ring has other keys than before; nil = nobody.
 	Changed func() error
 	// LiveURLs is how long a signed file URL can live: no older key is forgotten before.
@@ -191,7 +189,7 @@ func (k *Keeper) reload() error {
 }
 
 func (k *Keeper) use(keys []seal.Key) error {
-	if err := k.cfg.Ring.Replace(slices.Concat(keys, k.cfg.Older)...); err != nil {
+	if err := k.cfg.Ring.Replace(keys...); err != nil {
 		return err
 	}
 	if k.cfg.Changed == nil {
@@ -267,7 +265,7 @@ func missing(code kinora.ErrorCode, sealed map[string]int, ids []string) error {
 		if !slices.Contains(ids, id) {
 			return &kinora.Error{Code: code, Op: "master key",
 				Message: fmt.Sprintf("%d secrets in the database are sealed with master key %s, which is not here", sealed[id], id),
-				Hint:    "put that key back (master.key in data_dir, or master_key), or list it under old_master_keys; see \"A lost master key\" in docs/operations.md"}
+				Hint:    "put that key back, or list it under old_master_keys (with a key file: below its first line); see \"A lost master key\" in docs/operations.md"}
 		}
 	}
 	return nil

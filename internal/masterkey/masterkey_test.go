@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,21 +248,5 @@ func TestRotateWithAKeyMissing(t *testing.T) {
 	}
 	if status, err := p.Status(t.Context()); err != nil || len(status.Keys) != 2 || status.Keys[1].Known || status.Keys[1].Sealed != 1 {
 		t.Errorf("status: %+v, %v", status, err)
-	}
-}
-
-// Keys that the configuration lists beside a key file stay accepted when the file is read again.
-func TestRotateKeepsConfiguredKeys(t *testing.T) {
-	db := storetest.SQLite(t)
-	older := seal.NewKey()
-	openKeys(t, db, "node_a", older).organisations(t, 1)
-	p := open(t, db, "node_b", filepath.Join(t.TempDir(), "master.key"))
-	p.cfg.Older = []seal.Key{older}
-	change, err := p.Rotate(t.Context())
-	if err != nil || change.Resealed != 1 || change.Made {
-		t.Fatalf("rotate: %+v, %v", change, err)
-	}
-	if !slices.Contains(p.ring.IDs(), older.ID()) {
-		t.Error("the configured key is no longer accepted")
 	}
 }

@@ -41,13 +41,10 @@ func (s *Server) callback(ctx context.Context, x *exchange, r *http.Request) err
 		return err
 	}
 	arrived := s.now()
-	connection := http.NewResponseController(x.w) // best effort: a writer that knows no deadlines has none
-	_ = connection.SetReadDeadline(time.Now().Add(callbackBodyTime))
-	body, err := readBody(x, r, maxCallbackBody)
+	body, err := s.read(x, r, reading{budget: s.news, who: s.bucketAddress(r), most: maxCallbackBody, start: callbackBodyTime, rest: 2 * callbackTime})
 	if err != nil {
 		return err
 	}
-	_ = connection.SetReadDeadline(time.Now().Add(2 * callbackTime)) // which would end the context too
 	ctx, cancel := context.WithTimeout(ctx, callbackTime)
 	defer cancel()
 	reply, err := s.cfg.Callbacks.Callback(ctx, name, token, provider.InboundCallback{

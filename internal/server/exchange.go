@@ -20,6 +20,7 @@ type exchange struct {
 	started time.Time
 	status  int // 0 until the answer's head is written
 	written int64
+	place   place // in the gate of its route
 
 	// key and organisation are set on routes that need a key.
 	key          *kinora.Key

@@ -5,16 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io"
 	"iter"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"unicode/utf8"
-
-	"github.com/kinora/kinora"
 )
 
 // Bounds of a JSON body beside its size. No honest request comes near; without them a small body could take much memory.
@@ -28,39 +23,12 @@ func (s *Server) readJSON(x *exchange, r *http.Request) (*document, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, refuse(errMalformed, "Content-Encoding is not supported")
 	}
-	body, err := readBody(x, r, s.cfg.MaxBody)
+	body, err := s.body(x, r)
 	if err != nil {
 		return nil, err
 	}
 	return parseJSON(body)
 }
-
-// readBody reads at most that many bytes of the request's body.
-func readBody(x *exchange, r *http.Request, most int64) ([]byte, error) {
-	if r.ContentLength > most {
-		return nil, bodyTooLarge()
-	}
-	// The length is the caller's claim: believed only as far as it costs little.
-	size := min(max(r.ContentLength, 0), 64<<10) + 512
-	buf := bytes.NewBuffer(make([]byte, 0, size))
-	_, err := buf.ReadFrom(http.MaxBytesReader(x.w, r.Body, most))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return buf.Bytes(), nil
-	case errors.As(err, &tooLarge):
-		return nil, bodyTooLarge()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(errMalformed, "request body did not arrive in time")
-	case r.Context().Err() != nil:
-		return nil, &kinora.Error{Code: errClient, Message: "the caller has gone", Err: err}
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, refuse(errMalformed, "request body is incomplete")
-	}
-	return nil, refuse(errMalformed, "request body could not be read")
-}
-
-func bodyTooLarge() error { return refuse(kinora.ErrTooLarge, "request body too large") }
 
 // jsonKind is what a JSON value is.
 type jsonKind uint8

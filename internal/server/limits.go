@@ -23,13 +23,13 @@ type Limit struct {
 	Burst     int // 0 = PerMinute
 }
 
-// Limits are the rate limits. Those of routes that need a key hold per key and again per organisation; those of
-// routes without one hold per client address.
+// Limits are the rate limits. Those of routes that need a key hold per key; those of routes without one hold per client
+// address.
 type Limits struct {
 	Submit     Limit // POST /api/generate/submit
 	Status     Limit // GET /api/generate/status/…, and the model list
 	Upload     Limit // the three uploads together
-	Generation Limit // GET /api/v1/generations/…
+	Generation Limit // GET /api/v1/generations/…; for all keys of an organisation together as well
 	// File bounds downloads and CallbackAddress inbound callbacks per client address. Behind a proxy all clients share
 	// its address unless Config.TrustedProxies names it.
 	File            Limit
@@ -159,7 +159,7 @@ func (s *Server) admit(x *exchange, r *http.Request) error {
 		return s.refusal(s.limits.take(class, s.bucketAddress(r)))
 	}
 	v := s.limits.take(class, x.key.ID)
-	if v.allowed {
+	if v.allowed && class == limitGeneration {
 		if o := s.limits.take(class, x.organisation.ID); !o.allowed || o.remaining < v.remaining {
 			v = o
 		}

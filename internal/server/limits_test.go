@@ -43,7 +43,7 @@ func TestLimitHeadersAndRefusal(t *testing.T) {
 	}
 }
 
-// The limit of the organisation holds for its keys together; each dialect refuses in its own words.
+// Each dialect refuses in its own words.
 func TestLimitOfSubmit(t *testing.T) {
 	f := newFixture(t, func(c *Config) { c.Limits.Submit = Limit{PerMinute: 60, Burst: 1} })
 	is(t, f.do("POST", submitPath, input("")), 200, accepted)
@@ -57,19 +57,29 @@ func TestLimitOfSubmit(t *testing.T) {
 	}
 }
 
-func TestLimitPerOrganisation(t *testing.T) {
-	l := newLimiter(Limits{Submit: Limit{PerMinute: 60, Burst: 2}}, func() time.Time { return testTime })
-	s := &Server{limits: l}
-	rt := &route{limit: limitSubmit, dialect: &submitDialect}
-	one := func(keyID string) error {
-		x := &exchange{w: httptest.NewRecorder(), route: rt, key: &kinora.Key{ID: keyID}, organisation: &kinora.Organisation{ID: ownID}}
-		return s.admit(x, httptest.NewRequest("POST", "/", nil))
-	}
-	if one("key_a") != nil || one("key_b") != nil {
-		t.Fatal("refused too early")
-	}
-	if kinora.CodeOf(one("key_c")) != kinora.ErrRateLimited {
-		t.Error("a third key got past its organisation's limit")
+// The limits of the submit API hold for each key, that of the generations API for an organisation's keys together.
+func TestWhoSharesALimit(t *testing.T) {
+	for class, shared := range map[limitClass]bool{limitSubmit: false, limitStatus: false, limitUpload: false, limitGeneration: true} {
+		two := Limit{PerMinute: 60, Burst: 2}
+		l := newLimiter(Limits{Submit: two, Status: two, Upload: two, Generation: two}, func() time.Time { return testTime })
+		s := &Server{limits: l}
+		rt := &route{limit: class, dialect: &submitDialect}
+		one := func(keyID string) bool {
+			x := &exchange{w: httptest.NewRecorder(), route: rt, key: &kinora.Key{ID: keyID}, organisation: &kinora.Organisation{ID: ownID}}
+			return s.admit(x, httptest.NewRequest("POST", "/", nil)) == nil
+		}
+		if !one("key_a") || !one("key_b") {
+			t.Fatalf("%s: refused too early", class)
+		}
+		if one("key_c") == shared {
+			t.Errorf("%s: a third key was admitted: %v", class, !shared)
+		}
+		if !one("key_a") != shared {
+			t.Errorf("%s: the second request of a key: shared %v", class, shared)
+		}
+		if one("key_a") {
+			t.Errorf("%s: the key's own limit does not hold", class)
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
-	"sync/atomic"
 
 	"github.com/kinora/kinora"
 )
@@ -23,17 +22,15 @@ func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	h["Content-Security-Policy"] = noContent
 	h["Cache-Control"] = noStore
 
-	gate := s.gateOf(rt)
-	if gate != nil && !gate.enter() {
-		s.fail(r.Context(), x, refuse(errOverload, "the server is busy; try again shortly"))
+	x.place.gate = s.gateOf(rt)
+	if err := x.place.take(); err != nil {
+		s.fail(r.Context(), x, err)
 		s.record(r, x)
 		return
 	}
 	defer s.record(r, x) // also when the next one panics
 	defer func() {
-		if gate != nil {
-			gate.leave()
-		}
+		x.place.give()
 		if p := recover(); p != nil {
 			s.recovered(r.Context(), x, p)
 		}
@@ -55,6 +52,11 @@ func (s *Server) answer(ctx context.Context, x *exchange, r *http.Request) error
 	if err := s.authenticate(ctx, x, r); err != nil {
 		return err
 	}
+	if x.organisation != nil {
+		if err := x.place.own(x.organisation.ID); err != nil {
+			return err
+		}
+	}
 	if err := s.admit(x, r); err != nil {
 		return err
 	}
@@ -62,6 +64,9 @@ func (s *Server) answer(ctx context.Context, x *exchange, r *http.Request) error
 }
 
 func (s *Server) gateOf(rt *route) *gate {
+	if rt.auth == adminned {
+		return s.operators // no caller shuts the operator out
+	}
 	switch rt.load {
 	case ordinary:
 		return s.inFlight
@@ -74,24 +79,6 @@ func (s *Server) gateOf(rt *route) *gate {
 	}
 	return nil
 }
-
-// gate counts what is inside and lets only so much in.
-type gate struct {
-	inside atomic.Int64
-	most   int64
-}
-
-func newGate(most int) *gate { return &gate{most: int64(most)} }
-
-func (g *gate) enter() bool {
-	if g.inside.Add(1) <= g.most {
-		return true
-	}
-	g.inside.Add(-1)
-	return false
-}
-
-func (g *gate) leave() { g.inside.Add(-1) }
 
 // errPanicked marks the failure that stands for a panic, which has been logged already.
 var errPanicked = errors.New("panicked")

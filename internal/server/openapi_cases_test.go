@@ -191,7 +191,9 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 		if rt.load == operation {
 			continue
 		}
-		add(503, rt.method, path, "").before = func(f *fixture) { f.inFlight.most, f.transfers.most, f.inbound.most, f.streams.most = 0, 0, 0, 0 }
+		add(503, rt.method, path, "").before = func(f *fixture) {
+			f.inFlight.most, f.transfers.most, f.inbound.most, f.streams.most, f.operators.most = 0, 0, 0, 0, 0
+		}
 		if rt.limit != limitNone {
 			add(429, rt.method, path, "").before = func(f *fixture) { f.exhaust(rt.limit) }
 		}

@@ -23,7 +23,7 @@ const (
 type workload uint8
 
 const (
-	ordinary  workload = iota // counted against MaxInFlight and bounded by RequestTimeout
+	ordinary  workload = iota // counted against MaxInFlight, or apart on the admin API; bounded by RequestTimeout
 	transfer                  // counted against MaxTransfers; lasts as long as the client needs
 	streaming                 // counted against maxStreams; lasts until one side ends it
 	inbound                   // calls of upstreams: as ordinary, but counted apart, because anybody can make them

@@ -111,9 +111,13 @@ type Config struct {
 	// MaxBody is the largest JSON body, in bytes. 0 means DefaultMaxBody.
 	MaxBody int64
 	// MaxInFlight is how many requests are worked on at once; what exceeds it is answered with 503. Uploads and
-	// downloads are counted apart, by MaxTransfers, and inbound callbacks may be a quarter of MaxInFlight beside it. 0
-	// means DefaultMaxInFlight and DefaultMaxTransfers.
+	// downloads are counted apart, by MaxTransfers; inbound callbacks and the admin API may each be a quarter of
+	// MaxInFlight beside it. A request whose body is still awaited is not worked on: see body.go. 0 means
+	// DefaultMaxInFlight and DefaultMaxTransfers.
 	MaxInFlight, MaxTransfers int
+	// OrganisationInFlight is how many of MaxInFlight one organisation may hold; what exceeds it is answered with 429. 0
+	// means a quarter. Of MaxTransfers it is always a quarter.
+	OrganisationInFlight int
 	// RequestTimeout bounds the work on one request, uploads and downloads excepted. 0 means DefaultRequestTimeout.
 	RequestTimeout time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Empty: the peer is the client.
@@ -146,7 +150,9 @@ type Server struct {
 	cursors cursors
 	admin   [32]byte // SHA-256 of the admin token
 
-	inFlight, transfers, streams, inbound *gate
+	inFlight, transfers, streams, inbound, operators *gate
+
+	bodies, news, orders *budget // memory for the bodies of requests, of inbound callbacks, and of the admin API
 
 	listening *perKey         // streams
 	heartbeat time.Duration   // of streams
@@ -183,12 +189,16 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, log: cfg.Logger, now: cfg.Now,
 		limits:    newLimiter(cfg.Limits, cfg.Now),
 		cursors:   newCursors(cfg.CursorKeys),
-		inFlight:  newGate(cfg.MaxInFlight),
-		transfers: newGate(cfg.MaxTransfers),
-		streams:   newGate(maxStreams),
+		inFlight:  newGate(cfg.MaxInFlight, cfg.OrganisationInFlight),
+		transfers: newGate(cfg.MaxTransfers, 0),
+		streams:   newGate(maxStreams, 0),
 		listening: newPerKey(maxStreamsPerKey),
 		heartbeat: streamHeartbeat,
-		inbound:   newGate(max(1, cfg.MaxInFlight/4)),
+		inbound:   newGate(max(1, cfg.MaxInFlight/4), 0),
+		operators: newGate(max(1, cfg.MaxInFlight/4), 0),
+		bodies:    newBudget(cfg.MaxBody),
+		news:      newBudget(maxCallbackBody),
+		orders:    newBudget(cfg.MaxBody),
 		admin:     tokenDigest(cfg.AdminToken),
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
