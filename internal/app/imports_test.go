@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"api":                               {},
 	"internal/simulator":                {},
 	"internal/simulator/ark":            {"internal/simulator", "internal/simulator/sandbox/render"},
+	"internal/simulator/minimax":        {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/sandbox":        {"internal/simulator", "internal/simulator/sandbox/h264", "internal/simulator/sandbox/render", "client/webhook"},
 	"internal/rig":                      {"internal/simulator/sandbox"},
 	"internal/simulator/sandbox/h264":   {},
