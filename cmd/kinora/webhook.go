@@ -16,6 +16,7 @@ import (
 
 type webhookCommand struct {
 	Verify webhookVerifyCommand `cmd:"" help:"Check a delivery: who signed it, when, and what it tells."`
+	Test   webhookTestCommand   `cmd:"" help:"Send a test event and show the receiver's answer. For operators."`
 }
 
 type webhookVerifyCommand struct {

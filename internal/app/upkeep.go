@@ -31,6 +31,8 @@ func (a *App) tasks() []queue.Task {
 		{Name: "expire-uploads", Every: every, Run: func(ctx context.Context) error { return a.uploads.RemoveExpired(ctx, now()) }},
 		{Name: "forget-idempotency-keys", Every: every, Run: a.forgetIdempotencyKeys},
 		{Name: "trim-delivery-log", Every: every, Run: a.trimDeliveryLog},
+		{Name: "trim-replays", Every: every, Run: a.trimReplays},
+		{Name: "trim-test-events", Every: every, Run: a.trimTrials},
 		{Name: "purge-records", Every: every, Run: func(ctx context.Context) error { return a.purgeRecords(ctx, now()) }},
 		{Name: "sweep-storage", Every: 6 * time.Hour, Timeout: time.Hour, Run: a.sweepStorage},
 	}
@@ -88,6 +90,18 @@ func (a *App) purgeRecords(ctx context.Context, at time.Time) error {
 func (a *App) trimDeliveryLog(ctx context.Context) error {
 	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
 		return tx.TrimDeliveries(now().Add(-a.cfg.Retention.DeliveryLog.Std()), upkeepBatch)
+	})
+}
+
+func (a *App) trimReplays(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
+		return tx.TrimReplays(now().Add(-a.cfg.Retention.DeliveryLog.Std()), upkeepBatch)
+	})
+}
+
+func (a *App) trimTrials(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
+		return tx.TrimTrials(now().Add(-a.cfg.Retention.DeliveryLog.Std()), upkeepBatch)
 	})
 }
 

@@ -61,7 +61,7 @@ type Retention struct {
 	Outputs     Duration `yaml:"outputs" env:"OUTPUTS" doc:"Output files. Afterwards a generation still reads as succeeded, without files."`
 	FileURLs    Duration `yaml:"file_urls" env:"FILE_URLS" doc:"Life of a signed file URL. Each read of a generation gives fresh ones."`
 	Records     Duration `yaml:"records" env:"RECORDS" doc:"Records of ended generations, with their events and attempts; at least 25h. The usage ledger stays."`
-	DeliveryLog Duration `yaml:"delivery_log" env:"DELIVERY_LOG" doc:"Log of delivery attempts, and delivered deliveries. Dead deliveries stay as long as their generation."`
+	DeliveryLog Duration `yaml:"delivery_log" env:"DELIVERY_LOG" doc:"Log of delivery attempts, delivered deliveries, and records of replays and test events. Dead deliveries stay as long as their generation."`
 }
 
 // Uploads bounds what callers upload.

@@ -21,6 +21,14 @@ type Webhooks interface {
 	Log(ctx context.Context, organisationID, deliveryID string) (*kinora.Delivery, []webhook.Logged, error)
 	Redeliver(ctx context.Context, organisationID, deliveryID string) (*kinora.Delivery, error)
 	Revive(ctx context.Context, organisationID, deliveryID string) (*kinora.Delivery, error)
+
+	StartReplay(ctx context.Context, q webhook.ReplayRequest) (*kinora.Replay, error)
+	Replay(ctx context.Context, organisationID, replayID string) (*webhook.ReplayProgress, error)
+	Replays(ctx context.Context, organisationID string) ([]*kinora.Replay, error)
+	CancelReplay(ctx context.Context, organisationID, replayID string) (*kinora.Replay, error)
+
+	SendTrial(ctx context.Context, q webhook.TrialRequest) (*webhook.Trial, error)
+	Trials(ctx context.Context, organisationID string) ([]*webhook.Trial, error)
 }
 
 const (

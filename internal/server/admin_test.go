@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/webhook"
 )
 
 const (
@@ -29,6 +30,7 @@ type fakeAdmin struct {
 	attempts      []kinora.DeliveryAttempt
 	generation    *kinora.Generation
 	next          string // cursor of every page
+	replays       []webhook.ReplayRequest
 }
 
 func (f *fakeAdmin) call(format string, args ...any) error {
@@ -260,6 +262,8 @@ func TestAdminErrors(t *testing.T) {
 			{"GET", orgPath + "/webhook-secrets", ""}, {"POST", orgPath + "/webhook-secrets", `{}`},
 			{"GET", "/admin/v1/generations/" + taskOne, ""}, {"GET", "/admin/v1/generations/" + taskOne + "/deliveries", ""}, {"POST", "/admin/v1/deliveries/" + deliveryOne + "/redeliver", ""},
 			{"POST", "/admin/v1/deliveries/" + deliveryOne + "/revive", ""}, {"GET", "/admin/v1/deliveries/" + deliveryOne, ""}, {"GET", "/admin/v1/deliveries", ""},
+			{"GET", "/admin/v1/replays", ""}, {"POST", "/admin/v1/replays", `{"organisation_id":"x"}`}, {"GET", "/admin/v1/replays/" + replayOne, ""}, {"POST", "/admin/v1/replays/" + replayOne + "/cancel", ""},
+			{"GET", orgPath + "/webhook-test", ""}, {"POST", orgPath + "/webhook-test", `{}`},
 		} {
 			f, a := adminFixture(t)
 			a.err = tc.err
@@ -282,7 +286,7 @@ func TestAdminNeedsItsToken(t *testing.T) {
 			if rt.auth != adminned {
 				continue
 			}
-			path := target(rt.pattern, map[string]string{"organisation_id": ownID, "key_id": keyOne, "generation_id": taskOne, "delivery_id": deliveryOne})
+			path := target(rt.pattern, map[string]string{"organisation_id": ownID, "key_id": keyOne, "generation_id": taskOne, "delivery_id": deliveryOne, "replay_id": replayOne})
 			is(t, f.do(rt.method, path, `{"name":"x"}`, change), 401,
 				`{"error":{"code":"unauthorized","message":"missing or wrong admin token; send Authorization: Bearer <token>"}}`)
 		}

@@ -20,7 +20,7 @@ const generationTwo = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q"
 // documentedIDs fill the wildcards of patterns with things that exist.
 var documentedIDs = map[string]string{
 	"task_id": taskOne, "job_id": jobOne, "generation_id": taskOne, "organisation_id": ownID, "key_id": "key_1",
-	"delivery_id": "dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "provider": "kling", "token": callbackToken, "key": "out/1.png",
+	"delivery_id": "dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "replay_id": "rpl_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "provider": "kling", "token": callbackToken, "key": "out/1.png",
 }
 
 // newDocumented is a fixture with all surfaces, in which all of documentedIDs exist.
@@ -208,6 +208,8 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 			switch {
 			case rt.method == "PATCH":
 				body = `{"disabled":true}`
+			case rt.pattern == "/admin/v1/replays" && rt.method == "POST":
+				body = `{"organisation_id":"x"}`
 			case rt.method == "POST":
 				body = `{}`
 			}

@@ -58,6 +58,7 @@ func (s *Server) allRoutes() []route {
 		s.callbackRoutes(),
 		s.adminRoutes(),
 		s.webhookRoutes(),
+		s.recoveryRoutes(),
 		s.masterKeyRoutes(),
 		s.accountRoutes(),
 		s.healthRoutes(),

@@ -92,7 +92,7 @@ type Config struct {
 	Admin   Admin   // nil: no admin API
 	// MasterKeys is the admin API's part for them; nil: none.
 	MasterKeys MasterKeys
-	// Webhooks serves the admin API's deliveries; nil: they are not served.
+	// Webhooks serves the admin API's deliveries, replays and test events; nil: they are not served.
 	Webhooks Webhooks
 	// Accounts is the admin API's part for upstream accounts; nil: none.
 	Accounts Accounts

@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/kinora/kinora"
 )
@@ -103,6 +104,17 @@ func (f DeliveryFilter) split() (w walk, rest []condition) {
 
 // behindAll sorts behind every id of a delivery.
 const behindAll = "dlv_ZZZZZZZZZZZZZZZZZZZZZZZZZZZ"
+
+// upwards turns the order of a walk round: oldest first.
+func upwards(order string) string { return strings.ReplaceAll(order, " DESC", "") }
+
+// behind is where the ids begin that sort behind one.
+func behind(id string) string {
+	if id == "" {
+		return ""
+	}
+	return id + "0" // ids have one length
+}
 
 // statement is a query with its arguments.
 type statement struct {

@@ -61,7 +61,8 @@ func (tx *Tx) StrangeOwners() ([]string, error) {
 	var list []string
 	err := tx.Query(`SELECT DISTINCT lease_owner FROM (
 			SELECT lease_owner FROM attempts WHERE lease_owner <> ''
-			UNION ALL SELECT lease_owner FROM deliveries WHERE lease_owner <> '') AS held
+			UNION ALL SELECT lease_owner FROM deliveries WHERE lease_owner <> ''
+			UNION ALL SELECT lease_owner FROM replays WHERE state = 'running' AND lease_owner <> '') AS held
 		WHERE lease_owner NOT IN (SELECT id FROM nodes)`, nil, func(row Row) error {
 		var s string
 		err := row.Scan(&s)
@@ -81,7 +82,11 @@ func (tx *Tx) RemoveNode(node string, now time.Time) (released int64, err error)
 		return 0, err
 	}
 	d, err := tx.ReleaseDeliveries(node, now)
-	return a + d, err
+	if err != nil {
+		return 0, err
+	}
+	r, err := tx.ReleaseReplays(node)
+	return a + d + r, err
 }
 
 // RemoveAllNodes does so for every node: right when this process is the only one.
@@ -94,7 +99,11 @@ func (tx *Tx) RemoveAllNodes(now time.Time) (released int64, err error) {
 		return 0, err
 	}
 	d, err := tx.ReleaseDeliveries("", now)
-	return a + d, err
+	if err != nil {
+		return 0, err
+	}
+	r, err := tx.ReleaseReplays("")
+	return a + d + r, err
 }
 
 // LearntDurations reads what generations of each model took upstream.

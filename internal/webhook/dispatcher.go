@@ -66,6 +66,8 @@ type Dispatcher struct {
 	claimers [2]*claimer
 	leases   leases
 	pace     *pace
+	replays  *replays
+	trials   *trials
 
 	unreadable unreadable
 
@@ -82,7 +84,7 @@ type Dispatcher struct {
 	abort   context.CancelFunc
 	unhook  func() bool // lets go of Start's context
 
-	loops    sync.WaitGroup // claimers, refiller, upkeep
+	loops    sync.WaitGroup // claimers, refiller, replays, upkeep
 	attempts sync.WaitGroup // attempts and what prepares them
 	stop     sync.Once
 	stopped  chan struct{}
@@ -133,7 +135,8 @@ func New(cfg Config) (*Dispatcher, error) {
 		policy: s.policy, client: cfg.Client, link: cfg.FileURL, timeout: cfg.Timeout, now: cfg.Now,
 		userAgent: "Kinora/" + version + " (+webhooks)",
 	}
-	s.metrics = newMetrics(cfg.Metrics, s.gate.inHand)
+	s.replays, s.trials = newReplays(s), newTrials()
+	s.metrics = newMetrics(cfg.Metrics, s.gate.inHand, s.replays.working)
 	s.writer = newWriter(s)
 	s.claimers = [2]*claimer{newClaimer(s, trackFresh), newClaimer(s, trackRetry)}
 	s.claim, s.cancel = context.WithCancel(context.Background())
@@ -176,6 +179,7 @@ func (s *Dispatcher) Start(ctx context.Context) error {
 		s.loops.Go(c.run)
 	}
 	s.loops.Go(s.refill)
+	s.loops.Go(s.replays.run)
 	s.loops.Go(s.upkeep)
 	go s.writer.run()
 	return nil

@@ -15,11 +15,13 @@ type metrics struct {
 	lag      prometheus.Histogram
 	states   *prometheus.GaugeVec
 	stale    prometheus.Counter
+	revived  prometheus.Counter
+	trials   *prometheus.CounterVec
 
 	unreadable prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer, inHand func() [trackCount]int) *metrics {
+func newMetrics(reg prometheus.Registerer, inHand func() [trackCount]int, replays func() int) *metrics {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "kinora", Subsystem: "webhook", Name: name, Help: help}
 	}
@@ -38,13 +40,17 @@ func newMetrics(reg prometheus.Registerer, inHand func() [trackCount]int) *metri
 			[]string{"state"}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts(opts("stale_results_total",
 			"Results dropped because another node had taken the delivery over."))),
+		revived: prometheus.NewCounter(prometheus.CounterOpts(opts("replayed_total", "Deliveries that replays have revived."))),
+		trials: prometheus.NewCounterVec(prometheus.CounterOpts(opts("test_events_total", "Test events, by whose fault it was that none arrived.")),
+			[]string{"fault"}),
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts(opts("unreadable_secrets_total",
 			"Looks at an organisation whose signing secrets no master key of this server opens; its deliveries wait."))),
 	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.attempts, m.latency, m.lag, m.states, m.stale, m.unreadable)
+	reg.MustRegister(m.attempts, m.latency, m.lag, m.states, m.stale, m.unreadable, m.revived, m.trials,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("replays", "Replays that this node works on.")), func() float64 { return float64(replays()) }))
 	for t := range trackCount {
 		o := opts("in_hand", "Deliveries that this node has in hand, by track.")
 		o.ConstLabels = prometheus.Labels{"track": t.String()}

@@ -102,7 +102,7 @@ func TestMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"kinora_webhook_attempts_total": 2, "kinora_webhook_attempt_seconds": 2,
 		"kinora_webhook_first_attempt_lag_seconds": 1, "kinora_webhook_in_hand": 3, "kinora_webhook_deliveries": 3,
-		"kinora_webhook_stale_results_total": 1, "kinora_webhook_unreadable_secrets_total": 1}, series); diff != "" {
+		"kinora_webhook_stale_results_total": 1, "kinora_webhook_replayed_total": 1, "kinora_webhook_replays": 1, "kinora_webhook_unreadable_secrets_total": 1}, series); diff != "" {
 		t.Error(diff)
 	}
 }

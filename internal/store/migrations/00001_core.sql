@@ -230,6 +230,42 @@ CREATE TABLE delivery_attempts (
     PRIMARY KEY (delivery_id, number)
 );
 
+-- Deliveries being revived, oldest first. A row with a lease owner is worked on; every step
+-- names the version it read, and commits the position with what it revived.
+CREATE TABLE replays (
+    id              TEXT PRIMARY KEY,
+    organisation_id TEXT NOT NULL,
+    filter          TEXT NOT NULL,             -- kinora.ReplayFilter
+    rate            BIGINT NOT NULL,           -- deliveries a second
+    state           TEXT NOT NULL,
+    position        TEXT NOT NULL DEFAULT '',  -- id of the last delivery that it has been through
+    end_id          TEXT NOT NULL,             -- deliveries from here on are not its concern
+    total           BIGINT NOT NULL DEFAULT -1, -- -1 = not counted yet
+    revived         BIGINT NOT NULL DEFAULT 0,
+    passed          BIGINT NOT NULL DEFAULT 0,
+    lease_owner     TEXT NOT NULL DEFAULT '',
+    version         BIGINT NOT NULL DEFAULT 0,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    finished_at     BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX replays_by_organisation ON replays (organisation_id, id);
+CREATE INDEX replays_running ON replays (id) WHERE state = 'running';
+CREATE INDEX replays_ended ON replays (finished_at) WHERE finished_at > 0;
+
+-- Test events. The one attempt of each is in delivery_attempts.
+CREATE TABLE trials (
+    id              TEXT PRIMARY KEY,
+    organisation_id TEXT NOT NULL,
+    endpoint_id     TEXT NOT NULL,             -- '' = to a URL, or the organisation's default
+    url             TEXT NOT NULL,
+    event_id        TEXT NOT NULL,
+    job_id          TEXT NOT NULL,             -- of a generation that never was
+    created_at      BIGINT NOT NULL
+);
+CREATE INDEX trials_by_organisation ON trials (organisation_id, id);
+CREATE INDEX trials_by_age ON trials (created_at);
+
 CREATE TABLE uploads (
     id              TEXT PRIMARY KEY,
     organisation_id TEXT NOT NULL,
@@ -274,6 +310,8 @@ DROP TABLE learnt_durations;
 DROP TABLE nodes;
 DROP TABLE idempotency_keys;
 DROP TABLE uploads;
+DROP TABLE trials;
+DROP TABLE replays;
 DROP TABLE delivery_attempts;
 DROP TABLE deliveries;
 DROP TABLE events;

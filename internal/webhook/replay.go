@@ -1,0 +1,162 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/id"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// Bounds of replays.
+const (
+	DefaultReplayRate = 50   // deliveries a second
+	MaxReplayRate     = 1000 // the same
+	// maxRunningReplays is how many replays of one organisation may be unfinished.
+	maxRunningReplays = 10
+	// maxReplayList is how many replays are listed: the newest.
+	maxReplayList = 100
+)
+
+// ReplayRequest says what of an organisation's deliveries is to be revived: what failed, and
+// on request what arrived too. Zero fields do not matter.
+type ReplayRequest struct {
+	Organisation string
+	Endpoint     string // an endpoint's id
+	Destination  string // a URL of which scheme, host and port count
+	EventType    kinora.EventType
+	// Since and Until bound when the delivery was made, to the millisecond: Since ≤ t < Until.
+	// What is made after the replay is not its concern.
+	Since, Until time.Time
+	Delivered    bool // those too that arrived
+	Rate         int  // deliveries a second; 0 = DefaultReplayRate
+}
+
+// ReplayProgress is a replay and what has become of what it revived.
+type ReplayProgress struct {
+	*kinora.Replay
+	// Outcomes counts by state the deliveries that no later replay has revived again.
+	Outcomes map[kinora.DeliveryState]int
+}
+
+// StartReplay begins a replay. It is durable when StartReplay returns, and goes on whatever
+// happens to this node. Errors: ErrNotFound, the organisation; ErrInvalid; ErrConflict when the
+// organisation has too many unfinished ones; ErrUnavailable.
+func (s *Dispatcher) StartReplay(ctx context.Context, q ReplayRequest) (*kinora.Replay, error) {
+	r, err := s.newReplay(q)
+	if err != nil {
+		return nil, err
+	}
+	err = s.cfg.DB.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Organisation(q.Organisation); err != nil {
+			return err
+		}
+		running, err := tx.RunningReplays(q.Organisation, maxRunningReplays)
+		if err != nil {
+			return err
+		}
+		if len(running) == maxRunningReplays {
+			return &kinora.Error{Code: kinora.ErrConflict, Message: "the organisation has ten replays that have not ended", Hint: "wait for one of them, or cancel it"}
+		}
+		return tx.InsertReplay(r)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, kinora.Errorf(kinora.ErrNotFound, "organisation not found")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("replay begins", "replay", r.ID, "organisation", r.OrganisationID, "rate", r.Rate)
+	ring(s.replays.bell)
+	return r, nil
+}
+
+func (s *Dispatcher) newReplay(q ReplayRequest) (*kinora.Replay, error) {
+	if q.Rate == 0 {
+		q.Rate = DefaultReplayRate
+	}
+	now := s.cfg.Now()
+	switch {
+	case q.Rate < 1 || q.Rate > MaxReplayRate:
+		return nil, kinora.Errorf(kinora.ErrInvalid, "rate must be from 1 to %d deliveries a second", MaxReplayRate)
+	case !q.Since.IsZero() && q.Since.After(now):
+		return nil, kinora.Errorf(kinora.ErrInvalid, "since lies in the future")
+	case !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until):
+		return nil, kinora.Errorf(kinora.ErrInvalid, "since must lie before until")
+	}
+	f := kinora.ReplayFilter{EndpointID: q.Endpoint, EventType: q.EventType, Since: q.Since.UTC(), Until: q.Until.UTC(), Delivered: q.Delivered}
+	if q.Destination != "" {
+		f.Destination = Destination(q.Organisation, q.Destination)
+	}
+	r := &kinora.Replay{ID: id.New(id.Replay, now), OrganisationID: q.Organisation, Filter: f, Rate: q.Rate, State: kinora.ReplayRunning,
+		Position: id.Least(id.Delivery, q.Since), End: id.Least(id.Delivery, now.Add(time.Millisecond)), Total: -1, CreatedAt: now, UpdatedAt: now}
+	if !q.Until.IsZero() {
+		r.End = min(r.End, id.Least(id.Delivery, q.Until))
+	}
+	return r, nil
+}
+
+// Replay reads a replay and how it comes along. An empty organisation means any. Errors:
+// ErrNotFound, also for another organisation's; ErrUnavailable.
+func (s *Dispatcher) Replay(ctx context.Context, organisation, replayID string) (*ReplayProgress, error) {
+	p := &ReplayProgress{}
+	err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		if p.Replay, err = tx.Replay(organisation, replayID); err != nil {
+			return err
+		}
+		p.Outcomes, err = tx.ReplayOutcomes(replayID)
+		return err
+	})
+	if err != nil {
+		return nil, replayError(replayID, err)
+	}
+	return p, nil
+}
+
+// Replays lists the newest hundred replays of an organisation, or of all when it is empty.
+func (s *Dispatcher) Replays(ctx context.Context, organisation string) ([]*kinora.Replay, error) {
+	var list []*kinora.Replay
+	err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Replays(organisation, maxReplayList)
+		return err
+	})
+	return list, err
+}
+
+// CancelReplay ends a replay. What it has revived goes on. Errors: ErrNotFound, also for
+// another organisation's; ErrConflict when it has ended; ErrUnavailable.
+func (s *Dispatcher) CancelReplay(ctx context.Context, organisation, replayID string) (*kinora.Replay, error) {
+	var r *kinora.Replay
+	cancel := func(tx *store.Tx) (err error) {
+		if r, err = tx.Replay(organisation, replayID); err != nil {
+			return err
+		}
+		if r.State != kinora.ReplayRunning {
+			return kinora.Errorf(kinora.ErrConflict, "the replay has ended already: it is %s", r.State)
+		}
+		now := s.cfg.Now()
+		r.State, r.LeaseOwner, r.UpdatedAt, r.FinishedAt = kinora.ReplayCancelled, "", now, now
+		return tx.SaveReplay(r)
+	}
+	err := store.ErrStale
+	// Whoever works on it writes several times a second, and may come between look and write.
+	for try := 0; errors.Is(err, store.ErrStale) && try < 20; try++ {
+		err = s.cfg.DB.Update(ctx, cancel)
+	}
+	if err != nil {
+		return nil, replayError(replayID, err)
+	}
+	return r, nil
+}
+
+func replayError(replayID string, err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return kinora.Errorf(kinora.ErrNotFound, "there is no replay %s", replayID)
+	case errors.Is(err, store.ErrStale):
+		return kinora.Errorf(kinora.ErrConflict, "replay %s is being changed by somebody else", replayID)
+	}
+	return err
+}
