@@ -1,6 +1,8 @@
 package kinora
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -79,9 +81,12 @@ type Attempt struct {
 	UpstreamModel string
 	State         AttemptState
 
-	UpstreamID    string          // empty until accepted
-	Handle        json.RawMessage // what the provider needs beside the id to find it again; nil = nothing
-	CallbackToken string          // unguessable, in the inbound URL's path; empty until submitting
+	UpstreamID string          // empty until accepted
+	Handle     json.RawMessage // what the provider needs beside the id to find it again; nil = nothing
+	// CallbackToken is the unguessable part of the inbound URL's path. Only whoever has just claimed the attempt to
+	// submit it knows it: what is stored is CallbackHash of it.
+	CallbackToken string
+	CallbackHash  string // empty until submitting
 	CallbackMode  CallbackMode
 
 	// DueAt is when the attempt is to be looked at next; zero while somebody holds
@@ -114,3 +119,10 @@ type Attempt struct {
 // ID names the attempt for operators, and for the upstream where it takes a reference of
 // the caller's making: the generation's id, "_" and the ordinal.
 func (a *Attempt) ID() string { return a.GenerationID + "_" + strconv.Itoa(a.Ordinal) }
+
+// CallbackHash is what is stored of a callback token, and found by: its SHA-256. The token is random and long enough that
+// nothing slower is needed.
+func CallbackHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}

@@ -187,6 +187,9 @@ func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Mode
 	case kinora.CallbackForwarded:
 		req.CallbackURL = g.Input.CallbackURL
 	case kinora.CallbackManaged:
+		if a.CallbackToken == "" {
+			break // the call was made before, and its URL is known to the upstream alone
+		}
 		req.CallbackURL = e.cfg.PublicURL + "/callbacks/" + a.Provider + "/" + a.CallbackToken
 	}
 	return req

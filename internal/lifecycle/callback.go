@@ -25,7 +25,7 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 	}
 	var a *kinora.Attempt
 	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
-		a, err = tx.AttemptByToken(token)
+		a, err = tx.AttemptByCallback(kinora.CallbackHash(token))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) || err == nil && (a.Provider != providerName || a.CallbackMode != kinora.CallbackManaged) {
@@ -57,7 +57,7 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callback) error {
 	now := time.Now()
 	if a.State != kinora.AttemptOpen && got.UpstreamID != "" {
-		e.hints.put(a.CallbackToken, got.UpstreamID, got.Handle)
+		e.hints.put(a.CallbackHash, got.UpstreamID, got.Handle)
 	}
 	err := e.db.Update(ctx, func(tx *store.Tx) error {
 		if a.State == kinora.AttemptQueued && got.UpstreamID != "" {
@@ -89,7 +89,7 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 // returned, for as long as settling may need them.
 type callbackHints struct {
 	mu   sync.Mutex
-	byID map[string]callbackHint
+	byID map[string]callbackHint // by the hash of the token
 }
 
 type callbackHint struct {
@@ -101,7 +101,7 @@ type callbackHint struct {
 // hintLife is longer than the longest submit call and settling together.
 const hintLife = 15 * time.Minute
 
-func (h *callbackHints) put(token, upstreamID string, handle json.RawMessage) {
+func (h *callbackHints) put(hash, upstreamID string, handle json.RawMessage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.byID == nil {
@@ -113,12 +113,12 @@ func (h *callbackHints) put(token, upstreamID string, handle json.RawMessage) {
 			delete(h.byID, t)
 		}
 	}
-	h.byID[token] = callbackHint{upstreamID, handle, now}
+	h.byID[hash] = callbackHint{upstreamID, handle, now}
 }
 
-func (h *callbackHints) of(token string) (string, json.RawMessage) {
+func (h *callbackHints) of(hash string) (string, json.RawMessage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	hint := h.byID[token]
+	hint := h.byID[hash]
 	return hint.upstreamID, hint.handle
 }

@@ -419,6 +419,10 @@ func TestCallbacks(t *testing.T) {
 		if len(token) < 22 {
 			t.Fatalf("callback URL %q", job.url)
 		}
+		stored, err := h.Attempts(t.Context(), g.ID)
+		if err != nil || stored[0].CallbackToken != "" || stored[0].CallbackHash != kinora.CallbackHash(token) {
+			t.Errorf("stored for the token %q: %+v, %v", token, stored, err)
+		}
 		in := provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}
 		if _, err := h.Callback(t.Context(), "fake", strings.Repeat("A", len(token)), in); kinora.CodeOf(err) != kinora.ErrNotFound {
 			t.Errorf("unknown token = %v", err)

@@ -199,7 +199,7 @@ func (e *Engine) proof(a *kinora.Attempt) (upstreamID string, handle json.RawMes
 	if a.UpstreamID != "" {
 		return a.UpstreamID, a.Handle
 	}
-	return e.hints.of(a.CallbackToken)
+	return e.hints.of(a.CallbackHash)
 }
 
 // confirmed asks the upstream, with our own key, whether it has the job that a callback named.

@@ -116,6 +116,7 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 			a.Account, a.State, a.SubmittedAt = acc.Name, kinora.AttemptSubmitting, now
 			a.LeaseOwner, a.DueAt = e.node.id, time.Time{}
 			a.CallbackToken, a.UpstreamID, a.Handle = newToken(), "", nil
+			a.CallbackHash = kinora.CallbackHash(a.CallbackToken)
 			if m := e.models[a.Model]; m != nil {
 				a.UpstreamModel = m.UpstreamModel
 			}

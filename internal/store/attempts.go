@@ -8,7 +8,7 @@ import (
 )
 
 const attemptColumns = `generation_id, ordinal, organisation_id, lane, model, provider, account, upstream_model, state,
-	upstream_id, handle, callback_token, callback_mode, due_at, lease_owner, version, tries, polls, read_errors, result,
+	upstream_id, handle, callback_hash, callback_mode, due_at, lease_owner, version, tries, polls, read_errors, result,
 	error_class, error_code, error_message, created_at, submitted_at, accepted_at, done_at, finished_at, deadline_at, hinted_at`
 
 func scanAttempt(row Row) (*kinora.Attempt, error) {
@@ -18,7 +18,7 @@ func scanAttempt(row Row) (*kinora.Attempt, error) {
 		due, created, submitted, accepted, finishedUp, finished, deadline, hinted int64
 	)
 	err := row.Scan(&a.GenerationID, &a.Ordinal, &a.OrganisationID, &a.Lane, &a.Model, &a.Provider, &a.Account, &a.UpstreamModel, &state,
-		&a.UpstreamID, &handle, &a.CallbackToken, &mode, &due, &a.LeaseOwner, &a.Version, &a.Tries, &a.Polls, &a.ReadErrors, &result,
+		&a.UpstreamID, &handle, &a.CallbackHash, &mode, &due, &a.LeaseOwner, &a.Version, &a.Tries, &a.Polls, &a.ReadErrors, &result,
 		&a.ErrorClass, &a.ErrorCode, &a.ErrorMessage, &created, &submitted, &accepted, &finishedUp, &finished, &deadline, &hinted)
 	if err != nil {
 		return nil, err
@@ -116,14 +116,14 @@ func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err er
 	for i, s := range saves {
 		a := s.Attempt
 		sets[i] = []any{a.Account, a.UpstreamModel, string(a.State),
-			string(a.State), a.UpstreamID, a.UpstreamID, string(a.State), string(a.Handle), string(a.Handle), a.CallbackToken, string(a.CallbackMode),
+			string(a.State), a.UpstreamID, a.UpstreamID, string(a.State), string(a.Handle), string(a.Handle), a.CallbackHash, string(a.CallbackMode),
 			string(a.State), Micros(a.DueAt), string(a.State), a.LeaseOwner, a.Tries, a.Polls, a.ReadErrors, string(a.Result), a.ErrorClass, a.ErrorCode, a.ErrorMessage,
 			Micros(a.SubmittedAt), Micros(a.AcceptedAt), Micros(a.DoneAt), Micros(a.FinishedAt), Micros(a.DeadlineAt),
 			a.GenerationID, a.Ordinal, string(s.From), a.Version}
 	}
 	changed, err := tx.ExecMany(`UPDATE attempts SET account = ?, upstream_model = ?, state = ?,
 		upstream_id = CASE WHEN ? = 'submitting' OR ? <> '' THEN ? ELSE upstream_id END,
-		handle = CASE WHEN ? = 'submitting' OR ? <> '' THEN ? ELSE handle END, callback_token = ?, callback_mode = ?,
+		handle = CASE WHEN ? = 'submitting' OR ? <> '' THEN ? ELSE handle END, callback_hash = ?, callback_mode = ?,
 		due_at = CASE WHEN ? = 'open' AND hinted_at > 0 THEN hinted_at ELSE ? END, hinted_at = CASE WHEN ? = 'submitting' THEN 0 ELSE hinted_at END,
 		lease_owner = ?, tries = ?, polls = ?, read_errors = ?, result = ?, error_class = ?, error_code = ?, error_message = ?,
 		submitted_at = ?, accepted_at = ?, done_at = ?, finished_at = ?, deadline_at = ?, version = version + 1
@@ -184,12 +184,12 @@ func (tx *Tx) counts(query string, args ...any) (map[string]int, error) {
 	return out, err
 }
 
-// AttemptByToken finds the attempt that a callback token was made for, or ErrNotFound.
-func (tx *Tx) AttemptByToken(token string) (*kinora.Attempt, error) {
-	if token == "" {
+// AttemptByCallback finds the attempt that a callback token was made for by the token's hash, or ErrNotFound.
+func (tx *Tx) AttemptByCallback(hash string) (*kinora.Attempt, error) {
+	if hash == "" {
 		return nil, ErrNotFound
 	}
-	return scanAttempt(tx.QueryRow(`SELECT `+attemptColumns+` FROM attempts WHERE callback_token = ? AND callback_token <> ''`, token))
+	return scanAttempt(tx.QueryRow(`SELECT `+attemptColumns+` FROM attempts WHERE callback_hash = ? AND callback_hash <> ''`, hash))
 }
 
 // HintAttempt notes that the upstream's state has changed: an open attempt is due now,
@@ -206,8 +206,8 @@ func (tx *Tx) HintAttempt(a *kinora.Attempt, now time.Time) error {
 // submitting goes on, and settling finds the id if that call is lost.
 func (tx *Tx) NoteUpstreamID(a *kinora.Attempt, upstreamID string, handle json.RawMessage, now time.Time) error {
 	_, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, handle = ?, due_at = CASE WHEN state = 'unsettled' AND due_at > 0 THEN ? ELSE due_at END
-		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled') AND upstream_id = '' AND callback_token = ?`,
-		upstreamID, string(handle), Micros(now), a.GenerationID, a.Ordinal, a.CallbackToken)
+		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled') AND upstream_id = '' AND callback_hash = ?`,
+		upstreamID, string(handle), Micros(now), a.GenerationID, a.Ordinal, a.CallbackHash)
 	return err
 }
 

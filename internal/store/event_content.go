@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -117,19 +118,16 @@ func (c liteConn) queryEach(ctx context.Context, text string, keys []string, sca
 	for _, key := range keys {
 		rows, err := st.QueryContext(ctx, key)
 		if err != nil {
-			return err
+			return c.note(err)
 		}
 		for err == nil && rows.Next() {
 			err = scan(rows)
 		}
-		if err == nil {
-			err = rows.Err()
-		}
-		if closed := rows.Close(); err == nil {
-			err = closed
+		if failed := errors.Join(rows.Err(), rows.Close()); failed != nil {
+			return c.note(failed)
 		}
 		if err != nil {
-			return err
+			return err // scan's own: no statement has failed
 		}
 	}
 	return nil

@@ -20,3 +20,8 @@ func (f DeliveryFilter) Statements(db *DB, floor string) (texts []string, args [
 	}
 	return texts, args
 }
+
+// QueryEach runs a query for each key and drops the rows.
+func (tx *Tx) QueryEach(query string, keys ...string) error {
+	return tx.queryEach(query, keys, func(Row) error { return nil })
+}

@@ -359,3 +359,34 @@ func TestPanicReturnsTheConnection(t *testing.T) {
 		t.Errorf("%d connections are still taken", n)
 	}
 }
+
+// Whatever statement of a write fails first, no other one of it runs after that.
+func TestNothingRunsBehindAFailedStatement(t *testing.T) {
+	overflow := `SELECT abs(-9223372036854775807 - length(?))`
+	for name, breaking := range map[string]func(tx *store.Tx) error{
+		"query": func(tx *store.Tx) error {
+			return tx.Query(overflow, []any{"x"}, func(store.Row) error { return nil })
+		},
+		"query for each key": func(tx *store.Tx) error { return tx.QueryEach(overflow, "", "x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := storetest.SQLite(t)
+			err := db.Update(t.Context(), func(tx *store.Tx) error {
+				if err := breaking(tx); err == nil {
+					t.Error("the statement did not fail")
+				}
+				return tx.InsertGeneration(generation("task_behind"))
+			})
+			if err == nil {
+				t.Error("a write that had failed was committed")
+			}
+			err = db.View(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Generation("", "task_behind")
+				return err
+			})
+			if !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("the row behind it: %v", err)
+			}
+		})
+	}
+}

@@ -147,12 +147,16 @@ type SealedSecret struct {
 	ExpiresAt time.Time // zero = the current secret
 }
 
-// InsertWebhookSecret makes a secret the organisation's current one; the one before it
-// keeps signing beside it until previousUntil, or not at all when that is not after now.
+// InsertWebhookSecret makes a secret the organisation's current one. The one before it keeps
+// signing beside it until previousUntil, and those of earlier rotations keep the ends that they
+// were given; but where previousUntil is not after now, all of them end at once.
 func (tx *Tx) InsertWebhookSecret(organisation string, s SealedSecret, previousUntil time.Time) error {
-	// Secrets of earlier rotations end with it at the latest: a leaked one can be ended at once.
-	if _, err := tx.Exec(`UPDATE webhook_secrets SET expires_at = ? WHERE organisation_id = ? AND (expires_at = 0 OR expires_at > ?)`,
-		Micros(previousUntil), organisation, Micros(previousUntil)); err != nil {
+	which := ` AND expires_at = 0`
+	if !previousUntil.After(s.CreatedAt) {
+		which = `` // somebody may know the old secrets: none of them signs any longer
+	}
+	if _, err := tx.Exec(`UPDATE webhook_secrets SET expires_at = ? WHERE organisation_id = ?`+which,
+		Micros(previousUntil), organisation); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM webhook_secrets WHERE organisation_id = ? AND expires_at > 0 AND expires_at <= ?`,

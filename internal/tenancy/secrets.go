@@ -25,7 +25,8 @@ const (
 )
 
 // RotateWebhookSecret gives an organisation a new signing secret. The one before it signs
-// beside it for overlap, 0 to MaxOverlap; 0 ends it at once. The text is returned this once.
+// beside it for overlap, 0 to MaxOverlap; those of earlier rotations keep their ends. 0 ends all
+// of them at once, for a secret that others may know. The text is returned this once.
 // This node signs with it when the method returns, other nodes within DefaultCacheFor.
 // Errors: ErrInvalid, ErrNotFound.
 func (s *Service) RotateWebhookSecret(ctx context.Context, organisationID string, overlap time.Duration) (*kinora.WebhookSecret, error) {

@@ -87,6 +87,18 @@ func TestRotation(t *testing.T) {
 		_, err = n.WebhookSecrets(t.Context(), "org_none")
 		wantCode(t, "secrets of nobody", err, kinora.ErrNotFound)
 		expect("after refusals", fourth)
+
+		c.advance(time.Hour)
+		fifth := rotate(48 * time.Hour)
+		c.advance(time.Hour)
+		sixth := rotate(time.Hour)
+		expect("after a short overlap", sixth, fifth, fourth)
+		c.advance(time.Hour)
+		expect("a short overlap shortens no other", sixth, fourth)
+		seventh := rotate(MaxOverlap)
+		c.advance(46 * time.Hour)
+		expect("a long overlap lengthens no other", seventh, sixth)
+		expect("an emergency ends all", rotate(0))
 	})
 }
 

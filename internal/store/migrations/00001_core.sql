@@ -95,7 +95,7 @@ CREATE TABLE attempts (
     state           TEXT NOT NULL,
     upstream_id     TEXT NOT NULL DEFAULT '',
     handle          TEXT NOT NULL DEFAULT '',
-    callback_token  TEXT NOT NULL DEFAULT '',
+    callback_hash   TEXT NOT NULL DEFAULT '',  -- of the token in the inbound URL's path; the token itself is nowhere
     callback_mode   TEXT NOT NULL DEFAULT 'none',
     due_at          BIGINT NOT NULL DEFAULT 0,
     hinted_at       BIGINT NOT NULL DEFAULT 0, -- when the last callback came; negative once a look was claimed for it
@@ -121,7 +121,7 @@ CREATE INDEX attempts_deadline ON attempts (deadline_at) WHERE finished_at = 0;
 CREATE INDEX attempts_leased ON attempts (lease_owner) WHERE lease_owner <> '';
 -- What holds a slot at an account.
 CREATE INDEX attempts_in_flight ON attempts (account) WHERE state IN ('submitting', 'unsettled', 'open');
-CREATE UNIQUE INDEX attempts_by_token ON attempts (callback_token) WHERE callback_token <> '';
+CREATE UNIQUE INDEX attempts_by_callback ON attempts (callback_hash) WHERE callback_hash <> '';
 
 -- What was submitted at accounts that have a daily limit.
 CREATE TABLE account_days (
