@@ -192,3 +192,42 @@ func BenchmarkRetryLateness(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLogVisible measures, at 50 events a second, how long after the receiver has answered
+// an attempt can be read from the log.
+func BenchmarkLogVisible(b *testing.B) {
+	for _, database := range []struct {
+		name string
+		open func(testing.TB) *store.DB
+	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
+		b.Run(database.name, func(b *testing.B) {
+			w := newWorld(b, database.open(b))
+			answered := make(chan string, b.N)
+			rcv := newReceiver(b, func(c *call) answer {
+				answered <- c.header.Get("X-Katalo-Delivery-Id")
+				return answer{status: 200}
+			})
+			org := w.organisation("org_visible", rcv.url())
+			d := w.run(b, nil)
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			var lags []time.Duration
+			b.ResetTimer()
+			for range b.N {
+				<-tick.C
+				w.event(org)
+				d.Nudge()
+				deliveryID := <-answered
+				for at := time.Now(); ; time.Sleep(time.Millisecond) {
+					if len(w.log(deliveryID)) > 0 {
+						lags = append(lags, time.Since(at))
+						break
+					}
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(quantile(lags, .5).Seconds()*1000, "p50-ms")
+			b.ReportMetric(quantile(lags, .99).Seconds()*1000, "p99-ms")
+		})
+	}
+}
