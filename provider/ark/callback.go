@@ -1,10 +1,15 @@
 package ark
 
 import (
+	"bytes"
 	"encoding/json"
+	"regexp"
 
 	"github.com/kinora/kinora/provider"
 )
+
+// named is the Handle of a task whose id came in a callback, and not in a submit's answer.
+var named = json.RawMessage(`{"named_by":"callback"}`)
 
 // VerifyCallback implements provider.CallbackVerifier. The vendor documents no signature: the
 // token in the path is the only proof, and what the body says is worth no more than a look.
@@ -14,5 +19,15 @@ func (*Ark) VerifyCallback(_ provider.Upstream, in provider.InboundCallback) (pr
 	if err := json.Unmarshal(in.Body, &t); err != nil || t.ID == "" {
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback could not be read")
 	}
-	return provider.Callback{UpstreamID: t.ID, Hint: true}, nil
+	return provider.Callback{UpstreamID: t.ID, Handle: named, Hint: true}, nil
+}
+
+// ourReference is the form of the references that Kinora gives to tasks.
+var ourReference = regexp.MustCompile(`^(?:task|job)_[0-9A-Z]{26}_\d+$`)
+
+// foreign says that a callback has named a task that was made for another attempt: bodies are
+// not signed, so that an id from one must not lead to somebody else's video.
+func (t *task) foreign(job provider.Job) bool {
+	ref, _ := word(t.Reference)
+	return bytes.Equal(job.Handle, named) && ref != job.ClientRef && ourReference.MatchString(ref)
 }

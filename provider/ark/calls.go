@@ -56,7 +56,7 @@ func (*Ark) Submit(ctx context.Context, up provider.Upstream, req provider.Reque
 // that the vendor does not show get no report. Images have no record that could be read.
 func (*Ark) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
 	var reports []provider.Report
-	asked := make(map[string]bool, len(jobs))
+	asked := make(map[string]provider.Job, len(jobs))
 	var ids []string
 	for _, j := range jobs {
 		if j.UpstreamID == "" || synchronous(j.UpstreamModel, j.Kind) {
@@ -66,8 +66,8 @@ func (*Ark) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job)
 			})
 			continue
 		}
-		if !asked[j.UpstreamID] {
-			asked[j.UpstreamID] = true
+		if _, twice := asked[j.UpstreamID]; !twice {
+			asked[j.UpstreamID] = j
 			ids = append(ids, j.UpstreamID)
 		}
 	}
@@ -85,8 +85,9 @@ func (*Ark) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job)
 		return nil, err
 	}
 	for i := range found {
-		if t := &found[i]; asked[t.ID] {
-			asked[t.ID] = false // a task that is listed twice counts once
+		t := &found[i]
+		if job, ok := asked[t.ID]; ok && !t.foreign(job) {
+			delete(asked, t.ID) // a task that is listed twice counts once
 			reports = append(reports, t.report(up))
 		}
 	}

@@ -1,6 +1,7 @@
 package ark
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,6 +85,30 @@ func TestPollOfWhatIsNotThere(t *testing.T) {
 	}
 	if n := len(u.Take()); n != 0 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+// A task that a callback has named is the attempt's unless it carries another one's reference.
+func TestTasksNamedByCallbacks(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	other := strings.Replace(testRef, "_1", "_2", 1)
+	for name, c := range map[string]struct {
+		reference string
+		handle    string
+		found     int
+	}{
+		"ours":                           {testRef, string(named), 1},
+		"another attempt's":              {other, string(named), 0},
+		"another attempt's, as accepted": {other, "", 1},
+		"a caller's own":                 {"user-17", string(named), 1},
+		"none":                           {"", string(named), 1},
+	} {
+		u.Answer(providertest.JSON(200, shown(taskID, "running", `,"safety_identifier":"`+c.reference+`"`)))
+		job := seedanceJob(taskID)
+		job.ClientRef, job.Handle = testRef, json.RawMessage(c.handle)
+		if reports, err := New().Poll(t.Context(), u.With(account), []provider.Job{job}); err != nil || len(reports) != c.found {
+			t.Errorf("%s: %v, error %v", name, reports, err)
+		}
 	}
 }
 
