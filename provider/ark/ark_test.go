@@ -120,8 +120,7 @@ var documented = []struct {
 	{401, provider.Credential, []string{"AuthenticationError"}},
 	{403, provider.Balance, []string{"AccountOverdueError", "OperationDenied.ServiceOverdue"}},
 	{403, provider.Permission, []string{"AccessDenied"}},
-	{404, provider.ModelGone, []string{"InvalidEndpointOrModel.NotFound"}},
-	{404, provider.Permission, []string{"ModelNotOpen"}},
+	{404, provider.ModelGone, []string{"InvalidEndpointOrModel.NotFound", "ModelNotOpen"}},
 	{404, provider.Invalid, []string{"ResourceNotFound"}}, // of a submit: what it names
 	{429, provider.Rate, []string{
 		"RateLimitExceeded.EndpointRPMExceeded", "RateLimitExceeded.EndpointTPMExceeded", "ModelAccountRpmRateLimitExceeded", "ModelAccountTpmRateLimitExceeded",

@@ -62,7 +62,8 @@ var codes = []struct {
 	{"SetLimitExceeded", provider.Balance},
 	{"OperationDenied", provider.Permission},
 	{"AccessDenied", provider.Permission},
-	{"ModelNotOpen", provider.Permission},
+	// The account may do all else: as Permission it would rest, and everybody's work with it.
+	{"ModelNotOpen", provider.ModelGone},
 	{"InvalidEndpointOrModel", provider.ModelGone},
 	{"InvalidEndpoint", provider.Invalid},
 	{"ResourceNotFound", provider.Gone},

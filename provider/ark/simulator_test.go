@@ -173,7 +173,7 @@ func TestFailuresGetTheirClass(t *testing.T) {
 		"refuse=RateLimitExceeded.EndpointRPMExceeded": provider.Rate,
 		"refuse=ServerOverloaded":                      provider.Rate,
 		"refuse=InvalidEndpointOrModel.NotFound":       provider.ModelGone,
-		"refuse=ModelNotOpen":                          provider.Permission,
+		"refuse=ModelNotOpen":                          provider.ModelGone,
 		"refuse=InternalServiceError":                  provider.OutcomeUnknown,
 		"drop=before":                                  provider.OutcomeUnknown,
 		"drop=after":                                   provider.OutcomeUnknown,
