@@ -37,6 +37,7 @@ type outside struct {
 	public    *httptest.Server
 	upstream  *httptest.Server
 	vectors   []netguardtest.Vector
+	tester    string // organisation that sends test events
 
 	mu      sync.Mutex
 	reached map[string]int // requests at the public server, by Host
@@ -258,6 +259,16 @@ func (o *outside) deliver(task string, urls []string) (ids []string) {
 	return ids
 }
 
+// testPath is where the i-th test event is sent from: an organisation has few of them a minute.
+func (o *outside) testPath(i int) string {
+	o.t.Helper()
+	if i%4 == 0 || o.tester == "" {
+		_, answer := o.call("POST", "/admin/v1/organisations", o.app.AdminToken(), map[string]any{"name": fmt.Sprint("tester ", i)})
+		o.tester, _ = answer["id"].(string)
+	}
+	return "/admin/v1/organisations/" + o.tester + "/webhook-test"
+}
+
 // attempted waits until each delivery has that many logged attempts, and returns the last of each.
 func (o *outside) attempted(ids []string, attempts int) map[string]kinora.DeliveryAttempt {
 	o.t.Helper()
@@ -367,6 +378,31 @@ func TestNoWayOutLeadsInside(t *testing.T) {
 		o.wantRefused(ids, o.attempted(ids, 2))
 		o.forbidden.AssertUntouched()
 	})
+	t.Run("replay", func(t *testing.T) {
+		status, answer := o.call("POST", "/admin/v1/replays", o.app.AdminToken(), map[string]any{
+			"organisation_id": o.app.Bootstrapped().Organisation.ID, "since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "rate": 1000})
+		if status != http.StatusAccepted {
+			t.Fatalf("answered %d %v", status, answer)
+		}
+		o.wantRefused(ids, o.attempted(ids, 3))
+		o.forbidden.AssertUntouched()
+	})
+	t.Run("test event", func(t *testing.T) {
+		for i, v := range o.vectors {
+			if v.URL == "" {
+				continue // nothing stands for the default
+			}
+			status, answer := o.call("POST", o.testPath(i), o.app.AdminToken(), map[string]any{"url": v.URL})
+			attempt, _ := answer["attempt"].(map[string]any)
+			if status != http.StatusBadRequest && (status != http.StatusOK || answer["delivered"] != false || attempt["fault"] != "policy" || attempt["address"] != "") {
+				t.Errorf("%s: answered %d %v", v.URL, status, answer)
+			}
+			if status == http.StatusBadRequest && v.Early == "" {
+				t.Errorf("%s: refused by its text: %v", v.URL, answer)
+			}
+		}
+		o.forbidden.AssertUntouched()
+	})
 	t.Run("upload by URL", func(t *testing.T) {
 		for _, url := range urls {
 			status, answer := o.call("POST", "/api/common/upload/url", o.app.Bootstrapped().KeyText, map[string]any{"file_url": url})
@@ -421,6 +457,11 @@ func TestPublicNeighboursAreReached(t *testing.T) {
 			t.Errorf("%s: upload answered %d %v", hook, status, answer)
 		}
 	}
+	for i, hook := range urls {
+		if status, answer := o.call("POST", o.testPath(i), o.app.AdminToken(), map[string]any{"url": hook}); status != http.StatusOK || answer["delivered"] != true {
+			t.Errorf("%s: test event answered %d %v", hook, status, answer)
+		}
+	}
 	ids := o.deliver(task, urls)
 	for id, a := range o.attempted(ids, 1) {
 		if a.Status != http.StatusOK || a.Address == "" {
@@ -430,8 +471,8 @@ func TestPublicNeighboursAreReached(t *testing.T) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, url := range urls {
-		// Twice by webhook, once as an output, once as an upload; the first webhook may still be on its way.
-		if host := strings.Split(url, "/")[2]; o.reached[host] < 3 {
+		// Twice by webhook, once as a test, as an output and as an upload; the first webhook may still be on its way.
+		if host := strings.Split(url, "/")[2]; o.reached[host] < 4 {
 			t.Errorf("%s was reached %d times", host, o.reached[host])
 		}
 	}
