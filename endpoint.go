@@ -14,9 +14,10 @@ type Endpoint struct {
 	Name           string // unique in the organisation
 	URL            string
 	Description    string
-	EventTypes     []EventType       // those that go there; empty = all
-	Headers        map[string]string // sent with each delivery: name → sealed value
-	Rate           int               // deliveries a second at most; 0 = no limit
+	EventTypes     []EventType // those that go there; empty = all
+	HeaderNames    []string    // of the headers that are sent with each delivery, in order
+	SealedHeaders  string      // those headers, encrypted; empty = none
+	Rate           int         // deliveries a second at most; 0 = no limit
 	CreatedAt      time.Time
 	UpdatedAt      time.Time // of its settings; its health changes without
 
@@ -34,6 +35,9 @@ func DefaultEndpointID(organisationID string) string {
 
 // Default tells whether this is the organisation's default callback URL.
 func (e *Endpoint) Default() bool { return e.ID == DefaultEndpointID(e.OrganisationID) }
+
+// EndpointEventTypes are those that an endpoint can take.
+func EndpointEventTypes() []EventType { return []EventType{EventCompleted, EventFailed} }
 
 // Takes tells whether events of a type go to the endpoint, enabled or not.
 func (e *Endpoint) Takes(t EventType) bool {
@@ -67,7 +71,7 @@ type EndpointHealth struct {
 	Reason       DisableReason
 
 	// MissedSince says from when on deliveries that died were missed because of being disabled,
-	// and were not replayed. Zero = none.
+	// and were not replayed. It is never after DisabledAt. Zero = none.
 	MissedSince time.Time
 	// ReplayFrom and ReplayUntil bound what is being replayed, by when it died. Zero = nothing is.
 	ReplayFrom, ReplayUntil time.Time
@@ -88,7 +92,7 @@ func (h EndpointHealth) Succeeded() EndpointHealth {
 // Failed is after an attempt that failed and that began at started.
 func (h EndpointHealth) Failed(started, now time.Time, rule DisableRule) EndpointHealth {
 	if !h.Enabled() {
-		return h
+		return h.late(started)
 	}
 	if started = instant(started); h.FailingSince.IsZero() || started.Before(h.FailingSince) {
 		h.FailingSince = started
@@ -101,9 +105,21 @@ func (h EndpointHealth) Failed(started, now time.Time, rule DisableRule) Endpoin
 	return h
 }
 
-// Gone is after an answer of 410.
-func (h EndpointHealth) Gone(now time.Time) EndpointHealth {
+// Gone is after an answer of 410 to an attempt that began at started. The delivery of that
+// attempt counts as missed.
+func (h EndpointHealth) Gone(started, now time.Time) EndpointHealth {
+	if !h.Enabled() {
+		return h.late(started)
+	}
+	h.FailingSince = earliest(h.FailingSince, instant(started))
 	return h.Disable(DisabledGone, now)
+}
+
+// late is after a failed attempt that was still under way when the endpoint was disabled. Its
+// delivery may have died before what disabled the endpoint happened, and was missed as well.
+func (h EndpointHealth) late(started time.Time) EndpointHealth {
+	h.MissedSince = earliest(h.MissedSince, instant(started))
+	return h
 }
 
 // Disable switches off. A disabled endpoint stays disabled as it is.

@@ -47,6 +47,12 @@ func TestEndpointHealth(t *testing.T) {
 			}
 			replays = time.Time{}
 		}
+		late := func(started time.Time) bool {
+			if reason != "" && started.Before(missed) {
+				missed = started
+			}
+			return reason != ""
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"success": func(*rapid.T) {
 				h = h.Succeeded()
@@ -57,7 +63,7 @@ func TestEndpointHealth(t *testing.T) {
 			"failure": func(t *rapid.T) {
 				took := time.Duration(rapid.IntRange(0, 10).Draw(t, "took")) * time.Second
 				h = h.Failed(now.Add(-took), now, rule)
-				if reason != "" {
+				if late(now.Add(-took)) {
 					return
 				}
 				failed = append(failed, now.Add(-took))
@@ -71,7 +77,15 @@ func TestEndpointHealth(t *testing.T) {
 					disable(kinora.DisabledFailing)
 				}
 			},
-			"gone":    func(*rapid.T) { h = h.Gone(now); disable(kinora.DisabledGone) },
+			"gone": func(t *rapid.T) {
+				started := now.Add(-time.Duration(rapid.IntRange(0, 10).Draw(t, "took")) * time.Second)
+				h = h.Gone(started, now)
+				if late(started) {
+					return
+				}
+				failed = append(failed, started)
+				disable(kinora.DisabledGone)
+			},
 			"disable": func(*rapid.T) { h = h.Disable(kinora.DisabledByOperator, now); disable(kinora.DisabledByOperator) },
 			"enable": func(t *rapid.T) {
 				replay := rapid.Bool().Draw(t, "replay")
@@ -99,6 +113,9 @@ func TestEndpointHealth(t *testing.T) {
 				}
 				if reason == "" && (h.Failures != min(len(failed), max(rule.Attempts, 1)) || h.FailingSince.IsZero() != (len(failed) == 0)) {
 					t.Fatalf("%d failures since %v, want %d", h.Failures, h.FailingSince, len(failed))
+				}
+				if reason != "" && (h.MissedSince.IsZero() || h.MissedSince.After(h.DisabledAt)) {
+					t.Fatalf("disabled at %v, missed since %v", h.DisabledAt, h.MissedSince)
 				}
 				if !h.ReplayUntil.IsZero() && h.ReplayUntil.Before(h.ReplayFrom) {
 					t.Fatalf("replays from %v until %v", h.ReplayFrom, h.ReplayUntil)

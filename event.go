@@ -75,8 +75,11 @@ type Delivery struct {
 	// slows others: organisation and endpoint; or, for a request's own URL and the default
 	// callback URL, organisation, scheme, host and port.
 	Destination string
-	State       DeliveryState
-	Attempts    int // attempts made so far
+	// Rate is how many deliveries a second the endpoint takes, 0 = no limit. It is known of
+	// claimed deliveries only.
+	Rate     int
+	State    DeliveryState
+	Attempts int // attempts made so far
 	// ScheduleFrom is how many of them were made before it was last revived: the schedule
 	// counts from there.
 	ScheduleFrom int

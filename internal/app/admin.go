@@ -9,13 +9,15 @@ import (
 	"github.com/kinora/kinora/internal/server"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/tenancy"
+	"github.com/kinora/kinora/internal/webhook"
 )
 
 // admin serves the operator's API from the services that own what it shows.
 type admin struct {
 	*tenancy.Service
-	db     *store.DB
-	engine *lifecycle.Engine
+	db         *store.DB
+	engine     *lifecycle.Engine
+	dispatcher *webhook.Dispatcher
 }
 
 var _ server.Admin = admin{}
@@ -30,6 +32,18 @@ func (a admin) CreateOrganisation(ctx context.Context, c server.OrganisationChan
 
 func (a admin) UpdateOrganisation(ctx context.Context, organisationID string, c server.OrganisationChange) (*kinora.Organisation, error) {
 	return a.Service.UpdateOrganisation(ctx, organisationID, tenancy.OrganisationChange(c))
+}
+
+func (a admin) CreateEndpoint(ctx context.Context, organisationID string, c server.EndpointChange) (*kinora.Endpoint, error) {
+	return a.Service.CreateEndpoint(ctx, organisationID, tenancy.EndpointChange(c))
+}
+
+func (a admin) UpdateEndpoint(ctx context.Context, organisationID, endpointID string, c server.EndpointChange) (*kinora.Endpoint, error) {
+	e, err := a.Service.UpdateEndpoint(ctx, organisationID, endpointID, tenancy.EndpointChange(c))
+	if err == nil && c.ReplayMissed {
+		a.dispatcher.ReplayMissed()
+	}
+	return e, err
 }
 
 func (a admin) CreateKey(ctx context.Context, organisationID, name, kind string) (*kinora.Key, string, error) {

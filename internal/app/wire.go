@@ -136,14 +136,15 @@ func (a *App) wire() error {
 	// run time, so the check goes through the field.
 	a.tenancy = tenancy.New(a.db, a.ring, tenancy.Options{
 		CheckWebhook: func(org *kinora.Organisation, url string) error { return a.dispatcher.Check(org, url) },
-		Log:          a.log,
+		MaxEndpoints: a.cfg.Webhooks.MaxEndpoints, Log: a.log,
 	})
 	var err error
 	a.wireMasterKeys(node)
 	a.dispatcher, err = webhook.New(webhook.Config{
 		DB: a.db, Node: node, Guard: a.guard, Client: a.guard.WebhookClient(), Secrets: a.tenancy, FileURL: a.fileURL,
 		Version: a.version(), Schedule: schedule(a.cfg), Timeout: a.cfg.Webhooks.Timeout.Std(), Limits: a.opts.WebhookLimits,
-		Logger: a.log, Metrics: a.registry,
+		Disable: kinora.DisableRule{After: a.cfg.Webhooks.DisableAfter.Std(), Attempts: a.cfg.Webhooks.DisableAttempts},
+		Logger:  a.log, Metrics: a.registry,
 	})
 	if err != nil {
 		return err
@@ -232,7 +233,7 @@ func (a *App) wireHTTP() error {
 	sc := server.Config{
 		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine,
 		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Streams: a.dispatcher,
-		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine},
+		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
 		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,
 		Accounts:   a.engine,

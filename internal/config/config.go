@@ -78,6 +78,10 @@ type Webhooks struct {
 	Timeout   Duration   `yaml:"timeout" env:"TIMEOUT" doc:"One attempt: name look-up, connection, TLS, answer and body together."`
 	Schedule  []Duration `yaml:"schedule" env:"SCHEDULE" doc:"Waits before the second and every further attempt. A delivery is dead after the last."`
 	AllowHTTP bool       `yaml:"allow_http" env:"ALLOW_HTTP" doc:"Deliver to plain http destinations too."`
+
+	MaxEndpoints    int      `yaml:"max_endpoints" env:"MAX_ENDPOINTS" doc:"Endpoints that an organisation may have beside its default callback URL."`
+	DisableAfter    Duration `yaml:"disable_after" env:"DISABLE_AFTER" doc:"An endpoint, or a default callback URL, is disabled after nothing but failure for so long and disable_attempts. 0: only by an answer of 410."`
+	DisableAttempts int      `yaml:"disable_attempts" env:"DISABLE_ATTEMPTS" doc:"Failed attempts in a row, beside disable_after, that disable an endpoint."`
 }
 
 // Network opens what the guard keeps shut.
@@ -154,7 +158,7 @@ func Default() Config {
 			KeepImage: Duration(72 * time.Hour), KeepVideo: Duration(24 * time.Hour),
 		},
 		Webhooks: Webhooks{
-			Timeout: Duration(10 * time.Second),
+			Timeout: Duration(10 * time.Second), MaxEndpoints: 100, DisableAfter: Duration(5 * 24 * time.Hour), DisableAttempts: 10,
 			Schedule: []Duration{
 				Duration(5 * time.Second), Duration(5 * time.Minute), Duration(30 * time.Minute), Duration(2 * time.Hour), Duration(5 * time.Hour),
 				Duration(10 * time.Hour), Duration(14 * time.Hour), Duration(20 * time.Hour), Duration(24 * time.Hour),

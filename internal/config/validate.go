@@ -68,9 +68,11 @@ func (c *Config) validateServer(found *problems) {
 		{"limits.in_flight", c.Limits.InFlight, 0}, {"limits.per_organisation", c.Limits.PerOrganisation, 0}, {"limits.submit_per_minute", c.Limits.SubmitPerMinute, 0},
 		{"limits.read_per_minute", valueOf(c.Limits.ReadPerMinute), 0}, {"uploads.per_minute", c.Uploads.PerMinute, 0},
 		{"sandbox.max_in_flight", c.Sandbox.MaxInFlight, 0}, {"database_max_conns", c.DatabaseMaxConns, 0},
+		{"webhooks.disable_attempts", c.Webhooks.DisableAttempts, 1},
 	} {
 		between(found, n.name, n.n, n.least, math.MaxInt32)
 	}
+	between(found, "webhooks.max_endpoints", c.Webhooks.MaxEndpoints, 1, 999) // each event reads all of an organisation's
 }
 
 func (c *Config) validateDatabase(found *problems) {
@@ -146,6 +148,7 @@ func (c *Config) validateTimes(found *problems) {
 	} {
 		span(found, t.name, t.d, t.least, t.most)
 	}
+	span(found, "webhooks.disable_after", c.Webhooks.DisableAfter, 0, maxDays*day)
 	if n := len(c.Webhooks.Schedule); n == 0 || n > 50 {
 		found.add("webhooks.schedule", "must have 1 to 50 waits", "")
 	}

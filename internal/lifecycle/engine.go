@@ -115,8 +115,8 @@ type Events interface {
 	// Check refuses a destination that the URL itself or the organisation's allowlist rules
 	// out, with a *kinora.Error of code ErrInvalid.
 	Check(org *kinora.Organisation, url string) error
-	// Deliveries returns the deliveries of an event, to be committed with it.
-	Deliveries(e *kinora.Event, g *kinora.Generation, org *kinora.Organisation, now time.Time) []*kinora.Delivery
+	// Emit writes the event of a generation that ends, and the deliveries that tell it.
+	Emit(tx *store.Tx, e *kinora.Event, g *kinora.Generation, now time.Time) error
 	// Nudge says that deliveries were committed.
 	Nudge()
 }

@@ -197,16 +197,23 @@ func (*events) Check(_ *kinora.Organisation, url string) error {
 	return nil
 }
 
-func (*events) Deliveries(e *kinora.Event, g *kinora.Generation, org *kinora.Organisation, now time.Time) []*kinora.Delivery {
+func (*events) Emit(tx *store.Tx, e *kinora.Event, g *kinora.Generation, now time.Time) error {
+	if err := tx.InsertEvent(e); err != nil {
+		return err
+	}
 	url := g.WebhookURL
 	if url == "" {
+		org, err := tx.Organisation(g.OrganisationID)
+		if err != nil {
+			return err
+		}
 		url = org.DefaultWebhook
 	}
 	if url == "" {
 		return nil
 	}
-	return []*kinora.Delivery{{ID: id.New(id.Delivery, now), EventID: e.ID, OrganisationID: g.OrganisationID, GenerationID: g.ID,
-		URL: url, Destination: url, DueAt: now, CreatedAt: now}}
+	return tx.InsertDeliveries([]*kinora.Delivery{{ID: id.New(id.Delivery, now), EventID: e.ID, OrganisationID: g.OrganisationID, GenerationID: g.ID,
+		URL: url, Destination: url, State: kinora.DeliveryPending, DueAt: now, CreatedAt: now}})
 }
 
 func (e *events) Nudge() { e.mu.Lock(); e.nudges++; e.mu.Unlock() }

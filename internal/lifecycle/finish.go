@@ -69,7 +69,7 @@ func (e *Engine) end(commit func(func(*store.Tx) error) error, g *kinora.Generat
 				return err
 			}
 		}
-		return e.emit(tx, event, g, now)
+		return e.cfg.Events.Emit(tx, event, g, now)
 	})
 	e.nudgeProvider(a.Provider)
 	if err != nil {
@@ -79,21 +79,6 @@ func (e *Engine) end(commit func(func(*store.Tx) error) error, g *kinora.Generat
 	e.metrics.finished(g)
 	e.log.Debug("generation ended", "generation", g.ID, "state", string(g.State), "model", g.Model)
 	return nil
-}
-
-// emit writes the event of a terminal generation and the deliveries that tell it.
-func (e *Engine) emit(tx *store.Tx, event *kinora.Event, g *kinora.Generation, now time.Time) error {
-	if err := tx.InsertEvent(event); err != nil {
-		return err
-	}
-	org, err := tx.Organisation(g.OrganisationID)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // the event stays; there is nobody to tell
-	}
-	if err != nil {
-		return err
-	}
-	return tx.InsertDeliveries(e.cfg.Events.Deliveries(event, g, org, now))
 }
 
 // sweepDeadlines ends what would otherwise never end: unknown status words, lost tasks,

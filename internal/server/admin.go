@@ -27,6 +27,15 @@ type Admin interface {
 	ImportKey(ctx context.Context, organisationID, name, text string) (*kinora.Key, error)
 	RevokeKey(ctx context.Context, organisationID, keyID string) error
 
+	// Endpoints lists an organisation's endpoints, its default callback URL first.
+	Endpoints(ctx context.Context, organisationID string) ([]*kinora.Endpoint, error)
+	Endpoint(ctx context.Context, organisationID, endpointID string) (*kinora.Endpoint, error)
+	// CreateEndpoint registers a destination. Errors: kinora.ErrInvalid, kinora.ErrConflict when the name is taken.
+	CreateEndpoint(ctx context.Context, organisationID string, c EndpointChange) (*kinora.Endpoint, error)
+	// UpdateEndpoint changes what c sets. Errors: kinora.ErrInvalid, kinora.ErrConflict when the name is taken.
+	UpdateEndpoint(ctx context.Context, organisationID, endpointID string, c EndpointChange) (*kinora.Endpoint, error)
+	DeleteEndpoint(ctx context.Context, organisationID, endpointID string) error
+
 	// WebhookSecrets lists the secrets that sign now, the current one first.
 	WebhookSecrets(ctx context.Context, organisationID string) ([]kinora.WebhookSecret, error)
 	// RotateWebhookSecret makes a new secret, or takes text where it is not empty; the one before signs beside it for
@@ -49,6 +58,7 @@ type OrganisationChange struct {
 	Name           *string   `json:"name"`
 	DefaultWebhook *string   `json:"default_webhook"` // "" = none
 	WebhookHosts   *[]string `json:"webhook_hosts"`   // empty = any public host
+	OperatorHook   *string   `json:"operator_hook"`   // "" = none
 	Disabled       *bool     `json:"disabled"`
 }
 
@@ -75,7 +85,7 @@ func (s *Server) adminRoutes() []route {
 	on := func(method, pattern string, h handlerFunc) route {
 		return route{method: method, pattern: pattern, dialect: &adminDialect, auth: adminned, handler: h}
 	}
-	return []route{
+	return append([]route{
 		on(http.MethodGet, organisations, s.adminOrganisations),
 		on(http.MethodPost, organisations, s.adminCreateOrganisation),
 		on(http.MethodGet, organisation, s.adminOrganisation),
@@ -87,7 +97,7 @@ func (s *Server) adminRoutes() []route {
 		on(http.MethodPost, organisation+"/webhook-secrets", s.adminRotateSecret),
 		on(http.MethodGet, generation, s.adminGeneration),
 		on(http.MethodGet, generation+"/deliveries", s.adminDeliveries),
-	}
+	}, s.adminEndpointRoutes(on, organisation)...)
 }
 
 // adminBody decodes a closed JSON body.
@@ -152,7 +162,7 @@ func (s *Server) adminUpdateOrganisation(ctx context.Context, x *exchange, r *ht
 		return err
 	}
 	if c == (OrganisationChange{}) {
-		return refuse(kinora.ErrInvalid, "the body sets nothing; give name, default_webhook, webhook_hosts or disabled")
+		return refuse(kinora.ErrInvalid, "the body sets nothing; give name, default_webhook, webhook_hosts, operator_hook or disabled")
 	}
 	o, err := s.cfg.Admin.UpdateOrganisation(ctx, r.PathValue("organisation_id"), c)
 	if err != nil {

@@ -22,6 +22,7 @@ type organisationView struct {
 	Name           string   `json:"name"`
 	DefaultWebhook string   `json:"default_webhook"` // "" = none
 	WebhookHosts   []string `json:"webhook_hosts"`
+	OperatorHook   string   `json:"operator_hook"` // "" = none
 	Disabled       bool     `json:"disabled"`
 	CreatedAt      *string  `json:"created_at"`
 }
@@ -34,7 +35,7 @@ type newOrganisationView struct {
 func viewOrganisation(o *kinora.Organisation) organisationView {
 	return organisationView{
 		ID: o.ID, Name: o.Name, DefaultWebhook: o.DefaultWebhook, WebhookHosts: append([]string{}, o.WebhookHosts...),
-		Disabled: o.Disabled, CreatedAt: apiTime(o.CreatedAt),
+		OperatorHook: o.OperatorHook, Disabled: o.Disabled, CreatedAt: apiTime(o.CreatedAt),
 	}
 }
 

@@ -20,6 +20,7 @@ const generationTwo = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q"
 // documentedIDs fill the wildcards of patterns with things that exist.
 var documentedIDs = map[string]string{
 	"task_id": taskOne, "job_id": jobOne, "generation_id": taskOne, "organisation_id": ownID, "key_id": "key_1",
+	"endpoint_id": "ep_1",
 	"delivery_id": "dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "replay_id": "rpl_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "provider": "kling", "token": callbackToken, "key": "out/1.png",
 }
 
@@ -156,7 +157,22 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(201, "POST", own+"/webhook-secrets", `{}`)
 	add(201, "POST", own+"/webhook-secrets", `{"secret":"whsec_x","overlap_seconds":0}`)
 	add(404, "POST", gone+"/webhook-secrets", `{}`)
-	for _, path := range []string{orgs, own + "/keys", own + "/webhook-secrets"} {
+	add(200, "GET", own+"/endpoints", "")
+	add(404, "GET", gone+"/endpoints", "")
+	add(201, "POST", own+"/endpoints", `{"name":"ledger","url":"https://a.example/","headers":{"X-A":"b"}}`)
+	add(409, "POST", own+"/endpoints", `{"name":"taken","url":"https://a.example/"}`)
+	add(404, "POST", gone+"/endpoints", `{"name":"ledger","url":"https://a.example/"}`)
+	add(200, "GET", own+"/endpoints/ep_1", "")
+	add(404, "GET", own+"/endpoints/ep_2", "")
+	add(200, "PATCH", own+"/endpoints/ep_1", `{"enabled":true,"replay_missed":true}`)
+	add(400, "PATCH", own+"/endpoints/ep_1", `{}`)
+	add(404, "PATCH", own+"/endpoints/ep_2", `{"enabled":false}`)
+	add(409, "PATCH", own+"/endpoints/ep_1", `{"name":"taken"}`)
+	add(413, "PATCH", own+"/endpoints/ep_1", `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
+	add(204, "DELETE", own+"/endpoints/ep_1", "")
+	add(400, "DELETE", own+"/endpoints/default", "")
+	add(404, "DELETE", own+"/endpoints/ep_2", "")
+	for _, path := range []string{orgs, own + "/keys", own + "/webhook-secrets", own + "/endpoints"} {
 		add(400, "POST", path, `{"unknown":1}`)
 		add(413, "POST", path, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
 	}
@@ -207,7 +223,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 			body := "" // where the answer needs one, one that is taken
 			switch {
 			case rt.method == "PATCH":
-				body = `{"disabled":true}`
+				body = `{"name":"x"}`
 			case rt.pattern == "/admin/v1/replays" && rt.method == "POST":
 				body = `{"organisation_id":"x"}`
 			case rt.method == "POST":
@@ -354,6 +370,37 @@ func (a documentedAdmin) WebhookSecrets(_ context.Context, id string) ([]kinora.
 
 func (a documentedAdmin) RotateWebhookSecret(_ context.Context, id, _ string, _ time.Duration) (*kinora.WebhookSecret, error) {
 	return a.secret(), a.known(id, ownID)
+}
+
+func (a documentedAdmin) endpoint() *kinora.Endpoint {
+	return &kinora.Endpoint{ID: "ep_1", OrganisationID: ownID, Name: "ledger", URL: "https://a.example/", HeaderNames: []string{"X-A"}, CreatedAt: testTime, UpdatedAt: testTime,
+		EndpointHealth: kinora.EndpointHealth{DisabledAt: testTime, Reason: kinora.DisabledFailing, MissedSince: testTime}}
+}
+
+func (a documentedAdmin) Endpoints(_ context.Context, id string) ([]*kinora.Endpoint, error) {
+	return []*kinora.Endpoint{a.endpoint(), {ID: "ep_2", OrganisationID: ownID, CreatedAt: testTime, UpdatedAt: testTime}}, a.known(id, ownID)
+}
+
+func (a documentedAdmin) Endpoint(_ context.Context, id, endpointID string) (*kinora.Endpoint, error) {
+	return a.endpoint(), errors.Join(a.known(id, ownID), a.known(endpointID, "ep_1"))
+}
+
+func (a documentedAdmin) CreateEndpoint(_ context.Context, id string, c EndpointChange) (*kinora.Endpoint, error) {
+	return a.UpdateEndpoint(context.Background(), id, "ep_1", c)
+}
+
+func (a documentedAdmin) UpdateEndpoint(_ context.Context, id, endpointID string, c EndpointChange) (*kinora.Endpoint, error) {
+	if c.Name != nil && *c.Name == "taken" {
+		return nil, kinora.Errorf(kinora.ErrConflict, "another endpoint has this name")
+	}
+	return a.Endpoint(context.Background(), id, endpointID)
+}
+
+func (a documentedAdmin) DeleteEndpoint(_ context.Context, id, endpointID string) error {
+	if endpointID == "default" {
+		return kinora.Errorf(kinora.ErrInvalid, "the default cannot be removed here")
+	}
+	return errors.Join(a.known(id, ownID), a.known(endpointID, "ep_1"))
 }
 
 func (a documentedAdmin) Generation(_ context.Context, id string) (*kinora.Generation, []kinora.Output, error) {

@@ -34,14 +34,19 @@ func (tx *Tx) Event(id string) (*kinora.Event, error) {
 const deliveryColumns = `id, event_id, event_type, organisation_id, generation_id, endpoint_id, url, destination, state, attempts, schedule_from, due_at,
 	lease_owner, version, last_status, last_error, created_at, finished_at`
 
-func scanDelivery(row Row) (*kinora.Delivery, error) {
+// claimedColumns are deliveryColumns and the rate limit of the endpoint. There is none for what
+// nobody will be asked to take, because its endpoint is disabled or gone.
+const claimedColumns = deliveryColumns + `, CASE WHEN endpoint_id = '' THEN 0
+	ELSE coalesce((SELECT e.rate FROM endpoints e WHERE e.id = deliveries.endpoint_id AND e.disabled_at = 0), 0) END`
+
+func scanDelivery(row Row, more ...any) (*kinora.Delivery, error) {
 	var (
 		d                      kinora.Delivery
 		event, state           string
 		due, created, finished int64
 	)
-	err := row.Scan(&d.ID, &d.EventID, &event, &d.OrganisationID, &d.GenerationID, &d.EndpointID, &d.URL, &d.Destination, &state, &d.Attempts,
-		&d.ScheduleFrom, &due, &d.LeaseOwner, &d.Version, &d.LastStatus, &d.LastError, &created, &finished)
+	err := row.Scan(append([]any{&d.ID, &d.EventID, &event, &d.OrganisationID, &d.GenerationID, &d.EndpointID, &d.URL, &d.Destination, &state, &d.Attempts,
+		&d.ScheduleFrom, &due, &d.LeaseOwner, &d.Version, &d.LastStatus, &d.LastError, &created, &finished}, more...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +60,20 @@ func (tx *Tx) deliveries(query string, args ...any) ([]*kinora.Delivery, error) 
 	err := tx.Query(query, args, func(row Row) error {
 		d, err := scanDelivery(row)
 		if err == nil {
+			list = append(list, d)
+		}
+		return err
+	})
+	return list, err
+}
+
+func (tx *Tx) claimed(query string, args ...any) ([]*kinora.Delivery, error) {
+	var list []*kinora.Delivery
+	err := tx.Query(query, args, func(row Row) error {
+		var rate int
+		d, err := scanDelivery(row, &rate)
+		if err == nil {
+			d.Rate = rate
 			list = append(list, d)
 		}
 		return err
@@ -88,16 +107,16 @@ func (tx *Tx) DeliveriesOf(generationID string) ([]*kinora.Delivery, error) {
 
 // ClaimDeliveries leases due deliveries to a node, most overdue first: first attempts, or retries.
 func (tx *Tx) ClaimDeliveries(retries bool, node string, now time.Time, limit int) ([]*kinora.Delivery, error) {
-	return tx.deliveries(`UPDATE deliveries SET due_at = 0, lease_owner = ?, version = version + 1
+	return tx.claimed(`UPDATE deliveries SET due_at = 0, lease_owner = ?, version = version + 1
 		WHERE id IN (SELECT id FROM deliveries WHERE retry = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})
-		RETURNING `+deliveryColumns, node, bit(retries), Micros(now), limit)
+		RETURNING `+claimedColumns, node, bit(retries), Micros(now), limit)
 }
 
 // ClaimHeld leases deliveries that are held for a destination, oldest first.
 func (tx *Tx) ClaimHeld(destination, node string, limit int) ([]*kinora.Delivery, error) {
-	return tx.deliveries(`UPDATE deliveries SET state = 'pending', lease_owner = ?, version = version + 1
+	return tx.claimed(`UPDATE deliveries SET state = 'pending', lease_owner = ?, version = version + 1
 		WHERE id IN (SELECT id FROM deliveries WHERE destination = ? AND state = 'held' ORDER BY created_at LIMIT ? {skip locked})
-		RETURNING `+deliveryColumns, node, destination, limit)
+		RETURNING `+claimedColumns, node, destination, limit)
 }
 
 // HoldDue holds due deliveries of a destination, most overdue first, that nobody has

@@ -4,22 +4,23 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/kinora/kinora"
 )
 
-const endpointColumns = `id, organisation_id, name, url, description, event_types, headers, rate, created_at, updated_at,
+const endpointColumns = `id, organisation_id, name, url, description, event_types, header_names, headers, rate, created_at, updated_at,
 	failing_since, failures, disabled_at, disabled_reason, missed_since, replay_from, replay_until`
 
 // InsertEndpoint writes a new endpoint.
 func (tx *Tx) InsertEndpoint(e *kinora.Endpoint) error {
-	types, headers, err := endpointTexts(e)
+	types, names, err := endpointLists(e)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO endpoints (`+endpointColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-		append([]any{e.ID, e.OrganisationID, e.Name, e.URL, e.Description, types, headers, e.Rate, Micros(e.CreatedAt), Micros(e.UpdatedAt)},
+	_, err = tx.Exec(`INSERT INTO endpoints (`+endpointColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		append([]any{e.ID, e.OrganisationID, e.Name, e.URL, e.Description, types, names, e.SealedHeaders, e.Rate, Micros(e.CreatedAt), Micros(e.UpdatedAt)},
 			healthValues(e.EndpointHealth)...)...)
 	return err
 }
@@ -27,20 +28,26 @@ func (tx *Tx) InsertEndpoint(e *kinora.Endpoint) error {
 // SaveEndpoint writes an endpoint's settings and its health, or ErrNotFound. Whoever calls it
 // has read the endpoint with LockEndpoint in the same transaction.
 func (tx *Tx) SaveEndpoint(e *kinora.Endpoint) error {
-	types, headers, err := endpointTexts(e)
+	types, names, err := endpointLists(e)
 	if err != nil {
 		return err
 	}
-	args := append([]any{e.Name, e.URL, e.Description, types, headers, e.Rate, Micros(e.UpdatedAt)}, healthValues(e.EndpointHealth)...)
-	return tx.one(`UPDATE endpoints SET name = ?, url = ?, description = ?, event_types = ?, headers = ?, rate = ?, updated_at = ?,
+	args := append([]any{e.Name, e.URL, e.Description, types, names, e.SealedHeaders, e.Rate, Micros(e.UpdatedAt)}, healthValues(e.EndpointHealth)...)
+	return tx.one(`UPDATE endpoints SET name = ?, url = ?, description = ?, event_types = ?, header_names = ?, headers = ?, rate = ?, updated_at = ?,
 		failing_since = ?, failures = ?, disabled_at = ?, disabled_reason = ?, missed_since = ?, replay_from = ?, replay_until = ?
 		WHERE id = ?`, append(args, e.ID)...)
 }
 
-// SaveEndpointHealth writes an endpoint's health alone, or ErrNotFound; see SaveEndpoint.
-func (tx *Tx) SaveEndpointHealth(id string, h kinora.EndpointHealth) error {
-	return tx.one(`UPDATE endpoints SET failing_since = ?, failures = ?, disabled_at = ?, disabled_reason = ?, missed_since = ?,
-		replay_from = ?, replay_until = ? WHERE id = ?`, append(healthValues(h), id)...)
+// SaveEndpointHealth writes the health of endpoints that were read with LockEndpoints in the
+// same transaction.
+func (tx *Tx) SaveEndpointHealth(list ...*kinora.Endpoint) error {
+	sets := make([][]any, len(list))
+	for i, e := range list {
+		sets[i] = append(append([]any{e.URL}, healthValues(e.EndpointHealth)...), e.ID)
+	}
+	_, err := tx.ExecMany(`UPDATE endpoints SET url = ?, failing_since = ?, failures = ?, disabled_at = ?, disabled_reason = ?,
+		missed_since = ?, replay_from = ?, replay_until = ? WHERE id = ?`, sets)
+	return err
 }
 
 // one runs a statement that has to change a row.
@@ -52,13 +59,13 @@ func (tx *Tx) one(query string, args ...any) error {
 	return err
 }
 
-func endpointTexts(e *kinora.Endpoint) (types, headers string, err error) {
-	list, err := json.Marshal(append([]kinora.EventType{}, e.EventTypes...))
-	if err != nil || len(e.Headers) == 0 {
-		return string(list), "", err
+func endpointLists(e *kinora.Endpoint) (types, names string, err error) {
+	a, err := json.Marshal(append([]kinora.EventType{}, e.EventTypes...))
+	if err != nil {
+		return "", "", err
 	}
-	sealed, err := json.Marshal(e.Headers)
-	return string(list), string(sealed), err
+	b, err := json.Marshal(append([]string{}, e.HeaderNames...))
+	return string(a), string(b), err
 }
 
 func healthValues(h kinora.EndpointHealth) []any {
@@ -70,37 +77,71 @@ func (tx *Tx) Endpoint(organisation, id string) (*kinora.Endpoint, error) {
 	return scanEndpoint(tx.QueryRow(`SELECT `+endpointColumns+` FROM endpoints WHERE id = ? AND organisation_id = ?`, id, organisation))
 }
 
-// LockEndpoint reads an endpoint and keeps other transactions from changing it until this
-// one ends; ErrNotFound when there is none.
-func (tx *Tx) LockEndpoint(id string) (*kinora.Endpoint, error) {
-	return scanEndpoint(tx.QueryRow(`SELECT `+endpointColumns+` FROM endpoints WHERE id = ? {for update}`, id))
+// MakeDefaultEndpoints makes the rows of default callback URLs that have none yet.
+func (tx *Tx) MakeDefaultEndpoints(organisations []string, now time.Time) error {
+	sets := make([][]any, len(organisations))
+	for i, organisation := range organisations {
+		sets[i] = []any{kinora.DefaultEndpointID(organisation), organisation, kinora.DefaultEndpointName, Micros(now), Micros(now)}
+	}
+	_, err := tx.ExecMany(`INSERT INTO endpoints (id, organisation_id, name, url, created_at, updated_at) VALUES (?,?,?,'',?,?)
+		ON CONFLICT (id) DO NOTHING`, sets)
+	return err
 }
 
-// LockDefaultEndpoint is LockEndpoint for an organisation's default callback URL. It makes
-// the row when there is none, and begins anew when it is about an earlier URL.
-func (tx *Tx) LockDefaultEndpoint(organisation, url string, now time.Time) (*kinora.Endpoint, error) {
-	id := kinora.DefaultEndpointID(organisation)
-	if _, err := tx.Exec(`INSERT INTO endpoints (id, organisation_id, name, url, created_at, updated_at) VALUES (?,?,?,?,?,?)
-		ON CONFLICT (id) DO NOTHING`, id, organisation, kinora.DefaultEndpointName, url, Micros(now), Micros(now)); err != nil {
+// LockEndpoint is LockEndpoints for one, or ErrNotFound.
+func (tx *Tx) LockEndpoint(id string) (*kinora.Endpoint, error) {
+	list, err := tx.LockEndpoints([]string{id})
+	if err == nil && len(list) == 0 {
+		return nil, ErrNotFound
+	}
+	if err != nil {
 		return nil, err
 	}
-	e, err := tx.LockEndpoint(id)
-	if err != nil || e.URL == url {
-		return e, err
-	}
-	e.URL, e.UpdatedAt, e.EndpointHealth = url, now, kinora.EndpointHealth{}
-	return e, tx.SaveEndpoint(e)
+	return list[0], nil
 }
 
-// StillDisabled tells whether an endpoint is disabled and, if so, keeps it from being enabled
-// until this transaction ends: what is noted as missed is then seen by whoever replays it.
-func (tx *Tx) StillDisabled(id string) (bool, error) {
+// LockEndpoints reads endpoints and keeps other transactions from changing them until this
+// one ends. Those that do not exist are left out. A default callback URL that has been replaced
+// is as one of which nothing is known.
+func (tx *Tx) LockEndpoints(ids []string) ([]*kinora.Endpoint, error) {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids))) // in one order everywhere, against deadlocks
+	var list []*kinora.Endpoint
+	err := tx.queryEach(`SELECT `+endpointColumns+`, (SELECT o.default_webhook FROM organisations o WHERE o.id = endpoints.organisation_id)
+		FROM endpoints WHERE id = ? {for update}`, ids, func(row Row) error {
+		var (
+			r   endpointRow
+			url string
+		)
+		if err := row.Scan(append(r.into(), &url)...); err != nil {
+			return err
+		}
+		e, err := r.endpoint()
+		if err == nil {
+			replaceDefault(e, url)
+			list = append(list, e)
+		}
+		return err
+	})
+	return list, err
+}
+
+// replaceDefault takes from the row of a default callback URL what was about an earlier one.
+func replaceDefault(e *kinora.Endpoint, url string) {
+	if e.Default() && e.URL != url {
+		e.URL, e.EndpointHealth = url, kinora.EndpointHealth{}
+	}
+}
+
+// DisabledSince tells since when an endpoint has been disabled, zero = it is not, and keeps it
+// from being enabled until this transaction ends. What is noted as missed, and as having ended no
+// earlier than that, is then seen by whoever replays it.
+func (tx *Tx) DisabledSince(id string) (time.Time, error) {
 	var disabled int64
 	err := tx.QueryRow(`SELECT disabled_at FROM endpoints WHERE id = ? {for share}`, id).Scan(&disabled)
 	if errors.Is(err, ErrNotFound) {
-		return false, nil
+		return time.Time{}, nil
 	}
-	return disabled > 0, err
+	return Time(disabled), err
 }
 
 // Endpoints lists the endpoints of an organisation, oldest first, without its default.
@@ -149,29 +190,26 @@ func scanEndpoint(row Row) (*kinora.Endpoint, error) {
 
 // endpointRow is a row of endpointColumns; all is NULL where an outer join found none.
 type endpointRow struct {
-	id, organisation, name, url, description, types, headers, reason sql.NullString
-	rate, created, updated                                           sql.NullInt64
-	failingSince, failures, disabled, missed, replayFrom, replayTo   sql.NullInt64
+	id, organisation, name, url, description, types, names, headers, reason sql.NullString
+	rate, created, updated                                                  sql.NullInt64
+	failingSince, failures, disabled, missed, replayFrom, replayTo          sql.NullInt64
 }
 
 func (r *endpointRow) into() []any {
-	return []any{&r.id, &r.organisation, &r.name, &r.url, &r.description, &r.types, &r.headers, &r.rate, &r.created, &r.updated,
+	return []any{&r.id, &r.organisation, &r.name, &r.url, &r.description, &r.types, &r.names, &r.headers, &r.rate, &r.created, &r.updated,
 		&r.failingSince, &r.failures, &r.disabled, &r.reason, &r.missed, &r.replayFrom, &r.replayTo}
 }
 
 func (r *endpointRow) endpoint() (*kinora.Endpoint, error) {
 	e := &kinora.Endpoint{ID: r.id.String, OrganisationID: r.organisation.String, Name: r.name.String, URL: r.url.String,
-		Description: r.description.String, Rate: int(r.rate.Int64), CreatedAt: Time(r.created.Int64), UpdatedAt: Time(r.updated.Int64),
+		Description: r.description.String, SealedHeaders: r.headers.String, Rate: int(r.rate.Int64), CreatedAt: Time(r.created.Int64), UpdatedAt: Time(r.updated.Int64),
 		EndpointHealth: kinora.EndpointHealth{FailingSince: Time(r.failingSince.Int64), Failures: int(r.failures.Int64),
 			DisabledAt: Time(r.disabled.Int64), Reason: kinora.DisableReason(r.reason.String), MissedSince: Time(r.missed.Int64),
 			ReplayFrom: Time(r.replayFrom.Int64), ReplayUntil: Time(r.replayTo.Int64)}}
 	if err := json.Unmarshal([]byte(r.types.String), &e.EventTypes); err != nil {
 		return nil, err
 	}
-	if r.headers.String == "" {
-		return e, nil
-	}
-	return e, json.Unmarshal([]byte(r.headers.String), &e.Headers)
+	return e, json.Unmarshal([]byte(r.names.String), &e.HeaderNames)
 }
 
 // Audience reads an organisation with its endpoints, and its default among them where that has
@@ -199,8 +237,12 @@ func (tx *Tx) Audience(organisation string) (*kinora.Organisation, []*kinora.End
 			return nil
 		}
 		endpoint, err := e.endpoint()
+		if err != nil {
+			return err
+		}
+		replaceDefault(endpoint, org.DefaultWebhook)
 		list = append(list, endpoint)
-		return err
+		return nil
 	})
 	if err == nil && org == nil {
 		err = ErrNotFound
@@ -209,18 +251,29 @@ func (tx *Tx) Audience(organisation string) (*kinora.Organisation, []*kinora.End
 }
 
 const audienceQuery = `SELECT o.id, o.name, o.default_webhook, o.webhook_hosts, o.operator_hook, o.disabled, o.created_at,
-	e.id, e.organisation_id, e.name, e.url, e.description, e.event_types, e.headers, e.rate, e.created_at, e.updated_at,
+	e.id, e.organisation_id, e.name, e.url, e.description, e.event_types, e.header_names, e.headers, e.rate, e.created_at, e.updated_at,
 	e.failing_since, e.failures, e.disabled_at, e.disabled_reason, e.missed_since, e.replay_from, e.replay_until
 	FROM organisations o LEFT JOIN endpoints e ON e.organisation_id = o.id WHERE o.id = ? ORDER BY e.created_at, e.id`
 
 // ReviveMissed puts deliveries of an endpoint that died between two instants back to wait for
-// it, those that died first before others, at most limit of them. It returns how many.
+// it, with the whole schedule before them again; those that died first before others, at most
+// limit of them. It returns how many.
 func (tx *Tx) ReviveMissed(endpoint string, from, until time.Time, limit int) (int, error) {
-	n, err := tx.Exec(`UPDATE deliveries SET state = 'held', due_at = 0, finished_at = 0, version = version + 1
+	n, err := tx.Exec(`UPDATE deliveries SET state = 'held', due_at = 0, finished_at = 0, schedule_from = attempts, version = version + 1
 		WHERE id IN (SELECT id FROM deliveries WHERE endpoint_id = ? AND state = 'dead' AND endpoint_id <> ''
 			AND finished_at >= ? AND finished_at <= ? ORDER BY finished_at LIMIT ? {skip locked})`,
 		endpoint, Micros(from), Micros(until), limit)
 	return int(n), err
+}
+
+// MoveDeliveries notes that deliveries went to other URLs than those that they were made for.
+func (tx *Tx) MoveDeliveries(list []*kinora.Delivery) error {
+	sets := make([][]any, len(list))
+	for i, d := range list {
+		sets[i] = []any{d.URL, d.ID}
+	}
+	_, err := tx.ExecMany(`UPDATE deliveries SET url = ? WHERE id = ?`, sets)
+	return err
 }
 
 // EndHeld ends deliveries that are held for a destination as dead, oldest first, at most limit.

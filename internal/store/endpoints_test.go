@@ -19,7 +19,7 @@ func organisation(id string) *kinora.Organisation {
 
 func endpoint(organisation, id string) *kinora.Endpoint {
 	return &kinora.Endpoint{ID: id, OrganisationID: organisation, Name: "name of " + id, URL: "https://" + id + ".example/",
-		EventTypes: []kinora.EventType{}, CreatedAt: t0, UpdatedAt: t0}
+		EventTypes: []kinora.EventType{}, HeaderNames: []string{}, CreatedAt: t0, UpdatedAt: t0}
 }
 
 func update(t *testing.T, db *store.DB, fn func(tx *store.Tx) error) {
@@ -31,15 +31,15 @@ func update(t *testing.T, db *store.DB, fn func(tx *store.Tx) error) {
 
 func TestEndpointRoundTrip(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
-		full := endpoint("org_1", "ep_1")
+		full := endpoint("org_1", "ep_10")
 		full.Description, full.Rate, full.EventTypes = "ledger", 7, []kinora.EventType{kinora.EventFailed}
-		full.Headers = map[string]string{"Authorization": "sealed"}
+		full.HeaderNames, full.SealedHeaders = []string{"Authorization"}, "sealed"
 		full.EndpointHealth = kinora.EndpointHealth{FailingSince: t0, Failures: 3, DisabledAt: t0.Add(1), Reason: kinora.DisabledGone,
 			MissedSince: t0.Add(time.Second), ReplayFrom: t0.Add(2 * time.Second), ReplayUntil: t0.Add(3 * time.Second)}
 		full.DisabledAt = t0.Add(time.Microsecond)
 		update(t, db, func(tx *store.Tx) error {
 			for _, err := range []error{tx.InsertOrganisation(organisation("org_1")), tx.InsertOrganisation(organisation("org_2")),
-				tx.InsertEndpoint(endpoint("org_1", "ep_1")), tx.InsertEndpoint(endpoint("org_2", "ep_2")), tx.SaveEndpoint(full)} {
+				tx.InsertEndpoint(endpoint("org_1", "ep_10")), tx.InsertEndpoint(endpoint("org_2", "ep_20")), tx.SaveEndpoint(full)} {
 				if err != nil {
 					return err
 				}
@@ -47,7 +47,7 @@ func TestEndpointRoundTrip(t *testing.T) {
 			return nil
 		})
 		err := db.View(t.Context(), func(tx *store.Tx) error {
-			got, err := tx.Endpoint("org_1", "ep_1")
+			got, err := tx.Endpoint("org_1", "ep_10")
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ func TestEndpointRoundTrip(t *testing.T) {
 			if diff := cmp.Diff(full, got); diff != "" {
 				t.Error(diff)
 			}
-			if _, err := tx.Endpoint("org_2", "ep_1"); !errors.Is(err, store.ErrNotFound) {
+			if _, err := tx.Endpoint("org_2", "ep_10"); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("another organisation's read = %v, want ErrNotFound", err)
 			}
 			org, list, err := tx.Audience("org_2")
@@ -65,7 +65,7 @@ func TestEndpointRoundTrip(t *testing.T) {
 			if diff := cmp.Diff(organisation("org_2"), org); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff([]*kinora.Endpoint{endpoint("org_2", "ep_2")}, list); diff != "" {
+			if diff := cmp.Diff([]*kinora.Endpoint{endpoint("org_2", "ep_20")}, list); diff != "" {
 				t.Error(diff)
 			}
 			if _, _, err := tx.Audience("org_3"); !errors.Is(err, store.ErrNotFound) {
@@ -76,11 +76,11 @@ func TestEndpointRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = db.Update(t.Context(), func(tx *store.Tx) error { return tx.DeleteEndpoint("org_2", "ep_1") })
+		err = db.Update(t.Context(), func(tx *store.Tx) error { return tx.DeleteEndpoint("org_2", "ep_10") })
 		if !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("another organisation's removal = %v, want ErrNotFound", err)
 		}
-		update(t, db, func(tx *store.Tx) error { return tx.DeleteEndpoint("org_1", "ep_1") })
+		update(t, db, func(tx *store.Tx) error { return tx.DeleteEndpoint("org_1", "ep_10") })
 	})
 }
 
@@ -88,27 +88,48 @@ func TestEndpointRoundTrip(t *testing.T) {
 // begins anew.
 func TestTheDefaultsHealthIsThatOfItsURL(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
-		update(t, db, func(tx *store.Tx) error { return tx.InsertOrganisation(organisation("org_1")) })
-		update(t, db, func(tx *store.Tx) error {
-			e, err := tx.LockDefaultEndpoint("org_1", "https://a.example/", t0)
-			if err != nil {
-				return err
-			}
-			if !e.Default() || e.ID != "ep_1" {
-				t.Errorf("made %+v", e)
-			}
-			return tx.SaveEndpointHealth(e.ID, e.Gone(t0))
-		})
+		org := organisation("org_1")
+		org.DefaultWebhook = "https://a.example/"
+		update(t, db, func(tx *store.Tx) error { return tx.InsertOrganisation(org) })
+		for range 2 { // the second time it is there already
+			update(t, db, func(tx *store.Tx) error {
+				if err := tx.MakeDefaultEndpoints([]string{"org_1"}, t0); err != nil {
+					return err
+				}
+				e, err := tx.LockEndpoint("ep_1")
+				if err != nil {
+					return err
+				}
+				if !e.Default() || e.URL != org.DefaultWebhook {
+					t.Errorf("made %+v", e)
+				}
+				e.EndpointHealth = e.Gone(t0, t0)
+				return tx.SaveEndpointHealth(e)
+			})
+		}
 		for _, step := range []struct {
 			url     string
 			enabled bool
 		}{{"https://a.example/", false}, {"https://b.example/", true}} {
 			update(t, db, func(tx *store.Tx) error {
-				e, err := tx.LockDefaultEndpoint("org_1", step.url, t0)
-				if err == nil && e.Enabled() != step.enabled {
-					t.Errorf("%s: enabled = %v", step.url, e.Enabled())
+				org.DefaultWebhook = step.url
+				if err := tx.SaveOrganisation(org); err != nil {
+					return err
 				}
-				return err
+				locked, err := tx.LockEndpoints([]string{"ep_1", "ep_none", "ep_1"})
+				if err != nil {
+					return err
+				}
+				_, read, err := tx.Audience("org_1")
+				if err != nil {
+					return err
+				}
+				for _, list := range [][]*kinora.Endpoint{locked, read} {
+					if len(list) != 1 || list[0].URL != step.url || list[0].Enabled() != step.enabled {
+						t.Errorf("%s: %d rows, the first is %+v", step.url, len(list), list[0])
+					}
+				}
+				return nil
 			})
 		}
 		err := db.View(t.Context(), func(tx *store.Tx) error {

@@ -26,6 +26,7 @@ type OrganisationChange struct {
 	Name           *string
 	DefaultWebhook *string   // "" = none
 	WebhookHosts   *[]string // empty = any public host
+	OperatorHook   *string   // "" = none
 	Disabled       *bool
 }
 
@@ -93,6 +94,11 @@ func (s *Service) UpdateOrganisation(ctx context.Context, organisationID string,
 		if err := s.apply(org, change); err != nil {
 			return err
 		}
+		if change.WebhookHosts != nil {
+			if err := s.checkEndpoints(tx, org); err != nil {
+				return err
+			}
+		}
 		return tx.SaveOrganisation(org)
 	})
 	if err != nil {
@@ -101,8 +107,23 @@ func (s *Service) UpdateOrganisation(ctx context.Context, organisationID string,
 	return org, nil
 }
 
-// apply puts a change into org after checking it. The default callback URL is checked
-// against the allowlist as it will be, also where only the list changes.
+// checkEndpoints refuses an allowlist that leaves one of the organisation's endpoints out: each
+// of its events would die at once.
+func (s *Service) checkEndpoints(tx *store.Tx, org *kinora.Organisation) error {
+	list, err := tx.Endpoints(org.ID)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := s.checkURL(org, "the url of endpoint "+e.ID, e.URL); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply puts a change into org after checking it. URLs are checked against the allowlist as it
+// will be, also where only the list changes.
 func (s *Service) apply(org *kinora.Organisation, change OrganisationChange) (err error) {
 	if change.Name != nil {
 		if org.Name, err = checkName(*change.Name); err != nil {
@@ -117,19 +138,20 @@ func (s *Service) apply(org *kinora.Organisation, change OrganisationChange) (er
 	if change.Disabled != nil {
 		org.Disabled = *change.Disabled
 	}
-	if change.DefaultWebhook != nil {
-		org.DefaultWebhook = *change.DefaultWebhook
-	}
-	if org.DefaultWebhook == "" || change.DefaultWebhook == nil && change.WebhookHosts == nil {
-		return nil
-	}
-	if len(org.DefaultWebhook) > maxURL {
-		return kinora.Errorf(kinora.ErrInvalid, "default_webhook is longer than %d bytes", maxURL)
-	}
-	if err := s.check(org, org.DefaultWebhook); err != nil {
-		// The check names the field of a generation's request, where it is used too.
-		message := strings.TrimPrefix(messageOf(err), "webhook.url: ")
-		return &kinora.Error{Code: kinora.ErrInvalid, Message: "default_webhook: " + message, Err: err}
+	for _, u := range []struct {
+		name   string
+		value  *string
+		change *string
+	}{{"default_webhook", &org.DefaultWebhook, change.DefaultWebhook}, {"operator_hook", &org.OperatorHook, change.OperatorHook}} {
+		if u.change != nil {
+			*u.value = *u.change
+		}
+		if *u.value == "" || u.change == nil && change.WebhookHosts == nil {
+			continue
+		}
+		if err := s.checkURL(org, u.name, *u.value); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type sealedColumn struct {
 func sealedColumns() []sealedColumn {
 	return []sealedColumn{
 		{"webhook_secrets", "sealed", `(expires_at = 0 OR expires_at > ?)`, sealContext},
+		{"endpoints", "headers", `created_at <= ?`, headersContext},
 	}
 }
 

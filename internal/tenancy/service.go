@@ -1,4 +1,4 @@
-// Package tenancy keeps organisations, their API keys and their webhook secrets, and tells
+// Package tenancy keeps organisations, their API keys, webhook secrets and endpoints, and tells
 // whose key a request carries.
 //
 // Every change goes through a [Service], because it also keeps what each request and each
@@ -44,6 +44,8 @@ type Options struct {
 	// CheckWebhook says whether an organisation may have url as its default callback URL; its
 	// error is shown to whoever sets it. nil refuses every URL.
 	CheckWebhook func(org *kinora.Organisation, url string) error
+	// MaxEndpoints is how many endpoints an organisation may have; 0 = DefaultMaxEndpoints.
+	MaxEndpoints int
 	// Now is the clock; nil = time.Now.
 	Now func() time.Time
 	// CacheFor is how long what was read is believed; 0 = DefaultCacheFor.
@@ -61,6 +63,8 @@ type Service struct {
 	check func(org *kinora.Organisation, url string) error
 	now   func() time.Time
 	log   *slog.Logger
+
+	maxEndpoints int
 
 	callers *cache[caller]
 	orgs    *cache[*kinora.Organisation]
@@ -83,6 +87,9 @@ func New(db *store.DB, ring *seal.Ring, o Options) *Service {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.maxEndpoints = o.MaxEndpoints; s.maxEndpoints <= 0 {
+		s.maxEndpoints = DefaultMaxEndpoints
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -49,10 +49,12 @@ func readAnswer(body io.Reader) (head []byte, err error) {
 }
 
 // mask hides what a receiver must not be able to write into our log by echoing it: the
-// organisation's secrets and the signed URLs that were just sent. The nil mask hides nothing.
+// organisation's secrets, and the endpoint's headers and the signed URLs that were just sent.
+// The nil mask hides nothing.
 type mask struct {
 	secrets []kinora.WebhookSecret
 	outputs []OutputItem
+	headers map[string]string
 
 	once  sync.Once // most answers are empty, and then there is nothing to prepare
 	texts []string  // longest first
@@ -72,6 +74,13 @@ func (m *mask) prepare() {
 		m.add(o.URL)
 		if u, err := url.Parse(o.URL); err == nil {
 			m.add(u.RawQuery)
+		}
+	}
+	for _, value := range m.headers {
+		m.add(value)
+		// Of "Bearer" and a token, the token may come back alone.
+		if _, credentials, found := strings.Cut(value, " "); found {
+			m.add(strings.TrimSpace(credentials))
 		}
 	}
 	sort.SliceStable(m.texts, func(i, j int) bool { return len(m.texts[i]) > len(m.texts[j]) })

@@ -3,7 +3,9 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -20,9 +22,21 @@ type Doer interface {
 // parcel is all that one attempt needs.
 type parcel struct {
 	delivery *kinora.Delivery
+	url      string            // where to
+	headers  map[string]string // the endpoint's own
 	content  *store.EventContent
 	allowed  []string // the organisation's allowlist
 	secrets  []kinora.WebhookSecret
+}
+
+// body makes what is sent, anew for each attempt where file URLs are in it.
+func (p *parcel) body(link FileURL) (body []byte, outputs []OutputItem, err error) {
+	if p.content.Event.Body != "" {
+		return []byte(p.content.Event.Body), nil, nil
+	}
+	notice := Payload(p.content.Event, p.content.Generation, p.content.Outputs, link)
+	body, err = notice.Encode()
+	return body, notice.Outputs, err
 }
 
 // courier makes single attempts. It decides nothing about what follows from them, and
@@ -48,13 +62,12 @@ func (c *courier) attempt(ctx context.Context, p parcel) (outcome, *kinora.Deliv
 }
 
 func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAttempt) (outcome, *mask) {
-	u, err := c.policy.permit(p.allowed, p.delivery.URL)
+	u, err := c.policy.permit(p.allowed, p.url)
 	if err != nil {
 		return refused(err), nil
 	}
-	notice := Payload(p.content.Event, p.content.Generation, p.content.Outputs, c.link)
-	m := &mask{secrets: p.secrets, outputs: notice.Outputs}
-	body, err := notice.Encode()
+	body, outputs, err := p.body(c.link)
+	m := &mask{secrets: p.secrets, outputs: outputs, headers: p.headers}
 	if err != nil {
 		return ours(err.Error()), m
 	}
@@ -73,8 +86,12 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 	if err != nil {
 		return ours("the request could not be made"), m
 	}
+	for name, value := range p.headers {
+		header.Set(name, value)
+	}
 	req.Header = header
-	log.Sent = sentRequest(header, p.secrets, notice, body)
+	log.Sent = sentRequest(header, p.secrets, Notice{Outputs: outputs}, body)
+	log.Sent.Custom = slices.Sorted(maps.Keys(p.headers))
 	status, answer, head, err := c.roundTrip(req)
 
 	facts := trace.Facts()

@@ -26,6 +26,8 @@ type Database interface {
 // secrets cannot be read, which somebody has to be told.
 type Secrets interface {
 	WebhookSecrets(ctx context.Context, organisation string) ([]kinora.WebhookSecret, error)
+	// EndpointHeaders opens an endpoint's sealed headers.
+	EndpointHeaders(e *kinora.Endpoint) (map[string]string, error)
 }
 
 // Config is what a Dispatcher needs. DB, Node, Guard, Client, Secrets and FileURL are required.
@@ -41,6 +43,7 @@ type Config struct {
 	Schedule *Schedule     // nil = DefaultSchedule
 	Timeout  time.Duration // of one attempt, from look-up to the answer's last byte; 0 = 10 s
 	Limits   Limits
+	Disable  kinora.DisableRule // when an endpoint that only fails is disabled; zero = never
 
 	// Poll is the longest sleep of a claimer that finds nothing, because other nodes insert
 	// deliveries without a nudge; 0 = 1 s.
@@ -57,17 +60,18 @@ type Config struct {
 
 // Dispatcher delivers. Make it with New, then Start; Stop it once.
 type Dispatcher struct {
-	cfg      Config
-	policy   Policy
-	schedule Schedule
-	courier  courier
-	gate     *gate
-	writer   *writer
-	claimers [2]*claimer
-	leases   leases
-	pace     *pace
-	replays  *replays
-	trials   *trials
+	cfg        Config
+	policy     Policy
+	schedule   Schedule
+	courier    courier
+	gate       *gate
+	writer     *writer
+	claimers   [2]*claimer
+	leases     leases
+	pace       *pace
+	missedBell chan struct{} // rings when a replay of what was missed may have been asked for
+	replays    *replays
+	trials     *trials
 
 	unreadable unreadable
 
@@ -84,14 +88,14 @@ type Dispatcher struct {
 	abort   context.CancelFunc
 	unhook  func() bool // lets go of Start's context
 
-	loops    sync.WaitGroup // claimers, refiller, replays, upkeep
+	loops    sync.WaitGroup // claimers, refiller, replays, replayer of what was missed, upkeep
 	attempts sync.WaitGroup // attempts and what prepares them
 	stop     sync.Once
 	stopped  chan struct{}
 	stopErr  error
 }
 
-// New makes a Dispatcher. It opens nothing and starts nothing: Check, Deliveries and
+// New makes a Dispatcher. It opens nothing and starts nothing: Check, Emit and
 // Redeliver work before Start and after Stop.
 func New(cfg Config) (*Dispatcher, error) {
 	switch {
@@ -126,10 +130,11 @@ func New(cfg Config) (*Dispatcher, error) {
 	}
 	s := &Dispatcher{
 		cfg: cfg, policy: Policy{Guard: cfg.Guard}, schedule: schedule, log: cfg.Logger,
-		gate:    newGate(cfg.Limits, cfg.Now, cfg.Random),
-		leases:  leases{inHand: map[string]int64{}},
-		pace:    newPace(),
-		stopped: make(chan struct{}),
+		gate:       newGate(cfg.Limits, cfg.Now, cfg.Random),
+		leases:     leases{inHand: map[string]int64{}},
+		pace:       newPace(),
+		missedBell: make(chan struct{}, 1),
+		stopped:    make(chan struct{}),
 	}
 	s.courier = courier{
 		policy: s.policy, client: cfg.Client, link: cfg.FileURL, timeout: cfg.Timeout, now: cfg.Now,
@@ -150,9 +155,10 @@ func (s *Dispatcher) Check(org *kinora.Organisation, url string) error {
 	return s.policy.CheckDestination(org, url)
 }
 
-// Deliveries is the function of that name.
-func (s *Dispatcher) Deliveries(e *kinora.Event, g *kinora.Generation, org *kinora.Organisation, now time.Time) []*kinora.Delivery {
-	return Deliveries(e, g, org, now)
+// Emit is the function of that name.
+func (s *Dispatcher) Emit(tx *store.Tx, e *kinora.Event, g *kinora.Generation, now time.Time) error {
+	_, err := Emit(tx, e, g, now)
+	return err
 }
 
 // Nudge says that deliveries were committed, so that their first attempts start at once and
@@ -180,6 +186,7 @@ func (s *Dispatcher) Start(ctx context.Context) error {
 	}
 	s.loops.Go(s.refill)
 	s.loops.Go(s.replays.run)
+	s.loops.Go(s.replayMissed)
 	s.loops.Go(s.upkeep)
 	go s.writer.run()
 	return nil
@@ -221,14 +228,19 @@ func (s *Dispatcher) shut(ctx context.Context) error {
 	return err
 }
 
-// upkeep forgets idle destinations and measures what waits.
+// upkeep forgets idle destinations, measures what waits, and counts those who share limits.
 func (s *Dispatcher) upkeep() {
 	const every = 15 * time.Second
 	for failed := false; ; {
 		err := s.cfg.DB.View(s.claim, func(tx *store.Tx) error {
 			pending, held, dead, err := tx.DeliveryCounts(countedUpTo)
+			if err != nil {
+				return err
+			}
+			s.metrics.waiting(pending, held, dead)
+			nodes, err := tx.Nodes()
 			if err == nil {
-				s.metrics.waiting(pending, held, dead)
+				s.gate.share(len(nodes))
 			}
 			return err
 		})

@@ -58,12 +58,12 @@ func (q *fairQueue) next(admits func(organisation string) bool) *destination {
 	return nil
 }
 
-// pauses holds destinations with waiting deliveries and an open breaker, the one that
-// half-opens next first.
+// pauses holds destinations with waiting deliveries whose breaker is open or whose rate is used
+// up, the one that may go on next first.
 type pauses []*destination
 
 func (p pauses) Len() int           { return len(p) }
-func (p pauses) Less(i, j int) bool { return p[i].reopen.Before(p[j].reopen) }
+func (p pauses) Less(i, j int) bool { return p[i].resume.Before(p[j].resume) }
 func (p pauses) Swap(i, j int) {
 	p[i], p[j] = p[j], p[i]
 	p[i].paused, p[j].paused = i, j
@@ -83,17 +83,17 @@ func (p *pauses) Pop() any {
 	return d
 }
 
-// next is when the first of them half-opens; zero = there is none.
+// next is when the first of them may go on; zero = there is none.
 func (p pauses) next() time.Time {
 	if len(p) == 0 {
 		return time.Time{}
 	}
-	return p[0].reopen
+	return p[0].resume
 }
 
 // due takes the first one if its time has come.
 func (p *pauses) due(now time.Time) *destination {
-	if len(*p) == 0 || now.Before((*p)[0].reopen) {
+	if len(*p) == 0 || now.Before((*p)[0].resume) {
 		return nil
 	}
 	return heap.Pop(p).(*destination)

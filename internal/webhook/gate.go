@@ -57,6 +57,7 @@ type destination struct {
 	key          string
 	organisation string
 	health
+	rateLimit
 
 	posting      int    // POSTs under way
 	postingFresh int    // first attempts among them
@@ -71,7 +72,8 @@ type destination struct {
 	used   time.Time
 	queue  *fairQueue // where it stands, nil = nowhere
 	place  *list.Element
-	paused int // index in pauses; -1 = not there
+	paused int       // index in pauses; -1 = not there
+	resume time.Time // when it may be taken from pauses
 }
 
 // job is a claimed delivery in hand.
@@ -81,6 +83,7 @@ type job struct {
 	track    trackID
 	slow     bool // goes to a slow destination, and counts as such in its track
 	batch    *batch
+	moved    bool // its endpoint's URL has been changed since it was made
 }
 
 func (j *job) fresh() bool { return j.track == trackFresh }
@@ -110,10 +113,11 @@ type gate struct {
 	ready  [2]fairQueue // with a backlog and room: 0 those that answer soon, 1 slow ones
 	turn   int          // which of ready is asked first
 	pauses pauses
+	nodes  int // that share the rate limits of endpoints
 }
 
 func newGate(l Limits, now func() time.Time, random func() float64) *gate {
-	g := &gate{limits: l.withDefaults(), now: now, random: random, changed: make(chan struct{}, 1), dests: map[string]*destination{}}
+	g := &gate{limits: l.withDefaults(), now: now, random: random, changed: make(chan struct{}, 1), dests: map[string]*destination{}, nodes: 1}
 	for i, room := range []int{g.limits.Fresh, g.limits.Retries, g.limits.Held} {
 		g.tracks[i] = track{room: room, slowByOrg: map[string]int{}}
 		g.freed[i] = make(chan struct{}, 1)
@@ -163,8 +167,10 @@ func (g *gate) admit(j *job) placement {
 	defer g.mu.Unlock()
 	d := g.at(j.delivery.Destination)
 	j.dest = d
-	d.wake(g.now())
-	p := g.place(d, j)
+	now := g.now()
+	d.wake(now)
+	d.limitTo(j.delivery.Rate, g.nodes)
+	p := g.place(d, j, now)
 	j.slow = d.slow(g.limits.SlowAfter)
 	if p == placeHold {
 		d.holding++
@@ -174,17 +180,18 @@ func (g *gate) admit(j *job) placement {
 	if j.slow {
 		g.tracks[j.track].takeSlow(d.organisation, 1)
 	}
-	g.put(d, j, p)
+	g.put(d, j, p, now)
 	return p
 }
 
-func (g *gate) place(d *destination, j *job) placement {
+func (g *gate) place(d *destination, j *job, now time.Time) placement {
 	slow := d.slow(g.limits.SlowAfter)
 	if d.backlog || d.holding > 0 || d.refilling {
 		// Others wait already, older ones first. Only a first attempt to a healthy
 		// destination passes, in the quarter that is kept for it: the backlog of an outage
-		// that is over must not delay what happens now.
-		if j.fresh() && !slow && d.postingFresh < d.width()/4 && d.posting < d.width() {
+		// that is over must not delay what happens now. Where the rate is limited nothing
+		// passes: what is older would wait for ever.
+		if j.fresh() && !slow && !d.limited() && d.postingFresh < d.width()/4 && d.posting < d.width() {
 			return placeStart
 		}
 		return placeHold
@@ -192,7 +199,7 @@ func (g *gate) place(d *destination, j *job) placement {
 	switch {
 	case slow && !g.tracks[j.track].admitsSlow(d.organisation):
 		return placeHold
-	case d.startable(j.fresh()):
+	case d.startable(j.fresh(), now):
 		return placeStart
 	case len(d.waiting) < g.depth(d):
 		return placeWait
@@ -201,19 +208,20 @@ func (g *gate) place(d *destination, j *job) placement {
 }
 
 // put books a placement other than placeHold.
-func (g *gate) put(d *destination, j *job, p placement) {
+func (g *gate) put(d *destination, j *job, p placement, now time.Time) {
 	if p == placeWait {
 		d.wait(j)
 		return
 	}
+	d.spend(now)
 	d.posting++
 	if j.fresh() {
 		d.postingFresh++
 	}
 }
 
-func (d *destination) startable(fresh bool) bool {
-	return d.posting < d.width() && (fresh || d.posting-d.postingFresh < d.backWidth())
+func (d *destination) startable(fresh bool, now time.Time) bool {
+	return d.posting < d.width() && d.allows(now) > 0 && (fresh || d.posting-d.postingFresh < d.backWidth())
 }
 
 // wait queues a job: first attempts before others, and each kind in its order.
@@ -235,7 +243,7 @@ const maxMemoryWait = 250 * time.Millisecond
 // depth is how many deliveries may wait in memory for a destination: as many as a healthy
 // one takes within maxMemoryWait, and none for any other.
 func (g *gate) depth(d *destination) int {
-	if d.slow(g.limits.SlowAfter) {
+	if d.slow(g.limits.SlowAfter) || d.limited() {
 		return 0
 	}
 	turns := int(maxMemoryWait / max(d.latency, time.Millisecond))
@@ -265,12 +273,12 @@ func (g *gate) finish(j *job, s signal, took time.Duration) (start, hold []*job)
 	}
 	for i := 0; i < len(d.waiting); {
 		w := d.waiting[i]
-		if !d.startable(w.fresh()) {
+		if !d.startable(w.fresh(), now) {
 			i++
 			continue
 		}
 		d.waiting = append(d.waiting[:i], d.waiting[i+1:]...)
-		g.put(d, w, placeStart)
+		g.put(d, w, placeStart, now)
 		start = append(start, w)
 	}
 	g.file(d)
@@ -313,16 +321,19 @@ func (g *gate) at(key string) *destination {
 }
 
 // file puts a destination where its deliveries will be taken from: with those that have
-// room, with those whose breaker is open, or nowhere.
+// room, with those whose breaker is open or whose rate is used up, or nowhere.
 func (g *gate) file(d *destination) {
-	d.wake(g.now())
+	now := g.now()
+	d.wake(now)
 	var queue *fairQueue
 	pause := false
 	if d.backlog && !d.refilling {
 		switch {
 		case d.breaker == open:
-			pause = true
-		case g.refillRoom(d) > 0:
+			pause, d.resume = true, d.reopen
+		case d.allows(now) == 0:
+			pause, d.resume = true, d.rested()
+		case g.refillRoom(d, now) > 0:
 			queue = &g.ready[0]
 			if d.slow(g.limits.SlowAfter) {
 				queue = &g.ready[1]
@@ -364,6 +375,13 @@ func (g *gate) forget() {
 			delete(g.dests, key)
 		}
 	}
+}
+
+// share says how many nodes share the rate limits of endpoints.
+func (g *gate) share(nodes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.nodes = max(nodes, 1)
 }
 
 // inHand counts what each track has in hand, for metrics.

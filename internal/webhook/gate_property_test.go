@@ -24,11 +24,15 @@ type gateModel struct {
 	posting map[*destination]map[*job]bool // under way
 	waiting map[*job]bool                  // in memory
 	done    map[string]int
+	starts  map[string][]time.Time // of destinations with a rate limit
 }
+
+// gateRates are the limits of some destinations, in POSTs a second.
+var gateRates = map[string]int{"org1 b": 3, "org2 b": 40, "org3 a": 1}
 
 func (m *gateModel) insert(track trackID, dest string) {
 	m.n++
-	d := &kinora.Delivery{ID: fmt.Sprintf("dlv_%06d", m.n), Destination: dest, CreatedAt: m.at.Add(time.Duration(m.n))}
+	d := &kinora.Delivery{ID: fmt.Sprintf("dlv_%06d", m.n), Destination: dest, Rate: gateRates[dest], CreatedAt: m.at.Add(time.Duration(m.n))}
 	m.due[track] = append(m.due[track], d)
 }
 
@@ -40,8 +44,21 @@ func (m *gateModel) claim(track trackID, want int) {
 	m.g.release(track, n-len(list))
 	for _, d := range list {
 		j := &job{delivery: d, track: track}
-		m.placed(j, m.g.admit(j))
+		p := m.g.admit(j)
+		if key := d.Destination; d.Rate > 0 && p != placeHold && len(m.held[key])+m.beingWritten(key) > 0 {
+			m.t.Fatalf("%s: a delivery passes those that wait", key)
+		}
+		m.placed(j, p)
 	}
+}
+
+func (m *gateModel) beingWritten(key string) (n int) {
+	for _, d := range m.writing {
+		if d.Destination == key {
+			n++
+		}
+	}
+	return n
 }
 
 // commitHeld is the writer.
@@ -93,6 +110,7 @@ func (m *gateModel) started(j *job) {
 		m.posting[d] = map[*job]bool{}
 	}
 	m.posting[d][j] = true
+	m.withinRate(j.delivery)
 	others := 0
 	for p := range m.posting[d] {
 		if !p.fresh() {
@@ -104,6 +122,22 @@ func (m *gateModel) started(j *job) {
 	}
 	if !j.fresh() && others > d.backWidth() {
 		m.t.Fatalf("%s: %d POSTs that are not first attempts, of a width of %d", d.key, others, d.width())
+	}
+}
+
+// withinRate checks every span of time that ends now.
+func (m *gateModel) withinRate(d *kinora.Delivery) {
+	if d.Rate == 0 {
+		return
+	}
+	list := append(m.starts[d.Destination], m.at)
+	m.starts[d.Destination] = list
+	for i, from := range list {
+		span := m.at.Sub(from)
+		burst := max(1, float64(d.Rate)*burstFor.Seconds())
+		if n := len(list) - i; float64(n) > span.Seconds()*float64(d.Rate)+burst+1e-6 {
+			m.t.Fatalf("%s: %d POSTs within %s at %d a second", d.Destination, n, span, d.Rate)
+		}
 	}
 }
 
@@ -196,7 +230,7 @@ func (m *gateModel) check() {
 func TestGateProperties(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &gateModel{t: rt, at: time.Unix(1790000000, 0), held: map[string][]*kinora.Delivery{},
-			posting: map[*destination]map[*job]bool{}, waiting: map[*job]bool{}, done: map[string]int{}}
+			posting: map[*destination]map[*job]bool{}, waiting: map[*job]bool{}, done: map[string]int{}, starts: map[string][]time.Time{}}
 		room := rapid.IntRange(2, 24)
 		m.g = newGate(Limits{
 			Fresh: room.Draw(rt, "fresh"), Retries: room.Draw(rt, "retries"), Held: room.Draw(rt, "held"),
@@ -235,6 +269,9 @@ func TestGateProperties(t *testing.T) {
 					took := time.Duration(rapid.IntRange(1, 3000).Draw(rt, "ms")) * time.Millisecond
 					m.finish(rapid.SampledFrom(jobs).Draw(rt, "job"), s, took)
 				}
+			},
+			"moment": func(rt *rapid.T) {
+				m.at = m.at.Add(time.Duration(rapid.IntRange(1, 500).Draw(rt, "ms")) * time.Millisecond)
 			},
 			"time":   func(rt *rapid.T) { m.at = m.at.Add(time.Duration(rapid.IntRange(1, 30).Draw(rt, "s")) * time.Second) },
 			"forget": func(*rapid.T) { m.g.forget() },

@@ -13,13 +13,23 @@ type batch struct {
 	err      error         // nothing could be read
 	contents map[string]*store.EventContent
 	senders  map[string]*sender
+
+	disabledToo bool // what goes to disabled endpoints is sent as well
 }
 
 // sender is an organisation as its deliveries need it.
 type sender struct {
-	allowed []string
-	secrets []kinora.WebhookSecret
-	err     error // its secrets could not be had
+	org       *kinora.Organisation
+	endpoints map[string]*target
+	secrets   []kinora.WebhookSecret
+	err       error // its secrets could not be had
+}
+
+// target is an endpoint as its deliveries need it.
+type target struct {
+	*kinora.Endpoint
+	headers map[string]string // in clear
+	err     error             // its headers could not be had
 }
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
@@ -38,14 +48,18 @@ func (s *Dispatcher) load(b *batch, jobs []*job) {
 			return err
 		}
 		for organisation := range b.senders {
-			org, err := tx.Organisation(organisation)
+			org, endpoints, err := tx.Audience(organisation)
 			if errors.Is(err, store.ErrNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			b.senders[organisation] = &sender{allowed: org.WebhookHosts}
+			from := &sender{org: org, endpoints: make(map[string]*target, len(endpoints))}
+			for _, x := range endpoints {
+				from.endpoints[x.ID] = &target{Endpoint: x}
+			}
+			b.senders[organisation] = from
 		}
 		return nil
 	})
@@ -60,10 +74,25 @@ func (s *Dispatcher) load(b *batch, jobs []*job) {
 			}
 		}
 	}
+	for _, j := range jobs {
+		if from := b.senders[j.delivery.OrganisationID]; from != nil {
+			s.openHeaders(from.endpoints[j.delivery.EndpointID])
+		}
+	}
+}
+
+// openHeaders reads the headers of an endpoint that a delivery is about to go to.
+func (s *Dispatcher) openHeaders(x *target) {
+	if x == nil || x.SealedHeaders == "" || x.headers != nil || x.err != nil {
+		return
+	}
+	if x.headers, x.err = s.cfg.Secrets.EndpointHeaders(x.Endpoint); isUnreadable(x.err) {
+		s.noteUnreadable(x.OrganisationID, x.err)
+	}
 }
 
 // parcel puts together what one attempt needs. unready: not now, and no fault of the delivery's.
-// A non-nil outcome is the attempt's, without one having been made.
+// A non-nil outcome is the delivery's, without an attempt having been made.
 func (b *batch) parcel(d *kinora.Delivery) (p parcel, unready bool, o *outcome) {
 	if b.err != nil {
 		return p, true, nil
@@ -77,5 +106,44 @@ func (b *batch) parcel(d *kinora.Delivery) (p parcel, unready bool, o *outcome) 
 	case from.err != nil:
 		return p, true, nil
 	}
-	return parcel{delivery: d, content: content, allowed: from.allowed, secrets: from.secrets}, false, nil
+	p = parcel{delivery: d, url: d.URL, content: content, allowed: from.org.WebhookHosts, secrets: from.secrets}
+	unready, o = from.address(d, &p, b.disabledToo)
+	return p, unready, o
+}
+
+// address says where a delivery to an endpoint goes, and with what headers. A registered
+// endpoint is asked for its URL as it is now: whoever corrects it wants what waits to follow.
+func (f *sender) address(d *kinora.Delivery, p *parcel, disabledToo bool) (unready bool, o *outcome) {
+	if d.EndpointID == "" {
+		return false, nil
+	}
+	x := f.endpoints[d.EndpointID]
+	switch {
+	case d.EndpointID == kinora.DefaultEndpointID(d.OrganisationID):
+		if !f.health(d).Enabled() && !disabledToo {
+			return false, &outcome{verdict: missed, err: missedText}
+		}
+		return false, nil // of the default's row the health alone is used
+	case x == nil:
+		return false, &outcome{verdict: missed, err: "the endpoint was removed"}
+	case !x.Enabled() && !disabledToo:
+		return false, &outcome{verdict: missed, err: missedText}
+	case x.err != nil:
+		return true, nil
+	case kinora.CheckEndpointHeaders(x.headers) != nil:
+		failed := ours("the endpoint has headers that must not be sent")
+		return false, &failed
+	}
+	p.url, p.headers = x.URL, x.headers
+	return false, nil
+}
+
+// health is that of the endpoint that a delivery goes to. A default callback URL that has
+// been replaced has none.
+func (f *sender) health(d *kinora.Delivery) kinora.EndpointHealth {
+	x := f.endpoints[d.EndpointID]
+	if x == nil || x.Default() && x.URL != d.URL {
+		return kinora.EndpointHealth{}
+	}
+	return x.EndpointHealth
 }

@@ -15,6 +15,8 @@ type metrics struct {
 	lag      prometheus.Histogram
 	states   *prometheus.GaugeVec
 	stale    prometheus.Counter
+	missed   prometheus.Counter
+	disabled *prometheus.CounterVec
 	revived  prometheus.Counter
 	trials   *prometheus.CounterVec
 
@@ -44,12 +46,16 @@ func newMetrics(reg prometheus.Registerer, inHand func() [trackCount]int, replay
 		trials: prometheus.NewCounterVec(prometheus.CounterOpts(opts("test_events_total", "Test events, by whose fault it was that none arrived.")),
 			[]string{"fault"}),
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts(opts("unreadable_secrets_total",
-			"Looks at an organisation whose signing secrets no master key of this server opens; its deliveries wait."))),
+			"Looks at an organisation whose signing secrets, or an endpoint whose headers, no master key of this server opens; the deliveries wait."))),
+		missed: prometheus.NewCounter(prometheus.CounterOpts(opts("missed_total",
+			"Claimed deliveries that ended without an attempt because their endpoint was disabled or had been removed."))),
+		disabled: prometheus.NewCounterVec(prometheus.CounterOpts(opts("endpoints_disabled_total",
+			"Endpoints that were disabled, by reason (gone, failing).")), []string{"reason"}),
 	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.attempts, m.latency, m.lag, m.states, m.stale, m.unreadable, m.revived, m.trials,
+	reg.MustRegister(m.attempts, m.latency, m.lag, m.states, m.stale, m.missed, m.disabled, m.unreadable, m.revived, m.trials,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("replays", "Replays that this node works on.")), func() float64 { return float64(replays()) }))
 	for t := range trackCount {
 		o := opts("in_hand", "Deliveries that this node has in hand, by track.")

@@ -25,6 +25,7 @@ const (
 	transient                  // tried again while the schedule lasts
 	final                      // dead at once
 	interrupted                // we stopped it; it does not count as an attempt
+	missed                     // nobody was asked, because the endpoint is disabled or gone; dead, to be replayed
 )
 
 // signal is what one attempt tells about its destination, apart from its own delivery.

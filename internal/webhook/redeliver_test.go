@@ -75,8 +75,8 @@ func TestMetrics(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t))
 	gone, good := newReceiver(t, always(410)), newReceiver(t, always(200))
 	reg := prometheus.NewPedanticRegistry()
-	a, b := w.organisation("org_a", gone.url()), w.organisation("org_b", good.url())
-	w.events(6, func(i int) (string, string) { return []string{a, b, b}[i%3], "" })
+	a, b := w.organisation("org_a", ""), w.organisation("org_b", good.url())
+	w.events(6, func(i int) (string, string) { return []string{a, b, b}[i%3], []string{gone.url(), "", ""}[i%3] })
 	w.run(t, func(c *webhook.Config) { c.Metrics = reg })
 	w.settled(t)
 	families, err := reg.Gather()
@@ -102,7 +102,7 @@ func TestMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"kinora_webhook_attempts_total": 2, "kinora_webhook_attempt_seconds": 2,
 		"kinora_webhook_first_attempt_lag_seconds": 1, "kinora_webhook_in_hand": 3, "kinora_webhook_deliveries": 3,
-		"kinora_webhook_stale_results_total": 1, "kinora_webhook_replayed_total": 1, "kinora_webhook_replays": 1, "kinora_webhook_unreadable_secrets_total": 1}, series); diff != "" {
+		"kinora_webhook_stale_results_total": 1, "kinora_webhook_replayed_total": 1, "kinora_webhook_replays": 1, "kinora_webhook_missed_total": 1, "kinora_webhook_unreadable_secrets_total": 1}, series); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -16,14 +16,14 @@ type refill struct {
 
 // refillRoom is how many held deliveries of a destination may be taken. Where some may wait
 // in memory it is nothing until half of them have gone, so that they are taken in batches.
-func (g *gate) refillRoom(d *destination) int {
+func (g *gate) refillRoom(d *destination, now time.Time) int {
 	depth := g.depth(d)
 	if len(d.waiting) > depth/2 {
 		return 0
 	}
 	others := d.posting - d.postingFresh
 	room := d.backWidth() + depth - others - len(d.waiting) - d.coming
-	return min(room, d.width()+depth-d.posting-len(d.waiting)-d.coming)
+	return min(room, d.width()+depth-d.posting-len(d.waiting)-d.coming, d.allows(now))
 }
 
 // refills sets room aside for up to most held deliveries of up to limit destinations:
@@ -31,7 +31,8 @@ func (g *gate) refillRoom(d *destination) int {
 func (g *gate) refills(limit, most int) []refill {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for now := g.now(); ; {
+	now := g.now()
+	for {
 		d := g.pauses.due(now)
 		if d == nil {
 			break
@@ -45,9 +46,10 @@ func (g *gate) refills(limit, most int) []refill {
 		if d == nil {
 			break
 		}
-		n := min(g.refillRoom(d), t.room-t.inHand, most)
+		n := min(g.refillRoom(d, now), t.room-t.inHand, most)
 		if n <= 0 {
-			continue // first attempts have filled it since; the end of one brings it back
+			g.file(d) // first attempts have filled it since
+			continue
 		}
 		if slow {
 			n = min(n, t.slowRoom(d.organisation))
@@ -86,16 +88,18 @@ func (g *gate) arrive(r refill, claimed []*kinora.Delivery, b *batch) (jobs []*j
 	d := r.dest
 	d.coming -= r.n
 	d.refilling = false
-	d.used = g.now()
+	now := g.now()
+	d.used = now
 	g.giveUp(r, r.n-len(claimed))
 	if len(claimed) < r.n && d.noted == r.noted {
 		d.backlog = false
 	}
 	for _, delivery := range claimed {
 		j := &job{delivery: delivery, dest: d, track: trackHeld, slow: r.slow, batch: b}
+		d.limitTo(delivery.Rate, g.nodes)
 		p := placeHold
 		switch {
-		case d.startable(false):
+		case d.startable(false, now):
 			p = placeStart
 		case len(d.waiting) < g.depth(d):
 			p = placeWait
@@ -104,7 +108,7 @@ func (g *gate) arrive(r refill, claimed []*kinora.Delivery, b *batch) (jobs []*j
 			d.holding++
 			g.free(j)
 		} else {
-			g.put(d, j, p)
+			g.put(d, j, p, now)
 		}
 		jobs, places = append(jobs, j), append(places, p)
 	}
@@ -156,7 +160,7 @@ func (g *gate) note(d *destination) {
 	g.file(d)
 }
 
-// nextProbe is when the first open breaker with a backlog half-opens; zero = none.
+// nextProbe is when the first paused destination with a backlog may go on; zero = none.
 func (g *gate) nextProbe() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()

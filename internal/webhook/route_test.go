@@ -23,7 +23,7 @@ func TestRoute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := &kinora.Generation{ID: "job_1", OrganisationID: "org_1", WebhookURL: tt.own}
 			e := &kinora.Event{ID: "evt_1", OrganisationID: "org_1", GenerationID: "job_1"}
-			ds := Deliveries(e, g, &kinora.Organisation{ID: "org_1", DefaultWebhook: tt.preset}, now)
+			ds := Deliveries(e, g, &kinora.Organisation{ID: "org_1", DefaultWebhook: tt.preset}, nil, now)
 			if tt.want == "" {
 				if len(ds) != 0 {
 					t.Fatalf("got %+v", ds[0])
@@ -39,9 +39,6 @@ func TestRoute(t *testing.T) {
 				t.Errorf("got %+v", d)
 			}
 		})
-	}
-	if got := Route(nil, &kinora.Generation{}); got != nil {
-		t.Errorf("without an organisation: %v", got)
 	}
 }
 

@@ -29,9 +29,14 @@ func (s *Dispatcher) attempt(j *job) (o outcome, log *kinora.DeliveryAttempt) {
 		return outcome{verdict: interrupted}, nil
 	}
 	p, unready, early := j.batch.parcel(j.delivery)
+	if early == nil && !unready && p.url != j.delivery.URL {
+		j.delivery.URL, j.moved = p.url, true
+	}
 	switch {
 	case unready:
 		return outcome{verdict: interrupted}, nil
+	case early != nil && early.verdict == missed:
+		return *early, nil
 	case early != nil:
 		return *early, s.unsent(j, *early)
 	}
@@ -59,6 +64,10 @@ func (s *Dispatcher) unsent(j *job, o outcome) *kinora.DeliveryAttempt {
 // settle turns an outcome into the delivery's next state and hands it to the writer.
 func (s *Dispatcher) settle(j *job, o outcome, log *kinora.DeliveryAttempt) {
 	now := s.cfg.Now()
+	if o.verdict == missed {
+		s.miss(j, o, now)
+		return
+	}
 	if log == nil {
 		due := now
 		if j.batch.err != nil || s.claim.Err() == nil {
@@ -87,7 +96,15 @@ func (s *Dispatcher) settle(j *job, o outcome, log *kinora.DeliveryAttempt) {
 	s.metrics.attempt(&d, o, log)
 	s.log.Debug("webhook attempt", "delivery", d.ID, "event", d.EventID, "generation", d.GenerationID, "attempt", log.Number,
 		"status", o.status, "fault", string(o.fault), "state", string(d.State))
-	s.writer.add(result{DeliveryResult: store.DeliveryResult{Delivery: &d, Attempt: log}})
+	s.writer.add(result{DeliveryResult: store.DeliveryResult{Delivery: &d, Attempt: log}, news: s.news(j, o, log), moved: j.moved})
+}
+
+// miss ends a delivery that its endpoint is not asked to take. It has cost no attempt.
+func (s *Dispatcher) miss(j *job, o outcome, now time.Time) {
+	d := *j.delivery
+	d.State, d.DueAt, d.FinishedAt, d.LastError = kinora.DeliveryDead, time.Time{}, now, o.err
+	s.metrics.missed.Inc()
+	s.writer.add(result{DeliveryResult: store.DeliveryResult{Delivery: &d}, missed: true})
 }
 
 // refill takes back held deliveries where their destinations have room, and looks now and

@@ -85,6 +85,9 @@ func (t *trials) admit(organisation string, now time.Time) error {
 // nothing is delivered to, or none is set; ErrRateLimited; ErrUnavailable. That the receiver
 // fails is not an error.
 func (s *Dispatcher) SendTrial(ctx context.Context, q TrialRequest) (*Trial, error) {
+	if q.Endpoint == kinora.DefaultEndpointID(q.Organisation) {
+		q.Endpoint = ""
+	}
 	address, err := s.trialAddress(ctx, q)
 	if err != nil {
 		return nil, err
@@ -176,6 +179,7 @@ func trialContent(organisation, jobID, eventID string, now time.Time) *store.Eve
 // try makes the one attempt, prepared as that of any delivery.
 func (s *Dispatcher) try(ctx context.Context, d *kinora.Delivery, content *store.EventContent) (outcome, *kinora.DeliveryAttempt, error) {
 	b := newBatch()
+	b.disabledToo = true // it is what one wants to know before enabling
 	j := &job{delivery: d, batch: b}
 	s.load(b, []*job{j})
 	if b.contents != nil {

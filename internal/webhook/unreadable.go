@@ -47,7 +47,11 @@ func (s *Dispatcher) noteUnreadable(organisation string, err error) {
 
 // wait is how long a delivery is left alone that this batch could not prepare.
 func (b *batch) wait(d *kinora.Delivery) time.Duration {
-	if from := b.senders[d.OrganisationID]; b.err == nil && from != nil && isUnreadable(from.err) {
+	from := b.senders[d.OrganisationID]
+	if b.err != nil || from == nil {
+		return unreadyWait
+	}
+	if x := from.endpoints[d.EndpointID]; isUnreadable(from.err) || x != nil && isUnreadable(x.err) {
 		return unreadableWait
 	}
 	return unreadyWait

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -127,6 +128,14 @@ func (s *secrets) WebhookSecrets(_ context.Context, organisation string) ([]kino
 		list = append(list, kinora.WebhookSecret{Text: text})
 	}
 	return list, nil
+}
+
+// EndpointHeaders takes the text as it lies there: JSON.
+func (s *secrets) EndpointHeaders(e *kinora.Endpoint) (headers map[string]string, err error) {
+	if e.SealedHeaders == "" {
+		return nil, nil
+	}
+	return headers, json.Unmarshal([]byte(e.SealedHeaders), &headers)
 }
 
 func (s *secrets) set(organisation string, texts ...string) {
@@ -260,15 +269,7 @@ func (w *world) end(tx *store.Tx, g *kinora.Generation, now time.Time) ([]*kinor
 		}
 	}
 	e := &kinora.Event{ID: id.New(id.Event, now), OrganisationID: g.OrganisationID, GenerationID: g.ID, Type: kinora.EventTypeOf(to), CreatedAt: now}
-	if err := tx.InsertEvent(e); err != nil {
-		return nil, err
-	}
-	org, err := tx.Organisation(g.OrganisationID)
-	if err != nil {
-		return nil, err
-	}
-	ds := webhook.Deliveries(e, g, org, now)
-	return ds, tx.InsertDeliveries(ds)
+	return webhook.Emit(tx, e, g, now)
 }
 
 // event ends one generation for an organisation's default URL.

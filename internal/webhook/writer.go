@@ -23,8 +23,11 @@ const (
 // result is the end of a lease, to be written.
 type result struct {
 	store.DeliveryResult
-	held    bool // written back to wait for its destination
-	refused int  // how often the database would not take it, when it was written alone
+	held    bool  // written back to wait for its destination
+	moved   bool  // it went to another URL than before
+	missed  bool  // its endpoint is disabled or gone
+	news    *news // about its endpoint; nil = nothing new
+	refused int   // how often the database would not take it, when it was written alone
 }
 
 // writer writes results, many per transaction, and keeps them until they have landed: when
@@ -192,20 +195,39 @@ func (r *result) withoutTexts() {
 }
 
 func (w *writer) save(list []result) error {
-	rows := make([]store.DeliveryResult, len(list))
-	for i, r := range list {
-		rows[i] = r.DeliveryResult
-	}
-	var stale []*kinora.Delivery
-	err := w.s.cfg.DB.Update(w.ctx, func(tx *store.Tx) (err error) {
-		stale, err = tx.SaveDeliveries(rows)
+	var (
+		stale    []*kinora.Delivery
+		disabled []*kinora.Endpoint
+	)
+	err := w.s.cfg.DB.Update(w.ctx, func(tx *store.Tx) error {
+		rows, err := w.s.rows(tx, list)
+		if err != nil {
+			return err
+		}
+		if stale, err = tx.SaveDeliveries(rows); err != nil {
+			return err
+		}
+		if err = tx.MoveDeliveries(moved(list)); err != nil {
+			return err
+		}
+		disabled, err = w.s.learn(tx, list)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	w.s.written(list, stale)
+	w.s.announce(disabled)
 	return nil
+}
+
+func moved(list []result) (deliveries []*kinora.Delivery) {
+	for _, r := range list {
+		if r.moved {
+			deliveries = append(deliveries, r.Delivery)
+		}
+	}
+	return deliveries
 }
 
 // written lets go of deliveries whose leases have ended, and wakes whoever they concern. A

@@ -23,7 +23,8 @@ CREATE TABLE endpoints (
     url             TEXT NOT NULL,
     description     TEXT NOT NULL DEFAULT '',
     event_types     TEXT NOT NULL DEFAULT '[]', -- JSON list; empty = all
-    headers         TEXT NOT NULL DEFAULT '',   -- encrypted JSON object; '' = none; see package seal
+    header_names    TEXT NOT NULL DEFAULT '[]', -- JSON list: of the headers that are sent with each delivery
+    headers         TEXT NOT NULL DEFAULT '',   -- those headers, encrypted; '' = none; see package seal
     rate            BIGINT NOT NULL DEFAULT 0,  -- deliveries a second; 0 = no limit
     failing_since   BIGINT NOT NULL DEFAULT 0,  -- first failed attempt since a success
     failures        BIGINT NOT NULL DEFAULT 0,  -- failed attempts since then, counted up to what disables
