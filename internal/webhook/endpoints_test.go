@@ -522,3 +522,29 @@ func TestNothingIsMissedForGood(t *testing.T) {
 		eventually(t, "the end of all deliveries", func() bool { return w.count(`state <> 'delivered'`) == 0 })
 	})
 }
+
+// A test event to a disabled endpoint is sent, with the endpoint's own headers, and changes
+// nothing about the endpoint.
+func TestTrialOfADisabledEndpoint(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	rcv := newReceiver(t, func(c *call) answer { return answer{status: 410, body: c.header.Get("X-Key")} })
+	org := w.organisation("org_1", "")
+	e := w.endpoint(org, rcv.url(), func(e *kinora.Endpoint) {
+		e.SealedHeaders, e.EndpointHealth = `{"X-Key":"letmein-please"}`, e.Disable(kinora.DisabledByOperator, w.clock.now())
+	})
+	d := w.dispatcher(t, nil)
+	before := w.health(e.ID)
+	trial, err := d.SendTrial(t.Context(), webhook.TrialRequest{Organisation: org, Endpoint: e.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rcv.seen()) != 1 || rcv.seen()[0].header.Get("X-Key") != "letmein-please" || trial.Attempt.Status != 410 || trial.Delivered {
+		t.Errorf("%+v", trial)
+	}
+	if strings.Contains(fmt.Sprintf("%+v", trial), "letmein") {
+		t.Errorf("the answer shows the header's value: %+v", trial)
+	}
+	if w.health(e.ID) != before {
+		t.Errorf("the endpoint's health is %+v", w.health(e.ID))
+	}
+}
