@@ -47,6 +47,7 @@ var layers = map[string][]string{
 	"internal/simulator/ark":            {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/minimax":        {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/sandbox":        {"internal/simulator", "internal/simulator/sandbox/h264", "internal/simulator/sandbox/render", "client/webhook"},
+	"internal/simulator/vidu":           {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/rig":                      {"internal/simulator/sandbox"},
 	"internal/simulator/sandbox/h264":   {},
 	"internal/simulator/sandbox/render": {"internal/simulator/sandbox/h264"},
