@@ -18,6 +18,7 @@ type task struct {
 	State     *word     `json:"state"` // nil = not shown
 	ErrCode   word      `json:"err_code"`
 	Payload   word      `json:"payload"`
+	Prompt    *word     `json:"prompt"` // nil = not shown
 	OffPeak   truth     `json:"off_peak"`
 	CreatedAt word      `json:"created_at"` // RFC 3339
 	Creations creations `json:"creations"`
@@ -104,6 +105,17 @@ func (t *task) state() string {
 		return ""
 	}
 	return strings.ToLower(string(*t.State))
+}
+
+// couldBe says that a listed task without a payload may be the one that req made, by its
+// prompt, which the documents name among a list item's fields.
+func (t *task) couldBe(req provider.Request) bool {
+	prompt := req.Prompt
+	if own, ok := text(req.Metadata["prompt"]); ok {
+		prompt = own
+	}
+	return t.Payload == "" && t.id() != "" &&
+		(t.Prompt == nil || strings.TrimSpace(string(*t.Prompt)) == strings.TrimSpace(prompt))
 }
 
 // report translates what Vidu shows of a job.

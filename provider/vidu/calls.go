@@ -73,7 +73,16 @@ func (*Vidu) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job
 }
 
 func pollOne(ctx context.Context, up provider.Upstream, job provider.Job) ([]provider.Report, error) {
-	a, err := read(ctx, up, "tasks/"+url.PathEscape(job.UpstreamID)+"/creations")
+	shown, err := query(ctx, up, job.UpstreamID)
+	if err != nil || shown == nil || shown.foreign(job) {
+		return nil, err
+	}
+	return []provider.Report{shown.report(up, job, time.Now())}, nil
+}
+
+// query reads one task; nil = there is none of that id.
+func query(ctx context.Context, up provider.Upstream, id string) (*task, error) {
+	a, err := read(ctx, up, "tasks/"+url.PathEscape(id)+"/creations")
 	if err != nil {
 		return nil, err
 	}
@@ -91,23 +100,20 @@ func pollOne(ctx context.Context, up provider.Upstream, job provider.Job) ([]pro
 	if err := json.Unmarshal(a.Body, &shown); err != nil || shown.State == nil {
 		return nil, unreadable(provider.Unavailable, a)
 	}
-	if shown.foreign(job) {
-		return nil, nil
-	}
-	return []provider.Report{shown.report(up, job, time.Now())}, nil
+	return &shown, nil
 }
 
 // pollMany leaves out what the list lacks or does not tell about: the documents name no
 // state among an item's fields, and its files may be left out. Such jobs are asked for
 // alone the next time.
 func pollMany(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
-	query := url.Values{"pager.pagesz": {strconv.Itoa(maxBatch)}}
+	page := url.Values{"pager.pagesz": {strconv.Itoa(maxBatch)}}
 	asked := make(map[string]provider.Job, len(jobs))
 	for _, j := range jobs {
 		asked[j.UpstreamID] = j
-		query.Add("task_ids", j.UpstreamID)
+		page.Add("task_ids", j.UpstreamID)
 	}
-	found, err := list(ctx, up, query)
+	found, err := list(ctx, up, page)
 	if err != nil {
 		return nil, err
 	}
@@ -132,22 +138,25 @@ func pollMany(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([
 const (
 	lookBack  = 2 * time.Minute
 	lookAhead = 10 * time.Minute
+	// maxCandidates is how many listed tasks a Reconcile reads one by one.
+	maxCandidates = 10
 )
 
-// Reconcile implements provider.Reconciler: the tasks of the time in question are listed
-// and the one with our payload taken over. Whether list items carry the payload is not
-// documented, so that showing none proves nothing; and a payload of the caller's own
-// tells nothing about the attempt.
+// Reconcile implements provider.Reconciler: the tasks of the time in question are listed,
+// and the one with our payload is taken over. The documents do not name the payload among
+// a list item's fields, but among those of a query: where the list shows none, the tasks
+// that could be ours are read. Finding none proves nothing, for a list may lag; and a
+// payload of the caller's own tells nothing about the attempt.
 func (*Vidu) Reconcile(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
 	if ownPayload(req) || req.ClientRef == "" {
 		return provider.Accepted{}, provider.ErrUncertain
 	}
-	query := url.Values{"pager.pagesz": {strconv.Itoa(maxBatch)}}
+	page := url.Values{"pager.pagesz": {strconv.Itoa(maxBatch)}}
 	if at := req.SubmittedAt.UTC(); !at.IsZero() {
-		query.Set("created_at.from", at.Add(-lookBack).Format(time.RFC3339))
-		query.Set("created_at.to", at.Add(lookAhead).Format(time.RFC3339))
+		page.Set("created_at.from", at.Add(-lookBack).Format(time.RFC3339))
+		page.Set("created_at.to", at.Add(lookAhead).Format(time.RFC3339))
 	}
-	found, err := list(ctx, up, query)
+	found, err := list(ctx, up, page)
 	if err != nil {
 		var e *provider.Error
 		if errors.As(err, &e) && e.Class == provider.Invalid {
@@ -155,11 +164,9 @@ func (*Vidu) Reconcile(ctx context.Context, up provider.Upstream, req provider.R
 		}
 		return provider.Accepted{}, err
 	}
-	var match []task
-	for _, t := range found {
-		if string(t.Payload) == req.ClientRef && t.id() != "" {
-			match = append(match, t)
-		}
+	match, err := made(ctx, up, req, found)
+	if err != nil {
+		return provider.Accepted{}, err
 	}
 	if len(match) != 1 {
 		return provider.Accepted{}, provider.ErrUncertain
@@ -167,9 +174,35 @@ func (*Vidu) Reconcile(ctx context.Context, up provider.Upstream, req provider.R
 	return match[0].accepted(req), nil
 }
 
+// made returns those of the listed tasks that carry our payload.
+func made(ctx context.Context, up provider.Upstream, req provider.Request, listed []task) (match []task, err error) {
+	var unclear []task
+	for _, t := range listed {
+		switch {
+		case string(t.Payload) == req.ClientRef && t.id() != "":
+			match = append(match, t)
+		case t.couldBe(req) && len(unclear) < maxCandidates:
+			unclear = append(unclear, t)
+		}
+	}
+	if len(match) > 0 {
+		return match, nil
+	}
+	for _, t := range unclear {
+		shown, err := query(ctx, up, t.id())
+		if err != nil {
+			return nil, err
+		}
+		if shown != nil && string(shown.Payload) == req.ClientRef {
+			match = append(match, t) // with its id, which a query need not show
+		}
+	}
+	return match, nil
+}
+
 // list asks for tasks. An answer that lists none because it is no list is an error.
-func list(ctx context.Context, up provider.Upstream, query url.Values) ([]task, error) {
-	a, err := read(ctx, up, "tasks?"+query.Encode())
+func list(ctx context.Context, up provider.Upstream, asked url.Values) ([]task, error) {
+	a, err := read(ctx, up, "tasks?"+asked.Encode())
 	if err != nil {
 		return nil, err
 	}

@@ -190,14 +190,29 @@ func TestRefusalsAreTrue(t *testing.T) {
 	}
 }
 
-// Without payloads in its list, Vidu cannot tell.
+// Without payloads in its list, Vidu's queries tell; without the list, nothing does.
 func TestReconcileWithoutPayloads(t *testing.T) {
-	w := newWorld(t, func(c *upstream.Config) { c.BareLists = true })
+	w := newWorld(t, func(c *upstream.Config) { c.BareLists, c.Older = true, true })
+	for range 3 {
+		other := request("viduq2", "[[drop=after]]", 0)
+		other.ClientRef = strings.Replace(other.ClientRef, "9P", "9Q", 1)
+		if _, err := w.Submit(t.Context(), w.up, other); err == nil {
+			t.Fatal("a dropped connection went well")
+		}
+	}
 	req := request("viduq2", "[[drop=after]]", 0)
 	if _, err := w.Submit(t.Context(), w.up, req); err == nil {
 		t.Fatal("a dropped connection went well")
 	}
-	if _, err := w.Reconcile(t.Context(), w.up, req); !errors.Is(err, provider.ErrUncertain) {
+	if got, err := w.Reconcile(t.Context(), w.up, req); err != nil || got.UpstreamID != w.sim.Stats().Tasks[3].ID {
+		t.Errorf("reconciled %+v, error %v", got, err)
+	}
+	hidden := request("viduq2", "[[drop=after unlisted]]", 0)
+	hidden.ClientRef = strings.Replace(hidden.ClientRef, "9P", "9R", 1)
+	if _, err := w.Submit(t.Context(), w.up, hidden); err == nil {
+		t.Fatal("a dropped connection went well")
+	}
+	if _, err := w.Reconcile(t.Context(), w.up, hidden); !errors.Is(err, provider.ErrUncertain) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,7 +172,7 @@ func TestReconcile(t *testing.T) {
 		`{"tasks":[{"id":"1","payload":"` + ref + `"},{"id":"2","payload":"` + ref + `"}]}`: provider.ErrUncertain,
 		`{"tasks":[{"id":"","payload":"` + ref + `"}]}`:                                     provider.ErrUncertain,
 		`{"tasks":[{"id":"1","payload":"` + ref + `1"}]}`:                                   provider.ErrUncertain,
-		`{"tasks":[{"id":"1","model":"viduq3-turbo"}],"next_page_token":"more"}`:            provider.ErrUncertain,
+		`{"tasks":[{"id":"1","prompt":"another"}],"next_page_token":"more"}`:                provider.ErrUncertain,
 	} {
 		u.Answer(providertest.JSON(200, answer))
 		got, err := New().Reconcile(t.Context(), u.With(account), req)
@@ -183,6 +184,38 @@ func TestReconcile(t *testing.T) {
 	if _, err := New().Reconcile(t.Context(), u.With(account), video("viduq3-turbo", 0, "payload", `"mine"`)); !errors.Is(err, provider.ErrUncertain) || len(u.Take()) != 0 {
 		t.Errorf("with the caller's own payload: error %v", err)
 	}
+	// A list without payloads: those tasks that could be ours are read one by one.
+	answers := map[string]string{
+		"": `{"tasks":[{"id":"1","model":"viduq2","prompt":"a lantern"},{"id":"2","model":"viduq3-turbo","prompt":"another"},
+			{"id":"3","model":"viduq3-turbo","prompt":" a lantern festival","payload":""},{"id":"4","model":"viduq3-turbo","prompt":"a lantern festival"},
+			{"id":"5"},{"id":"6","payload":"` + other + `"}]}`,
+		"3": `{"state":"processing","payload":"` + other + `"}`, "4": `{"state":"processing","payload":"` + ref + `"}`, "5": `{"state":"failed","payload":""}`,
+	}
+	byTask := func(r providertest.Recorded) providertest.Reply {
+		_, rest, _ := strings.Cut(r.Target, "/tasks/")
+		id, _, _ := strings.Cut(rest, "/")
+		if answers[id] == "" {
+			return refused(404, "TaskNotFound", "task not found")
+		}
+		return providertest.JSON(200, answers[id])
+	}
+	u.AnswerWith(byTask)
+	if got, err := New().Reconcile(t.Context(), u.With(account), req); err != nil || got.UpstreamID != "4" || len(u.Take()) != 4 {
+		t.Errorf("by queries: %+v, error %v", got, err)
+	}
+	delete(answers, "4")
+	if _, err := New().Reconcile(t.Context(), u.With(account), req); !errors.Is(err, provider.ErrUncertain) {
+		t.Errorf("by queries that find none: error %v", err)
+	}
+	answers["4"], answers["5"] = `{"state":"queueing","payload":"`+ref+`"}`, `{"state":"queueing","payload":"`+ref+`"}`
+	if _, err := New().Reconcile(t.Context(), u.With(account), req); !errors.Is(err, provider.ErrUncertain) {
+		t.Errorf("by queries that find two: error %v", err)
+	}
+	answers["5"] = `{"sta`
+	if _, err := New().Reconcile(t.Context(), u.With(account), req); err == nil || errors.Is(err, provider.ErrUncertain) {
+		t.Errorf("by queries that cannot be read: error %v", err)
+	}
+	u.Take()
 	u.Answer(refused(400, "FieldUnwanted", "unwanted field: created_at"))
 	if _, err := New().Reconcile(t.Context(), u.With(account), req); !errors.Is(err, provider.ErrUncertain) {
 		t.Errorf("a list that cannot be asked: error %v", err)

@@ -18,7 +18,7 @@ const (
 	maxImagePrompt = 2000
 	maxReferences  = 7
 	maxPayload     = 1 << 20 // characters
-	minFrames      = 2       // pieces of a multi-frame video
+	minFrames      = 1       // pieces of a multi-frame video
 	maxFrames      = 9
 	minPiece       = 2 // seconds between two frames
 	maxPiece       = 7

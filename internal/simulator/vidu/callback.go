@@ -55,7 +55,9 @@ func (s *Simulator) tellLies(t *task, at time.Time) {
 	default:
 		return
 	}
-	s.callbacks.SendAt(at, s.callback(t, encode(claim), key))
+	lie := s.callback(t, encode(claim), key)
+	lie.Tries = 1
+	s.callbacks.SendAt(at, lie)
 }
 
 // callback is one message about a task, signed with a key.

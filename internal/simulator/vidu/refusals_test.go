@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kinora/kinora/internal/simulator"
 )
 
 func TestValidation(t *testing.T) {
@@ -45,7 +47,7 @@ func TestValidation(t *testing.T) {
 		{"template-story", `{"story":"love_story"}`, "FieldLacking", "field is missing or empty: images"},
 		{"multiframe", `{"model":"viduq2-pro"}`, "FieldLacking", "field is missing or empty: start_image"},
 		{"multiframe", `{"model":"viduq2-pro","start_image":"x"}`, "FieldLacking", "field is missing or empty: image_settings"},
-		{"multiframe", `{"model":"viduq2-pro","start_image":"x","image_settings":[{"key_image":"y"}]}`, "FieldItemCountOutOfRange", ""},
+		{"multiframe", `{"model":"viduq2-pro","start_image":"x","image_settings":[{},{},{},{},{},{},{},{},{},{}]}`, "FieldItemCountOutOfRange", ""},
 		{"multiframe", `{"model":"viduq2-pro","start_image":"x","image_settings":[{"key_image":"y"},{}]}`, "FieldLacking", "field is missing or empty: key_image"},
 		{"multiframe", `{"model":"viduq2-pro","start_image":"x","image_settings":[{"key_image":"y"},{"key_image":"y","duration":8}]}`, "FieldInvalid", "invalid field: duration"},
 		{"text2video", `{"model":"viduq2","prompt":"x [[nonsense]]"}`, "BadRequest", ""},
@@ -96,6 +98,32 @@ func TestLostAnswers(t *testing.T) {
 		if made := w.Accepted()["r"]; status != want.status || made != want.made {
 			t.Errorf("%s: status %d, %d made; want %+v", order, status, made, want)
 		}
+	}
+}
+
+// Faults of everybody alike go before the operation, and those that cut the answer let it
+// take effect.
+func TestFaults(t *testing.T) {
+	w := newWorld(t, nil)
+	id := w.text(t, "x")
+	for op, call := range map[string]func() int{
+		"submit": func() int {
+			status, _ := w.call(t, "POST", "text2video", `{"model":"viduq2","prompt":"x"}`)
+			return status
+		},
+		"poll":   func() int { status, _ := w.call(t, "GET", "tasks/"+id+"/creations", ""); return status },
+		"list":   func() int { status, _ := w.call(t, "GET", "tasks", ""); return status },
+		"cancel": func() int { status, _ := w.call(t, "POST", "tasks/"+id+"/cancel", `{"id":"`+id+`"}`); return status },
+	} {
+		w.Faults().Inject(simulator.Fault{Op: op, Times: 1, Status: 503})
+		if first, second := call(), call(); first != 503 || second != 200 {
+			t.Errorf("%s: status %d, then %d", op, first, second)
+		}
+	}
+	before := len(w.Stats().Tasks)
+	w.Faults().Inject(simulator.Fault{Op: "submit", Times: 1, Cut: simulator.CutAfter})
+	if status, _ := w.call(t, "POST", "text2video", `{"model":"viduq2","prompt":"x"}`); status != 0 || len(w.Stats().Tasks) != before+1 {
+		t.Errorf("an answer that is cut: status %d, %d tasks more", status, len(w.Stats().Tasks)-before)
 	}
 }
 

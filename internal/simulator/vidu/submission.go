@@ -201,7 +201,7 @@ func checkOwn(b *submission, _ *routeSpec, word string) *failure {
 		return lacking("start_image")
 	case len(b.ImageSettings) == 0:
 		return lacking("image_settings")
-	case len(b.ImageSettings) < 2 || len(b.ImageSettings) > 9:
+	case len(b.ImageSettings) > 9:
 		return miscounted("image_settings")
 	}
 	for _, f := range b.ImageSettings {
