@@ -46,6 +46,7 @@ var layers = map[string][]string{
 	"internal/simulator":                {},
 	"internal/simulator/ark":            {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/minimax":        {"internal/simulator", "internal/simulator/sandbox/render"},
+	"internal/simulator/kling":          {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/sandbox":        {"internal/simulator", "internal/simulator/sandbox/h264", "internal/simulator/sandbox/render", "client/webhook"},
 	"internal/simulator/vidu":           {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/rig":                      {"internal/simulator/sandbox"},
