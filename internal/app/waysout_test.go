@@ -363,6 +363,39 @@ func TestNoWayOutLeadsInside(t *testing.T) {
 			t.Errorf("answered %d", status)
 		}
 	})
+	t.Run("endpoint", func(t *testing.T) {
+		_, org := o.call("POST", "/admin/v1/organisations", o.app.AdminToken(), map[string]any{"name": "endpoints"})
+		path := fmt.Sprintf("/admin/v1/organisations/%s/endpoints", org["id"])
+		for i, v := range o.vectors {
+			status, answer := o.call("POST", path, o.app.AdminToken(), map[string]any{"name": fmt.Sprint("e", i), "url": v.URL})
+			if status != http.StatusBadRequest && (status != http.StatusCreated || v.Early != "") && status != http.StatusConflict {
+				t.Errorf("%s: answered %d %v", v.URL, status, answer)
+			}
+			if status != http.StatusCreated {
+				continue
+			}
+			if status, answer := o.call("POST", fmt.Sprintf("/admin/v1/organisations/%s/webhook-test", org["id"]), o.app.AdminToken(), map[string]any{"endpoint_id": answer["id"]}); status == http.StatusOK {
+				if attempt, _ := answer["attempt"].(map[string]any); attempt["fault"] != "policy" {
+					t.Errorf("%s: test event %v", v.URL, answer)
+				}
+			}
+			// An organisation has only so many.
+			if status, _ := o.call("DELETE", fmt.Sprint(path, "/", answer["id"]), o.app.AdminToken(), nil); status != http.StatusNoContent {
+				t.Errorf("%s: removed with %d", v.URL, status)
+			}
+		}
+		for name, value := range map[string]string{
+			"X-A": "b\r\nHost: 127.0.0.1", "X-B": "b\nX-C: d", "X-D\r\nX-E": "f", "X G": "h", "X-I:": "j", "Host": "127.0.0.1", "host": "127.0.0.1",
+			"Content-Length": "0", "Transfer-Encoding": "chunked", "Connection": "close", "Webhook-Signature": "v1,x", "x-katalo-signature": "x",
+			"Proxy-Authorization": "x", "": "x", "X-K": "\x00", "X-L": "\x7f", "Upgrade": "h2c", "Te": "trailers", "Trailer": "x", "Cookie": "a=b\r\n",
+		} {
+			status, answer := o.call("POST", path, o.app.AdminToken(), map[string]any{"name": "headers", "url": "https://93.184.216.34/", "headers": map[string]any{name: value}})
+			if status != http.StatusBadRequest {
+				t.Errorf("header %q: %q: answered %d %v", name, value, status, answer)
+			}
+		}
+		o.forbidden.AssertUntouched()
+	})
 	var ids []string
 	t.Run("delivery", func(t *testing.T) {
 		ids = o.deliver(task, urls)
