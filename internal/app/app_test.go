@@ -25,6 +25,13 @@ import (
 // this machine.
 func run(t *testing.T, dsn string, change func(*config.Config)) *app.App {
 	t.Helper()
+	return runTimed(t, dsn, lifecycle.Timing{}, change)
+}
+
+// runTimed is run with waits of the test's own.
+func runTimed(t *testing.T, dsn string, timing lifecycle.Timing, change func(*config.Config)) *app.App {
+	t.Helper()
+	timing.Idle, timing.Beat = 100*time.Millisecond, 200*time.Millisecond
 	cfg := config.Default()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.DataDir = t.TempDir()
@@ -35,7 +42,7 @@ func run(t *testing.T, dsn string, change func(*config.Config)) *app.App {
 	if change != nil {
 		change(&cfg)
 	}
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond}})
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: timing})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/kinora/kinora/provider"
 	"github.com/kinora/kinora/provider/ark"
 	"github.com/kinora/kinora/provider/kling"
+	"github.com/kinora/kinora/provider/minimax"
 	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
 	"github.com/kinora/kinora/provider/vidu"
 )
@@ -27,6 +28,7 @@ func providers() []provider.Provider {
 	return []provider.Provider{
 		ark.New(),
 		kling.New(),
+		minimax.New(),
 		sandboxprovider.New(),
 		vidu.New(),
 	}

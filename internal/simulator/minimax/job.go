@@ -118,7 +118,7 @@ func (s *Simulator) refusal(o simulator.Orders, prompt string) error {
 func (j *job) plan(now time.Time, takes time.Duration) {
 	takes = j.orders.Duration("time", takes)
 	j.created = now
-	j.started = now.Add(min(takes/5, 2*time.Second))
+	j.started = now.Add(min(j.orders.Duration("queue", min(takes/5, 2*time.Second)), takes))
 	j.finished = now.Add(takes)
 }
 
@@ -179,6 +179,7 @@ type Job struct {
 	Body        json.RawMessage   // of the submit, as it came
 	Posts       []json.RawMessage // callbacks, as sent
 	Queries     int
+	Ended       bool
 	Cancelled   bool
 	Deleted     bool
 }
@@ -186,13 +187,14 @@ type Job struct {
 // Jobs lists the remembered jobs, oldest first. MiniMax takes no reference of a client's:
 // its own prompt is what tells one client's job from another.
 func (s *Simulator) Jobs() []Job {
+	now := s.clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]Job, 0, len(s.jobs))
 	for _, j := range s.jobs {
 		out = append(out, Job{
 			ID: j.id, Version: j.version, Model: j.model, Prompt: j.prompt, CallbackURL: j.callbackURL, Body: j.body,
-			Posts: slices.Clone(j.posts), Queries: j.queries, Cancelled: !j.cancelled.IsZero(), Deleted: j.deleted,
+			Posts: slices.Clone(j.posts), Queries: j.queries, Ended: j.state(now).final(), Cancelled: !j.cancelled.IsZero(), Deleted: j.deleted,
 		})
 	}
 	return out

@@ -20,6 +20,7 @@
 // A job's prompt may order its own misfortune, as simulator.Orders says:
 //
 //	time=2s              how long the generation takes
+//	queue=1s             how much of that it waits before it begins
 //	refuse=1008          the submit is refused with a code; refuse_times=2: only so often per prompt
 //	fail=1027            the generation ends with a code
 //	drop=before|after    the submit's connection is cut, without or with effect
@@ -55,7 +56,7 @@ import (
 
 // orders are the words that a prompt may order with.
 var orders = []string{
-	"time", "refuse", "refuse_times", "fail", "drop", "answer", "late", "status", "query_5xx", "query_half", "callback", "output_404", "blocked",
+	"time", "queue", "refuse", "refuse_times", "fail", "drop", "answer", "late", "status", "query_5xx", "query_half", "callback", "output_404", "blocked",
 }
 
 // Config says how a Simulator behaves. Accounts is required; everything else has a default.

@@ -268,8 +268,9 @@ func TestH3Delete(t *testing.T) {
 	w.expect("cancelled", w.do("GET", "/v2/query/video_generation/"+waiting, ""), 200, "task.status", "cancelled")
 	w.expect("cancelled twice", remove(waiting), 400, "error.type", "bad_request_error")
 	w.clock.Advance(time.Second)
-	long := submit("y")
+	long, patient := submit("y"), submit("[[queue=4s]]")
 	w.clock.Advance(3 * time.Second)
+	w.expect("queued for long", remove(patient), 200, "action", "cancelled")
 	w.expect("running", remove(long), 400)
 	for _, id := range []string{done, bad} {
 		w.expect("ended", remove(id), 200, "action", "deleted", "status", "deleted")
