@@ -13,6 +13,12 @@ type Submission struct {
 	Metadata       json.RawMessage // the caller's own object, as sent; nil = not sent
 	WebhookURL     string          // for this generation only; empty = the organisation's default
 
+	// DurationField is the field that Input.Duration was taken from, for messages; empty = "input.duration".
+	DurationField string
+	// DurationFault says what is wrong with a length that was asked for. It only matters to models that make videos:
+	// others ignore lengths. Empty = nothing.
+	DurationFault string
+
 	// IdempotencyKey makes a repeat of the same request answer with the same generation
 	// for 24 hours. Empty = none.
 	IdempotencyKey string

@@ -37,8 +37,9 @@ type Task struct {
 	ErrorMessage string
 	// Files are the outputs in the upstream's order; nil unless finished.
 	Files []File
-	// CallbackIgnored tells why input.metadata.callback_url will not be called: "polling-only", "not-in-metadata"
-	// or empty (submit API contract, section 4.3).
+	// CallbackIgnored tells why a callback URL will not be called: "polling-only" (the model's upstream cannot),
+	// "not-in-metadata" (one stood at the root of the body), both as "polling-only, not-in-metadata", or empty
+	// (submit API contract, section 4.3).
 	CallbackIgnored string
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -35,12 +36,8 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	g := e.newGeneration(s, m, p, now)
-	if err := p.Validate(e.request(g, nil, m)); err != nil {
-		var pe *provider.Error
-		if errors.As(err, &pe) {
-			return nil, kinora.Errorf(kinora.ErrInvalid, "%s", pe.Message)
-		}
-		return nil, fmt.Errorf("validate: %w", err)
+	if err := e.validate(s, g, m, p); err != nil {
+		return nil, err
 	}
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err
@@ -74,6 +71,27 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	e.metrics.accepted.WithLabelValues(m.Name).Inc()
 	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
 	return &kinora.Accepted{Generation: g}, nil
+}
+
+// validate asks the provider whether its model takes such a request.
+func (e *Engine) validate(s *kinora.Submission, g *kinora.Generation, m *kinora.Model, p provider.Provider) error {
+	if s.DurationFault != "" && m.Kind == kinora.KindVideo {
+		return kinora.Errorf(kinora.ErrInvalid, "%s", s.DurationFault)
+	}
+	err := p.Validate(e.request(g, nil, m))
+	if err == nil {
+		return nil
+	}
+	var pe *provider.Error
+	if !errors.As(err, &pe) {
+		return fmt.Errorf("validate: %w", err)
+	}
+	message := pe.Message
+	if s.DurationField != "" {
+		// A provider is told one length, whichever of the caller's fields it came from.
+		message = strings.Replace(message, "input.duration ", s.DurationField+" ", 1)
+	}
+	return kinora.Errorf(kinora.ErrInvalid, "%s", message)
 }
 
 // checkWebhook refuses a destination that could never be delivered to.

@@ -59,11 +59,13 @@ func (s *Server) submitTask(ctx context.Context, x *exchange, r *http.Request) e
 	if accepted.Replayed {
 		h.Set(idempotentReplay, "true")
 	}
-	if accepted.Generation.Input.CallbackIgnored {
-		h.Add(callbackIgnored, ignoredPolling)
-	}
-	if misplaced {
-		h.Add(callbackIgnored, ignoredMisplaced)
+	switch ignored := accepted.Generation.Input.CallbackIgnored; {
+	case ignored && misplaced:
+		h.Set(callbackIgnored, ignoredPolling+", "+ignoredMisplaced)
+	case ignored:
+		h.Set(callbackIgnored, ignoredPolling)
+	case misplaced:
+		h.Set(callbackIgnored, ignoredMisplaced)
 	}
 	// The state of a replayed task may have moved on. The answer is that of the first time all the same.
 	body := make([]byte, 0, 128)

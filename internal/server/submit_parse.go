@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/url"
 	"slices"
@@ -51,7 +52,7 @@ func parseSubmit(doc *document) (sub *kinora.Submission, misplaced bool, err err
 	if sub.Model, err = parseModel(model); err != nil {
 		return nil, false, err
 	}
-	if err := parseInput(input, &sub.Input); err != nil {
+	if err := parseInput(input, sub); err != nil {
 		return nil, false, err
 	}
 	if sub.WebhookURL, err = parseWebhook(webhook); err != nil {
@@ -78,7 +79,8 @@ func parseModel(v value) (string, error) {
 }
 
 // parseInput reads the closed object "input".
-func parseInput(v value, in *kinora.Input) error {
+func parseInput(v value, sub *kinora.Submission) error {
+	in := &sub.Input
 	if !v.present() || v.kind() != jsonObject {
 		return refuse(kinora.ErrInvalid, "input is required")
 	}
@@ -118,7 +120,8 @@ func parseInput(v value, in *kinora.Input) error {
 	if err := parseMetadata(metadata, in); err != nil {
 		return err
 	}
-	return parseDuration(duration, secs, in)
+	parseDuration(duration, secs, sub)
+	return nil
 }
 
 func parsePrompt(v value) (string, error) {
@@ -236,28 +239,28 @@ func parseMetadata(v value, in *kinora.Input) error {
 func notAnObject() error { return refuse(kinora.ErrInvalid, "input.metadata must be an object") }
 
 // parseDuration settles which of the three ways to ask for a length counts: metadata.durationSeconds, then duration, then
-// seconds. All that are there must make sense. 0 and the empty string leave the choice to the next.
-func parseDuration(duration, secs value, in *kinora.Input) error {
+// seconds. All that are there must make sense, to a model that makes videos. 0 and the empty string count as absent.
+func parseDuration(duration, secs value, sub *kinora.Submission) {
 	for _, field := range []struct {
 		name string
 		v    value
 	}{
 		{"input.seconds", secs},
 		{"input.duration", duration},
-		{"input.metadata.durationSeconds", metadataValue(in, "durationSeconds")},
+		{"input.metadata.durationSeconds", metadataValue(&sub.Input, "durationSeconds")},
 	} {
 		if !field.v.given() {
 			continue
 		}
 		n, ok := wholeSeconds(field.v)
 		if !ok {
-			return refuse(kinora.ErrInvalid, "%s must be a whole number of seconds, at most %d", field.name, maxVideoLength)
+			sub.DurationFault = fmt.Sprintf("%s must be a whole number of seconds, at most %d", field.name, maxVideoLength)
+			return
 		}
 		if n > 0 {
-			in.Duration = n
+			sub.Input.Duration, sub.DurationField = n, field.name
 		}
 	}
-	return nil
 }
 
 // metadataValue looks a key of the metadata up as a value.

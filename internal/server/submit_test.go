@@ -144,20 +144,6 @@ func TestSubmitRefuses(t *testing.T) {
 		"too many images":    {input(`,"images":[` + strings.Repeat(`"https://a.example/",`, 100) + `"https://b.example/"]`), "input.images must have at most 100 items"},
 		"image far too long": {input(`,"image":"https://a.example/` + long + `"`), "input.image must be at most 8192 bytes long"},
 
-		"duration text":     {input(`,"duration":"five"`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration half":     {input(`,"duration":5.5`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration negative": {input(`,"duration":-5`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration sign":     {input(`,"duration":"+5"`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration hex":      {input(`,"duration":"0x10"`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration endless":  {input(`,"duration":1e999`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration inf":      {input(`,"duration":"Inf"`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration years":    {input(`,"duration":99999999`), "input.duration must be a whole number of seconds, at most 86400"},
-		"duration boolean":  {input(`,"duration":true`), "input.duration must be a whole number of seconds, at most 86400"},
-		"seconds text":      {input(`,"seconds":"long"`), "input.seconds must be a whole number of seconds, at most 86400"},
-		"seconds array":     {input(`,"seconds":["4"]`), "input.seconds must be a whole number of seconds, at most 86400"},
-		"durationSeconds":   {input(`,"metadata":{"durationSeconds":"x"}`), "input.metadata.durationSeconds must be a whole number of seconds, at most 86400"},
-		"losing seconds":    {input(`,"seconds":"x","duration":5`), "input.seconds must be a whole number of seconds, at most 86400"},
-
 		"webhook string":     {`{"model":"m","input":{"prompt":"x"},"webhook":"https://a.example/"}`, "webhook must be an object with a url"},
 		"webhook empty":      {`{"model":"m","input":{"prompt":"x"},"webhook":{}}`, "webhook.url is required"},
 		"webhook null url":   {`{"model":"m","input":{"prompt":"x"},"webhook":{"url":null}}`, "webhook.url is required"},
@@ -176,6 +162,45 @@ func TestSubmitRefuses(t *testing.T) {
 			is(t, f.do("POST", submitPath, tt.body), 400, badRequest(tt.message))
 			if n := len(f.generations.accepted); n != 0 {
 				t.Errorf("%d submissions got through", n)
+			}
+		})
+	}
+}
+
+// What is wrong with a length reaches the core, which knows whether the model cares; and so does the field it came from.
+func TestSubmitLengths(t *testing.T) {
+	const rule = " must be a whole number of seconds, at most 86400"
+	for name, tt := range map[string]struct {
+		body     string
+		duration int
+		field    string
+		fault    string
+	}{
+		"text":                {`,"duration":"five"`, 0, "", "input.duration" + rule},
+		"half":                {`,"duration":5.5`, 0, "", "input.duration" + rule},
+		"negative":            {`,"duration":-5`, 0, "", "input.duration" + rule},
+		"sign":                {`,"duration":"+5"`, 0, "", "input.duration" + rule},
+		"hexadecimal":         {`,"duration":"0x10"`, 0, "", "input.duration" + rule},
+		"endless":             {`,"duration":1e999`, 0, "", "input.duration" + rule},
+		"infinite":            {`,"duration":"Inf"`, 0, "", "input.duration" + rule},
+		"years":               {`,"duration":99999999`, 0, "", "input.duration" + rule},
+		"boolean":             {`,"duration":true`, 0, "", "input.duration" + rule},
+		"seconds text":        {`,"seconds":"long"`, 0, "", "input.seconds" + rule},
+		"seconds array":       {`,"seconds":["4"]`, 0, "", "input.seconds" + rule},
+		"durationSeconds":     {`,"metadata":{"durationSeconds":"x"}`, 0, "", "input.metadata.durationSeconds" + rule},
+		"losing seconds":      {`,"seconds":"x","duration":5`, 0, "", "input.seconds" + rule},
+		"nothing":             {``, 0, "", ""},
+		"zero":                {`,"duration":0`, 0, "", ""},
+		"zero leaves seconds": {`,"duration":0,"seconds":"4"`, 4, "input.seconds", ""},
+		"duration wins":       {`,"duration":2,"seconds":"4"`, 2, "input.duration", ""},
+		"metadata wins":       {`,"duration":2,"metadata":{"durationSeconds":16}`, 16, "input.metadata.durationSeconds", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			is(t, f.do("POST", submitPath, input(tt.body)), 200, accepted)
+			got := f.generations.only(t)
+			if tt.fault == "" && (got.Input.Duration != tt.duration || got.DurationField != tt.field) || got.DurationFault != tt.fault {
+				t.Errorf("%d from %q, fault %q", got.Input.Duration, got.DurationField, got.DurationFault)
 			}
 		})
 	}
@@ -251,7 +276,9 @@ func TestSubmitAccepts(t *testing.T) {
 			is(t, f.do("POST", submitPath, tt.body), 200, accepted)
 			want := tt.want
 			want.OrganisationID, want.Surface, want.Model, want.Input.Prompt = ownID, kinora.SurfaceSubmit, "kling-v1", "two kites"
-			if diff := cmp.Diff(&want, f.generations.only(t)); diff != "" {
+			got := f.generations.only(t)
+			got.DurationField = "" // see TestSubmitLengths
+			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -279,7 +306,7 @@ func TestSubmitTellsOfIgnoredCallbacks(t *testing.T) {
 		"in its place":    {input(`,"metadata":{"callback_url":"https://a.example/"}`), []string{"polling-only"}},
 		"at the root":     {`{"callback_url":"https://a.example/","model":"m","input":{"prompt":"x"}}`, []string{"not-in-metadata"}},
 		"root, any type":  {`{"callback_url":null,"model":"m","input":{"prompt":"x"}}`, []string{"not-in-metadata"}},
-		"in both":         {`{"callback_url":"https://b.example/","model":"m","input":{"prompt":"x","metadata":{"callback_url":"https://a.example/"}}}`, []string{"polling-only", "not-in-metadata"}},
+		"in both":         {`{"callback_url":"https://b.example/","model":"m","input":{"prompt":"x","metadata":{"callback_url":"https://a.example/"}}}`, []string{"polling-only, not-in-metadata"}},
 		"none":            {input(""), nil},
 		"not a root's":    {input(`,"metadata":{"x":{"callback_url":"https://a.example/"}}`), nil},
 		"webhook is ours": {`{"webhook":{"url":"https://a.example/"},"model":"m","input":{"prompt":"x"}}`, nil},

@@ -59,8 +59,8 @@ func body(req provider.Request) map[string]any {
 	return out
 }
 
-// Validate implements provider.Provider. What it leaves to the sandbox, chiefly the
-// options, is refused there at submit with the field named as well.
+// Validate implements provider.Provider. What it leaves to the sandbox is refused there at
+// submit with the field named as well.
 func (*Sandbox) Validate(req provider.Request) error {
 	for _, check := range []func(provider.Request) *provider.Error{
 		checkPrompt, checkCount, checkSize, checkDuration, checkFormat, checkOptions,
@@ -184,19 +184,9 @@ func checkFormat(req provider.Request) *provider.Error {
 			continue
 		}
 		var word string
-		known := func(w string) bool { return strings.EqualFold(w, word) }
+		known := func(w string) bool { return w == word || key == "resolution" && strings.EqualFold(w, word) }
 		if json.Unmarshal(raw, &word) != nil || !slices.ContainsFunc(sets[key], known) {
 			return invalid("input.metadata."+key, "one of %s", strings.Join(sets[key], ", "))
-		}
-	}
-	return nil
-}
-
-func checkOptions(req provider.Request) *provider.Error {
-	if raw, ok := req.Metadata["sandbox"]; ok {
-		var options map[string]json.RawMessage
-		if json.Unmarshal(raw, &options) != nil || options == nil {
-			return invalid("input.metadata.sandbox", "an object")
 		}
 	}
 	return nil
@@ -214,8 +204,11 @@ func callerField(param string) string {
 		return "input.metadata." + param
 	case "options":
 		return "input.metadata.sandbox"
-	case "options.fail", "options.moderation", "options.drop", "options.callback", "options.status_word":
-		return "input.metadata.sandbox" + strings.TrimPrefix(param, "options")
+	}
+	if name, ok := strings.CutPrefix(param, "options."); ok {
+		if _, known := options()[name]; known {
+			return "input.metadata.sandbox." + name
+		}
 	}
 	return ""
 }

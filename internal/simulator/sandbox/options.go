@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -54,6 +55,46 @@ type Options struct {
 	Output404 Times `json:"output_404,omitempty"`
 }
 
+// optionError is an option that cannot be read.
+type optionError struct {
+	name string
+	err  error
+}
+
+func (e *optionError) Error() string { return "options." + e.name + ": " + e.err.Error() }
+
+var (
+	errUnknown = errors.New("there is no such option")
+	errType    = errors.New("the value has the wrong type")
+)
+
+// UnmarshalJSON names the option that is wrong, which encoding/json does not for values that read themselves.
+func (o *Options) UnmarshalJSON(b []byte) error {
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(b, &given); err != nil {
+		return &optionError{"", errType}
+	}
+	fields := map[string]any{
+		"delay": &o.Delay, "fail": &o.Fail, "fail_times": &o.FailTimes, "retry_after": &o.RetryAfter, "moderation": &o.Moderation,
+		"late_answer": &o.LateAnswer, "drop": &o.Drop, "callback": &o.Callback, "status_word": &o.StatusWord, "status_5xx": &o.Status5xx,
+		"slow_download": &o.SlowDownload, "truncate_download": &o.TruncateDownload, "output_404": &o.Output404,
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		field, ok := fields[name]
+		if !ok {
+			return &optionError{name, errUnknown}
+		}
+		switch err := json.Unmarshal(given[name], field); {
+		case err == nil:
+		case errors.Is(err, errDuration), errors.Is(err, errTimes):
+			return &optionError{name, err}
+		default:
+			return &optionError{name, errType}
+		}
+	}
+	return nil
+}
+
 // refusal is what Fail makes of a submit.
 type refusal struct {
 	status  int
@@ -91,8 +132,10 @@ func (o *Options) validate() *Problem {
 			return invalid("options."+word.param, word.param+" must be one of "+strings.Join(word.allowed, ", "))
 		}
 	}
-	if o.FailTimes < 0 || o.Status5xx < 0 {
-		return invalid("options", "a number of times must not be negative")
+	for name, n := range map[string]int{"fail_times": o.FailTimes, "status_5xx": o.Status5xx} {
+		if n < 0 {
+			return invalid("options."+name, "a number of times must not be negative")
+		}
 	}
 	if len(o.StatusWord) > 64 {
 		return invalid("options.status_word", "status_word must be at most 64 bytes")

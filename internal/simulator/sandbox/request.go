@@ -102,16 +102,17 @@ func understand(body []byte, seed int64) (*spec, error) {
 // unreadable says what is wrong with a body, with the field where that is known
 // and without quoting it.
 func unreadable(err error) *Problem {
-	var typed *json.UnmarshalTypeError
+	var (
+		typed  *json.UnmarshalTypeError
+		option *optionError
+	)
 	switch {
+	case errors.As(err, &option):
+		return invalid(strings.TrimSuffix("options."+option.name, "."), option.err.Error())
 	case errors.As(err, &typed):
 		return invalid(typed.Field, "the value has the wrong type")
 	case errors.Is(err, errNumber):
 		return invalid("duration", errNumber.Error())
-	case errors.Is(err, errDuration):
-		return invalid("options", errDuration.Error())
-	case errors.Is(err, errTimes):
-		return invalid("options", errTimes.Error())
 	}
 	return invalid("", "the body is not the JSON that was expected")
 }
