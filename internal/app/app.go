@@ -175,10 +175,13 @@ func (a *App) Start(ctx context.Context) (err error) {
 // Failed delivers the error that ended serving, if it ends by itself.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop takes nothing new in hand, lets what is in hand finish within ctx and the configured
-// grace, gives leases back and closes everything. Later calls return the first one's error.
+// Stop first says that it is stopping and goes on for the configured time, so that load
+// balancers look elsewhere. Then it takes nothing new in hand, lets what is in hand finish
+// within ctx and the configured grace, gives leases back and closes everything. Later calls
+// return the first one's error.
 func (a *App) Stop(ctx context.Context) error {
 	a.stop.Do(func() {
+		a.drain(ctx)
 		grace, cancel := context.WithTimeout(ctx, max(a.cfg.ShutdownGrace.Std(), minGrace))
 		defer cancel()
 		a.stopErr = a.endWork(grace)
@@ -190,11 +193,26 @@ func (a *App) Stop(ctx context.Context) error {
 	return a.stopErr
 }
 
+// drain makes /readyz fail and waits until those who ask it can be expected to have noticed.
+func (a *App) drain(ctx context.Context) {
+	a.server.Drain()
+	wait := a.cfg.DrainTime.Std()
+	if wait <= 0 || a.upkeep == nil { // nobody has been told to come here
+		return
+	}
+	a.log.Info("draining", "for", wait.String())
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // endWork first ends all claiming and then waits for everything at once, so that nothing
 // slow, such as a download, takes the time of work that has been paid for. Parts that were
 // not started have nothing to end.
 func (a *App) endWork(ctx context.Context) error {
-	a.server.Drain() // load balancers look elsewhere while the last answers go out
 	a.engine.Halt()
 	parts := []func(context.Context) error{a.dispatcher.Stop, a.engine.Stop, a.endServing}
 	if a.upkeep != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/kinora/kinora/internal/app"
 )
 
-// submitted posts an input to the submit route and returns the status, and the message of a refusal.
-func submitted(t *testing.T, a *app.App, model, input string) (status int, message string) {
+// refusalOf posts an input to the submit route and returns the status, and the message of a refusal.
+func refusalOf(t *testing.T, a *app.App, model, input string) (status int, message string) {
 	t.Helper()
 	body := `{"model":"` + model + `","input":{"prompt":"a kite"` + input + `}}`
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.LocalURL()+"/api/generate/submit", strings.NewReader(body))
@@ -52,7 +52,7 @@ func TestRefusalsNameTheCallersField(t *testing.T) {
 		{"sandbox-image", `,"metadata":{"output_format":"jpg"}`, ""},
 		{"sandbox-image", `,"metadata":{"sandbox":{"delay":"soon"}}`, `input.metadata.sandbox.delay must be seconds, or a text such as "1.5s", up to 48 hours`},
 	} {
-		status, message := submitted(t, a, c.model, c.input)
+		status, message := refusalOf(t, a, c.model, c.input)
 		if want := map[bool]int{true: 200, false: 400}[c.refusal == ""]; status != want || message != c.refusal {
 			t.Errorf("%s %s: %d %q, want %d %q", c.model, c.input, status, message, want, c.refusal)
 		}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -34,12 +37,34 @@ func providers() []provider.Provider {
 	}
 }
 
+// sandboxListener takes the port of the last start again where it is free: the URLs of
+// outputs that are still to be fetched lead there.
+func sandboxListener(dataDir string) (net.Listener, error) {
+	file := filepath.Join(dataDir, "sandbox.port")
+	if text, err := os.ReadFile(file); err == nil {
+		if port, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 16); err == nil && port > 0 {
+			if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(port))); err == nil {
+				return l, nil
+			}
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if err := os.WriteFile(file, []byte(port+"\n"), 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
 // addSandbox starts the built-in upstream on a loopback port of its own and adds an
 // account at it. Its jobs are kept in a journal, so that they outlive a crash as an
 // upstream's would. Each process has its own: several nodes on one database should
 // share one by configuring an account with a base_url instead.
 func (a *App) addSandbox(r *routes) error {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := sandboxListener(a.cfg.DataDir)
 	if err != nil {
 		return &kinora.Error{Code: kinora.ErrUnavailable, Op: "start sandbox", Message: "no loopback port can be had", Err: err}
 	}

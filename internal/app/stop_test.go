@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -166,5 +167,61 @@ func TestStopLetsPaidCallsEnd(t *testing.T) {
 	}
 	if stats := up.Stats(); stats.Accepted != 2 || stats.Repeated != 0 {
 		t.Errorf("upstream: %d accepted, %d repeated; want 2 and none", stats.Accepted, stats.Repeated)
+	}
+}
+
+// While it drains, a server says so and goes on as before.
+func TestStopDrains(t *testing.T) {
+	a := run(t, "", func(c *config.Config) { c.DrainTime = config.Duration(5 * time.Second) })
+	stopped := make(chan error, 1)
+	go func() { stopped <- a.Stop(context.Background()) }()
+	for {
+		status, _, body := fetch(t, a.LocalURL()+"/readyz", nil)
+		if status == http.StatusServiceUnavailable && strings.Contains(string(body), `"draining"`) {
+			break
+		}
+	}
+	c := clientOf(t, a, a.Bootstrapped().KeyText)
+	if _, err := c.Wait(t.Context(), submitImage(t, c, "a kite", ""), client.WaitOptions{}); err != nil {
+		t.Errorf("a generation while it drains: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+// The built-in sandbox is found where it was, unless somebody else is there.
+func TestSandboxKeepsItsPort(t *testing.T) {
+	dir := t.TempDir()
+	port := func() string {
+		text, err := os.ReadFile(filepath.Join(dir, "sandbox.port"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	start := func() *app.App { return run(t, "", func(c *config.Config) { c.DataDir = dir }) }
+	stop := func(a *app.App) {
+		if err := a.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(start())
+	first := port()
+	a := start()
+	if conn, err := net.Dial("tcp", "127.0.0.1:"+first); err != nil {
+		t.Errorf("it is not on port %s any more: %v", first, err)
+	} else {
+		_ = conn.Close()
+	}
+	stop(a)
+	taken, err := net.Listen("tcp", "127.0.0.1:"+first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	start()
+	if port() == first {
+		t.Error("somebody else's port was taken for its own")
 	}
 }

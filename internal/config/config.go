@@ -33,6 +33,7 @@ type Config struct {
 	OldMasterKeys  []Secret `yaml:"old_master_keys" env:"OLD_MASTER_KEYS" doc:"Master keys that are accepted but not used: those of before a rotation, or the one to come. See operations.md."`
 	Log            Log      `yaml:"log" envPrefix:"LOG_" doc:"What is logged, to standard error."`
 	Metrics        bool     `yaml:"metrics" env:"METRICS" doc:"Serve Prometheus metrics at /metrics."`
+	DrainTime      Duration `yaml:"drain_time" env:"DRAIN_TIME" doc:"How long a stop goes on as before while /readyz already answers 503 draining, so that load balancers look elsewhere before connections are refused. Longer than their interval of checks. 0: not at all."`
 	ShutdownGrace  Duration `yaml:"shutdown_grace" env:"SHUTDOWN_GRACE" doc:"How long a stop waits for work in hand. Requests get half of it before their connections are closed."`
 	NodeBeat       Duration `yaml:"node_beat" env:"NODE_BEAT" doc:"Time between two signs of life of a node. Another node takes its work over after five missed ones."`
 	UpkeepInterval Duration `yaml:"upkeep_interval" env:"UPKEEP_INTERVAL" doc:"How often expired files and records are removed."`
