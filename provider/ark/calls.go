@@ -21,11 +21,9 @@ const (
 // Submit implements provider.Provider. A task's callback URL goes along as it is; the image
 // route takes none.
 func (*Ark) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
-	path, b := tasksPath, body(nil)
+	path, b := tasksPath, taskBody(up, req)
 	if synchronousRequest(req) {
 		path, b = imagesPath, imageBody(req)
-	} else {
-		b = taskBody(up, req)
 	}
 	payload, err := b.encode()
 	if err != nil {
@@ -137,7 +135,7 @@ func list(ctx context.Context, up provider.Upstream, query url.Values) ([]task, 
 	err = json.Unmarshal(a.Body, &page)
 	total, counted := whole(page.Total)
 	switch {
-	case err != nil || page.Items == nil && !(counted && total == 0):
+	case err != nil || page.Items == nil && (!counted || total > 0):
 		return nil, unreadable(provider.Unavailable, a)
 	case page.Items == nil:
 		return nil, nil
@@ -226,13 +224,11 @@ func (*Ark) Cancel(ctx context.Context, up provider.Upstream, job provider.Job) 
 // cancelled looks at a task after a DELETE that was taken: one that runs on was not
 // cancelled. A record that is gone, or a look that fails, leaves the DELETE's own answer to count.
 func cancelled(ctx context.Context, up provider.Upstream, id string) error {
-	found, err := single(ctx, up, id)
-	if err != nil || len(found) == 0 {
-		return nil
-	}
-	switch found[0].state() {
-	case provider.StateRunning, provider.StateSucceeded:
-		return provider.ErrNotCancellable
+	if found, err := single(ctx, up, id); err == nil && len(found) > 0 {
+		switch found[0].state() {
+		case provider.StateRunning, provider.StateSucceeded:
+			return provider.ErrNotCancellable
+		}
 	}
 	return nil
 }

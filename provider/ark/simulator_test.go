@@ -25,11 +25,10 @@ type world struct {
 	up    provider.Upstream
 }
 
-func newWorld(t *testing.T, account upstream.Account) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
-	account.Key = "ark-key-1"
 	clock := simulator.NewManualClock(time.Now())
-	sim, err := upstream.New(upstream.Config{Accounts: []upstream.Account{account}, Clock: clock, MaxSide: 160})
+	sim, err := upstream.New(upstream.Config{Accounts: []upstream.Account{{Key: "ark-key-1"}}, Clock: clock, MaxSide: 160})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +76,7 @@ func (w *world) poll(t *testing.T, jobs ...provider.Job) []provider.Report {
 
 // Every shape of request that the provider makes is one that the vendor takes.
 func TestRequestsAreTaken(t *testing.T) {
-	w := newWorld(t, upstream.Account{})
+	w := newWorld(t)
 	source := []string{"https://cdn.example/1.png", "https://cdn.example/2.png", "https://cdn.example/3.png"}
 	for name, change := range map[string]func(*provider.Request){
 		"text":       func(*provider.Request) {},
@@ -125,7 +124,7 @@ func TestRequestsAreTaken(t *testing.T) {
 }
 
 func TestFromSubmitToOutput(t *testing.T) {
-	w := newWorld(t, upstream.Account{})
+	w := newWorld(t)
 	job, other := w.submit(t, video("a kite")), w.submit(t, video("another [[fail=OutputVideoSensitiveContentDetected]]"))
 	lost := provider.Job{UpstreamID: "cgt-unknown", UpstreamModel: job.UpstreamModel, Kind: job.Kind}
 	if r := w.poll(t, job); len(r) != 1 || r[0].State != provider.StateQueued {
@@ -147,12 +146,12 @@ func TestFromSubmitToOutput(t *testing.T) {
 	if r.State != provider.StateSucceeded || len(r.Outputs) != 1 {
 		t.Fatalf("at the end %+v", r)
 	}
-	res, err := http.Get(r.Outputs[0].URL)
+	res, err := w.up.Client.Get(r.Outputs[0].URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || !strings.Contains(string(body[:16]), "ftyp") {
+	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(body[:16]), "ftyp") {
 		t.Errorf("the output: %d, %v", res.StatusCode, err)
 	}
 	if reports := w.poll(t, lost); len(reports) != 0 {
@@ -179,7 +178,7 @@ func TestFailuresGetTheirClass(t *testing.T) {
 		"drop=after":                                   provider.OutcomeUnknown,
 		"drop=error":                                   provider.OutcomeUnknown,
 	} {
-		w := newWorld(t, upstream.Account{})
+		w := newWorld(t)
 		req := video("a kite [[" + order + "]]")
 		_, err := w.Submit(t.Context(), w.up, req)
 		var e *provider.Error
@@ -200,7 +199,7 @@ func TestFailuresGetTheirClass(t *testing.T) {
 		}
 	}
 	for order, want := range map[string]provider.State{"expire": provider.StateExpired, "fail=InternalServiceError": provider.StateFailed, "word=new_word": provider.StateRunning} {
-		w := newWorld(t, upstream.Account{})
+		w := newWorld(t)
 		job := w.submit(t, video("a kite [["+order+"]]"))
 		w.clock.Advance(2 * time.Second)
 		if want != provider.StateRunning {
@@ -214,7 +213,7 @@ func TestFailuresGetTheirClass(t *testing.T) {
 
 // A task that lists do not show is not found, and that proves nothing.
 func TestReconcileAgainstAListThatLags(t *testing.T) {
-	w := newWorld(t, upstream.Account{})
+	w := newWorld(t)
 	req := video("a kite [[unlisted]]")
 	w.submit(t, req)
 	if got, err := w.Reconcile(t.Context(), w.up, req); !errors.Is(err, provider.ErrUncertain) {
@@ -223,7 +222,7 @@ func TestReconcileAgainstAListThatLags(t *testing.T) {
 }
 
 func TestCancelForReal(t *testing.T) {
-	w := newWorld(t, upstream.Account{})
+	w := newWorld(t)
 	waiting, ended := w.submit(t, video("a [[queue=1h]]")), w.submit(t, video("b"))
 	w.clock.Advance(2 * time.Second)
 	if err := w.Cancel(t.Context(), w.up, ended); !errors.Is(err, provider.ErrNotCancellable) {
@@ -249,7 +248,7 @@ func TestCancelForReal(t *testing.T) {
 
 // The vendor's callback says what a query says, and is worth a look and no more.
 func TestCallbacksForReal(t *testing.T) {
-	w := newWorld(t, upstream.Account{})
+	w := newWorld(t)
 	came := make(chan provider.Callback, 10)
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

@@ -25,6 +25,7 @@ type world struct {
 	t     *testing.T
 	s     *Simulator
 	url   string
+	http  *http.Client
 	clock *simulator.ManualClock
 }
 
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 			t.Error(err)
 		}
 	})
-	return &world{t: t, s: s, url: srv.URL, clock: clock}
+	return &world{t: t, s: s, url: srv.URL, http: srv.Client(), clock: clock}
 }
 
 // answer is a reply, read.
@@ -85,7 +86,7 @@ func (w *world) try(method, path, body string, authorization ...string) (a answe
 	if len(authorization) > 0 {
 		req.Header.Set("Authorization", authorization[0])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := w.http.Do(req)
 	if err != nil {
 		return a, err
 	}
