@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,16 +19,6 @@ import (
 // the generation and its outputs. What would let the reader act as us or as a receiver is not
 // shown: signatures, the values of an endpoint's own headers, and the queries of file URLs.
 
-// ownHeaders are those that every delivery may have; whatever else is sent is an endpoint's own.
-var ownHeaders = func() map[string]bool {
-	own := map[string]bool{}
-	for _, name := range []string{"Content-Type", "User-Agent", webhook.HeaderID, webhook.HeaderTimestamp, webhook.HeaderSignature,
-		webhook.HeaderHexSignature, webhook.HeaderHexSignaturePrevious, webhook.HeaderDeliveryID, webhook.HeaderEvent, webhook.HeaderAttempt} {
-		own[http.CanonicalHeaderKey(name)] = true
-	}
-	return own
-}()
-
 // sentRequest notes what a request is made of.
 func sentRequest(header http.Header, secrets []kinora.WebhookSecret, n Notice, body []byte) kinora.SentRequest {
 	sum := sha256.Sum256(body)
@@ -40,12 +29,6 @@ func sentRequest(header http.Header, secrets []kinora.WebhookSecret, n Notice, b
 	if signatures := header.Get(webhook.HeaderSignature); signatures != "" {
 		sent.Standard = 1 + strings.Count(signatures, " ")
 	}
-	for name := range header {
-		if !ownHeaders[name] {
-			sent.Custom = append(sent.Custom, strings.ToLower(name))
-		}
-	}
-	slices.Sort(sent.Custom)
 	if len(n.Outputs) > 0 {
 		sent.LinksUntil = n.Outputs[0].ExpiresAt
 	}
