@@ -131,6 +131,7 @@ type DeliveryAttempt struct {
 // SentRequest is what cannot be told from a delivery and its attempt about the request that
 // was sent. The rest of its headers, and its body, are made again from their rows.
 type SentRequest struct {
+	Host       string    `json:"o,omitempty"` // where it is not that of the delivery's URL: its endpoint has another one by now
 	UserAgent  string    `json:"ua,omitempty"`
 	Secrets    int       `json:"n,omitempty"` // that signed the body, x-katalo-signature
 	Standard   int       `json:"s,omitempty"` // of these, that signed by Standard Webhooks too

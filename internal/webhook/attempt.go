@@ -92,6 +92,9 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 	req.Header = header
 	log.Sent = sentRequest(header, p.secrets, Notice{Outputs: outputs}, body)
 	log.Sent.Custom = slices.Sorted(maps.Keys(p.headers))
+	if u.Host != hostOf(p.delivery.URL) {
+		log.Sent.Host = u.Host
+	}
 	status, answer, head, err := c.roundTrip(req)
 
 	facts := trace.Facts()

@@ -84,6 +84,17 @@ func TestLogTellsWhatWasSent(t *testing.T) {
 	})
 }
 
+// What goes to an endpoint that has moved is logged as it was sent.
+func TestLogTellsWhereAMovedEndpointIs(t *testing.T) {
+	d := &kinora.Delivery{ID: "dlv_1", URL: "https://old.example/hook"}
+	for sent, want := range map[string]string{"": "old.example", "new.example:8443": "new.example:8443"} {
+		a := &kinora.DeliveryAttempt{Number: 1, Sent: kinora.SentRequest{UserAgent: "Kinora/1", Host: sent}}
+		if got := webhook.SentHeaders(d, a)[0]; got != (webhook.HeaderLine{Name: "host", Value: want}) {
+			t.Errorf("%+v, want %s", got, want)
+		}
+	}
+}
+
 // Nothing is shown of a request that was not made.
 func TestLogOfARefusedDelivery(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t))

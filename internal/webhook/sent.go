@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
@@ -47,12 +48,8 @@ func SentHeaders(d *kinora.Delivery, a *kinora.DeliveryAttempt) []HeaderLine {
 	if a.Sent.IsZero() {
 		return nil
 	}
-	host := ""
-	if u, err := url.Parse(d.URL); err == nil {
-		host = u.Host
-	}
 	list := []HeaderLine{
-		{"host", host},
+		{"host", cmp.Or(a.Sent.Host, hostOf(d.URL))},
 		{"content-type", "application/json"},
 		{"content-length", strconv.Itoa(a.Sent.BodyBytes)},
 		{"user-agent", a.Sent.UserAgent},
@@ -78,6 +75,15 @@ func SentHeaders(d *kinora.Delivery, a *kinora.DeliveryAttempt) []HeaderLine {
 		list[i].Name = strings.ToLower(list[i].Name)
 	}
 	return list
+}
+
+// hostOf returns a URL's host and port; empty where it cannot be read.
+func hostOf(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // SentBody makes the body of an attempt's request again, with the queries of its file URLs
