@@ -44,6 +44,7 @@ type grammar struct {
 	Serve      serveCommand      `cmd:"" group:"run" help:"Run the server."`
 	Migrate    migrateCommand    `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
 	Bench      benchCommand      `cmd:"" group:"run" help:"Measure this machine and Kinora on it, side by side."`
+	Simulate   simulateCommand   `cmd:"" group:"try" help:"Run simulated upstreams, to develop against without paying."`
 	Doctor     doctorCommand     `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
 	Org        orgCommand        `cmd:"" group:"tenants" help:"Look after organisations."`
 	Key        keyCommand        `cmd:"" group:"tenants" help:"Look after API keys."`

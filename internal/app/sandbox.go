@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
 	"github.com/kinora/kinora/provider"
@@ -94,9 +96,9 @@ func (a *App) addSandbox(r *routes) error {
 			Settings: map[string]string{"api_key": key}},
 		MaxInFlight: a.cfg.Sandbox.MaxInFlight, Indifferent: true,
 	})
-	if r.callbackURL == "" {
+	if a.cfg.PublicURL == "" && !a.sandboxElsewhere() {
 		// The built-in upstream is on this machine, and so can call back where no other could.
-		r.callbackURL = a.LocalURL()
+		r.callbackURLs["sandbox"] = a.LocalURL()
 	}
 	return nil
 }
@@ -124,4 +126,10 @@ func (s splitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return s.own.RoundTrip(r)
 	}
 	return s.guarded.RoundTrip(r)
+}
+
+// sandboxElsewhere tells whether the configuration names an account at another sandbox than
+// the built-in one: that one may be where this server's own address leads nowhere.
+func (a *App) sandboxElsewhere() bool {
+	return slices.ContainsFunc(a.cfg.Accounts, func(acc config.Account) bool { return acc.Provider == "sandbox" })
 }

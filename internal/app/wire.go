@@ -158,7 +158,7 @@ func (a *App) wire() error {
 	a.engine, err = lifecycle.New(lifecycle.Config{
 		DB: a.db, Blob: a.files, Node: node, MasterKeys: a.ring.IDs,
 		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
-		Events: a.dispatcher, PublicURL: routes.callbackURL,
+		Events: a.dispatcher, PublicURL: a.cfg.PublicURL, CallbackURLs: routes.callbackURLs,
 		Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects),
 		OutputRetention: a.cfg.Retention.Outputs.Std(), MaxOutput: int64(a.cfg.Limits.MaxOutput), Timing: a.timing(),
 		Logger: a.log, Metrics: a.registry,
@@ -281,14 +281,15 @@ func perMinute(n int) server.Limit {
 
 // routes are the providers, accounts and models that configuration names.
 type routes struct {
-	providers   []provider.Provider
-	accounts    []lifecycle.Account
-	models      []kinora.Model
-	callbackURL string
+	providers []provider.Provider
+	accounts  []lifecycle.Account
+	models    []kinora.Model
+	// callbackURLs are where upstreams call back that do not need the public URL, by provider.
+	callbackURLs map[string]string
 }
 
 func (a *App) routes() (routes, error) {
-	r := routes{providers: providers(), callbackURL: a.cfg.PublicURL}
+	r := routes{providers: providers(), callbackURLs: map[string]string{}}
 	for _, acc := range a.cfg.Accounts {
 		baseURL, err := accountURL(r.providers, acc)
 		if err != nil {

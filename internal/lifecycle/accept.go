@@ -137,7 +137,7 @@ func (e *Engine) callbackMode(g *kinora.Generation, m *kinora.Model, p provider.
 		return kinora.CallbackNone
 	case g.Input.CallbackURL != "":
 		return kinora.CallbackForwarded
-	case e.cfg.PublicURL != "":
+	case e.callbackURL(m.Provider) != "":
 		return kinora.CallbackManaged
 	}
 	return kinora.CallbackNone
@@ -208,7 +208,7 @@ func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Mode
 		if a.CallbackToken == "" {
 			break // the call was made before, and its URL is known to the upstream alone
 		}
-		req.CallbackURL = e.cfg.PublicURL + "/callbacks/" + a.Provider + "/" + a.CallbackToken
+		req.CallbackURL = e.callbackURL(a.Provider) + "/callbacks/" + a.Provider + "/" + a.CallbackToken
 	}
 	return req
 }

@@ -48,6 +48,9 @@ type Config struct {
 	// PublicURL is where upstreams reach this server, without a trailing slash; empty = no
 	// managed callbacks.
 	PublicURL string
+	// CallbackURLs are where the upstreams of some providers reach this server instead, by
+	// provider.
+	CallbackURLs map[string]string
 	// Upstreams is the client for calls to configured upstream hosts. It must not follow redirects.
 	Upstreams *http.Client
 	// Downloads is the guarded client for output URLs, which upstreams choose.
@@ -280,6 +283,14 @@ func (e *Engine) Stop(ctx context.Context) error {
 // synchronousLane ends the provider's part of a lane's name whose submit calls last as long as the
 // generation: they would keep short calls waiting.
 const synchronousLane = "!"
+
+// callbackURL is where a provider's upstream calls back, without the path; empty = it cannot.
+func (e *Engine) callbackURL(providerName string) string {
+	if own, ok := e.cfg.CallbackURLs[providerName]; ok {
+		return own
+	}
+	return e.cfg.PublicURL
+}
 
 // laneOf names the accounts that a model may run on, and whether its submit calls are long.
 func (e *Engine) laneOf(m *kinora.Model) string {

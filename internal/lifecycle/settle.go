@@ -150,6 +150,7 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 		return
 	}
 	reconciler, asks := l.provider.(provider.Reconciler)
+	asks = asks && !l.provider.Describe().Model(a.UpstreamModel).Synchronous // such a call leaves nothing to ask for
 	if asks {
 		got, err := reconciler.Reconcile(ctx, e.upstream(acc), req)
 		if !errors.Is(err, provider.ErrUncertain) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
-	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/webhook"
 )
 
@@ -97,7 +96,7 @@ func (s *Server) adminSearchDeliveries(ctx context.Context, x *exchange, r *http
 
 func statusClass(text string) int {
 	if text == "" || text == "none" {
-		return map[string]int{"none": store.StatusNone}[text]
+		return map[string]int{"none": webhook.StatusNone}[text]
 	}
 	return int(text[0] - '0')
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/kinora/kinora/internal/store"
 )
 
+// StatusNone is the class of an attempt that got no answer.
+const StatusNone = store.StatusNone
+
 // Search says which deliveries an operator looks for. Zero fields do not matter.
 type Search struct {
 	Organisation string
@@ -18,7 +21,7 @@ type Search struct {
 	Destination  string // a URL of which scheme, host and port count; needs Organisation
 	EventType    kinora.EventType
 	State        kinora.DeliveryState
-	Status       int // class of the last attempt's answer, 1 to 5; store.StatusNone = it had none
+	Status       int // class of the last attempt's answer, 1 to 5; StatusNone = it had none
 	// Since and Until bound when the delivery was made, to the millisecond: Since ≤ t < Until.
 	Since, Until time.Time
 }

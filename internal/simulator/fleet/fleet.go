@@ -1,0 +1,145 @@
+// Package fleet starts the simulated upstreams side by side, each on a loopback port of
+// its own with one account that everybody may know: for whoever develops against these
+// upstreams without paying, and for the benchmark. What each of them simulates is the duty of
+// its own folder.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kinora/kinora/internal/simulator"
+	"github.com/kinora/kinora/internal/simulator/ark"
+	"github.com/kinora/kinora/internal/simulator/kling"
+	"github.com/kinora/kinora/internal/simulator/minimax"
+	"github.com/kinora/kinora/internal/simulator/sandbox"
+	"github.com/kinora/kinora/internal/simulator/vidu"
+)
+
+// The secrets of the simulated accounts. They open nothing else.
+const (
+	APIKey        = "simulated-api-key"
+	AccessKey     = "simulated-access-key"
+	SecretKey     = "simulated-secret-key"
+	WebhookSecret = "whsec_c2ltdWxhdGVkLXdlYmhvb2stc2VjcmV0LTAx"
+)
+
+// Options say what is started.
+type Options struct {
+	Only []string // names; empty = all
+	Port int      // of the first; the others follow in the order of Names. 0 = any free ones
+	// JobTime is how long a job takes when it does not say; 0 = each simulator's own.
+	JobTime time.Duration
+}
+
+// Upstream is one that runs.
+type Upstream struct {
+	Name     string            `json:"name"` // the provider's
+	URL      string            `json:"base_url"`
+	Settings map[string]string `json:"settings"` // of an account that it knows
+}
+
+// Fleet is what Start has started.
+type Fleet struct {
+	Upstreams []Upstream
+
+	closers []func(context.Context) error
+}
+
+// server is a simulated upstream.
+type server interface {
+	http.Handler
+	Close() error
+}
+
+// kind is how one of the upstreams is made, and what opens it.
+type kind struct {
+	name     string
+	path     string // of the base URL
+	settings map[string]string
+	start    func(o Options) (server, error)
+}
+
+func kinds() []kind {
+	key := map[string]string{"api_key": APIKey}
+	return []kind{
+		{"sandbox", "", map[string]string{"api_key": APIKey, "webhook_secret": WebhookSecret}, func(o Options) (server, error) {
+			return sandbox.New(sandbox.Config{Accounts: []sandbox.Account{{Key: APIKey, WebhookSecret: WebhookSecret}}, ImageDelay: o.JobTime, VideoDelay: o.JobTime})
+		}},
+		{"kling", "", map[string]string{"api_key": APIKey, "webhook_secret": WebhookSecret}, func(o Options) (server, error) {
+			return kling.New(kling.Config{Accounts: []kling.Account{{Key: APIKey, AccessKey: AccessKey, SecretKey: SecretKey, WebhookSecrets: []string{WebhookSecret}}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
+		}},
+		{"ark", "/api/v3", key, func(o Options) (server, error) {
+			return ark.New(ark.Config{Accounts: []ark.Account{{Key: APIKey}}, QueueTime: o.JobTime / 4, RunTime: o.JobTime - o.JobTime/4, ImageTime: o.JobTime})
+		}},
+		{"minimax", "", key, func(o Options) (server, error) {
+			return minimax.New(minimax.Config{Accounts: []minimax.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
+		}},
+		{"vidu", "", key, func(o Options) (server, error) {
+			return vidu.New(vidu.Config{Accounts: []vidu.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
+		}},
+	}
+}
+
+// Names lists the upstreams that can be started, in the order of their ports.
+func Names() []string {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// Start starts the upstreams; Close ends them. An error means that nothing runs.
+func Start(ctx context.Context, o Options) (*Fleet, error) {
+	for _, name := range o.Only {
+		if !slices.Contains(Names(), name) {
+			return nil, fmt.Errorf("there is no simulated upstream %q; there are %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	f := &Fleet{}
+	for i, k := range kinds() {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, k.name) {
+			continue
+		}
+		port := 0
+		if o.Port > 0 {
+			port = o.Port + i // the same whatever else is started
+		}
+		if err := f.add(k, o, port); err != nil {
+			return nil, errors.Join(err, f.Close(ctx))
+		}
+	}
+	return f, nil
+}
+
+func (f *Fleet) add(k kind, o Options, port int) error {
+	s, err := k.start(o)
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.name, err)
+	}
+	l, err := simulator.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), s)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", k.name, err), s.Close())
+	}
+	f.Upstreams = append(f.Upstreams, Upstream{Name: k.name, URL: l.URL + k.path, Settings: k.settings})
+	f.closers = append(f.closers, func(ctx context.Context) error { return errors.Join(l.Close(ctx), s.Close()) })
+	return nil
+}
+
+// Close ends all of them, giving requests under way until ctx ends.
+func (f *Fleet) Close(ctx context.Context) error {
+	var errs []error
+	for _, end := range f.closers {
+		errs = append(errs, end(ctx))
+	}
+	f.closers = nil
+	return errors.Join(errs...)
+}
