@@ -175,12 +175,13 @@ type organisationBody struct {
 	Name           string    `json:"name"`
 	DefaultWebhook string    `json:"default_webhook"`
 	WebhookHosts   []string  `json:"webhook_hosts"`
+	OperatorHook   string    `json:"operator_hook"`
 	Disabled       bool      `json:"disabled"`
 	CreatedAt      time.Time `json:"created_at"`
 }
 
 func (b organisationBody) organisation() *kinora.Organisation {
-	return &kinora.Organisation{ID: b.ID, Name: b.Name, DefaultWebhook: b.DefaultWebhook, WebhookHosts: b.WebhookHosts,
+	return &kinora.Organisation{ID: b.ID, Name: b.Name, DefaultWebhook: b.DefaultWebhook, WebhookHosts: b.WebhookHosts, OperatorHook: b.OperatorHook,
 		Disabled: b.Disabled, CreatedAt: b.CreatedAt}
 }
 
@@ -188,11 +189,12 @@ type changeBody struct {
 	Name           *string   `json:"name,omitempty"`
 	DefaultWebhook *string   `json:"default_webhook,omitempty"`
 	WebhookHosts   *[]string `json:"webhook_hosts,omitempty"`
+	OperatorHook   *string   `json:"operator_hook,omitempty"`
 	Disabled       *bool     `json:"disabled,omitempty"`
 }
 
 func changeOf(c tenancy.OrganisationChange) changeBody {
-	b := changeBody{Name: c.Name, DefaultWebhook: c.DefaultWebhook, Disabled: c.Disabled}
+	b := changeBody{Name: c.Name, DefaultWebhook: c.DefaultWebhook, OperatorHook: c.OperatorHook, Disabled: c.Disabled}
 	if c.WebhookHosts != nil {
 		hosts := append([]string{}, *c.WebhookHosts...) // an empty list, not null
 		b.WebhookHosts = &hosts

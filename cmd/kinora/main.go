@@ -48,6 +48,7 @@ type grammar struct {
 	Doctor     doctorCommand     `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
 	Org        orgCommand        `cmd:"" group:"tenants" help:"Look after organisations."`
 	Key        keyCommand        `cmd:"" group:"tenants" help:"Look after API keys."`
+	Endpoint   endpointCommand   `cmd:"" group:"tenants" help:"Look after the URLs that an organisation's events go to."`
 	MasterKey  masterKeyCommand  `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
 	Account    accountCommand    `cmd:"" group:"tenants" help:"Look after upstream accounts."`
 	Submit     submitCommand     `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`

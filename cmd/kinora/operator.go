@@ -16,7 +16,7 @@ import (
 	"github.com/kinora/kinora/internal/tenancy"
 )
 
-// directory is what the org and key commands work on: the admin API of a running server, or its database.
+// directory is what the org, key and endpoint commands work on: the admin API of a running server, or its database.
 // *tenancy.Service is one, and its comments say what the methods do.
 type directory interface {
 	CreateOrganisation(ctx context.Context, change tenancy.OrganisationChange) (*kinora.Organisation, *kinora.WebhookSecret, error)
@@ -29,6 +29,10 @@ type directory interface {
 	ImportKey(ctx context.Context, organisationID, name, text string) (*kinora.Key, error)
 	Keys(ctx context.Context, organisationID string) ([]*kinora.Key, error)
 	RevokeKey(ctx context.Context, organisationID, keyID string) error
+	Endpoints(ctx context.Context, organisationID string) ([]*kinora.Endpoint, error)
+	CreateEndpoint(ctx context.Context, organisationID string, change tenancy.EndpointChange) (*kinora.Endpoint, error)
+	UpdateEndpoint(ctx context.Context, organisationID, endpointID string, change tenancy.EndpointChange) (*kinora.Endpoint, error)
+	DeleteEndpoint(ctx context.Context, organisationID, endpointID string) error
 }
 
 var (

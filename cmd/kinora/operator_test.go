@@ -43,6 +43,7 @@ func TestOrganisationsAndKeys(t *testing.T) {
 			way.setUp(t)
 			tryOrganisations(t)
 			tryKeys(t)
+			tryEndpoints(t)
 		})
 	}
 }
@@ -63,7 +64,7 @@ func startServer(t *testing.T) (folder, url string) {
 	return folder, doc["url"].(string)
 }
 
-const orgKeys = "created_at default_webhook disabled id name webhook_hosts"
+const orgKeys = "created_at default_webhook disabled id name operator_hook webhook_hosts"
 
 func tryOrganisations(t *testing.T) {
 	created := invoke(t, "", "org", "create", "Acme", "--webhook-hosts", "hooks.example.com,*.example.org", "--default-webhook", "https://hooks.example.com/k", "--json")

@@ -25,13 +25,14 @@ type orgShape struct {
 	Name           string   `json:"name"`
 	DefaultWebhook string   `json:"default_webhook"` // empty = none
 	WebhookHosts   []string `json:"webhook_hosts"`   // empty = any public host
+	OperatorHook   string   `json:"operator_hook"`   // empty = none
 	Disabled       bool     `json:"disabled"`
 	CreatedAt      instant  `json:"created_at"`
 }
 
 func orgOf(o *kinora.Organisation) orgShape {
 	return orgShape{ID: o.ID, Name: o.Name, DefaultWebhook: o.DefaultWebhook, WebhookHosts: append([]string{}, o.WebhookHosts...),
-		Disabled: o.Disabled, CreatedAt: instant(o.CreatedAt)}
+		OperatorHook: o.OperatorHook, Disabled: o.Disabled, CreatedAt: instant(o.CreatedAt)}
 }
 
 // secretShape is a webhook secret; its text is there at the one time that it is shown.
@@ -122,6 +123,7 @@ type orgUpdateCommand struct {
 	Name           *string  `help:"New name." placeholder:"NAME"`
 	DefaultWebhook *string  `help:"Where events go that name no destination of their own; an empty text = nowhere." placeholder:"URL"`
 	WebhookHosts   []string `help:"The only hosts that events may go to, separated by commas." placeholder:"HOST,…" xor:"hosts"`
+	OperatorHook   *string  `help:"Where events about endpoints go, such as endpoint.disabled; an empty text = nowhere." placeholder:"URL"`
 	AnyWebhookHost bool     `help:"Let events go to any public host again." xor:"hosts"`
 	Disable        bool     `help:"Switch API access off. Generations under way run on." xor:"access"`
 	Enable         bool     `help:"Switch API access on again." xor:"access"`
@@ -130,7 +132,7 @@ type orgUpdateCommand struct {
 }
 
 func (o *orgUpdateCommand) change() (tenancy.OrganisationChange, error) {
-	change := tenancy.OrganisationChange{Name: o.Name, DefaultWebhook: o.DefaultWebhook}
+	change := tenancy.OrganisationChange{Name: o.Name, DefaultWebhook: o.DefaultWebhook, OperatorHook: o.OperatorHook}
 	if o.AnyWebhookHost || len(o.WebhookHosts) > 0 {
 		change.WebhookHosts = &o.WebhookHosts
 	}
@@ -261,6 +263,7 @@ func (c *console) showOrg(o orgShape) {
 	c.say("  state            %s", state)
 	c.say("  default webhook  %s", printable(orDash(o.DefaultWebhook)))
 	c.say("  webhook hosts    %s", printable(hosts))
+	c.say("  operator hook    %s", printable(orDash(o.OperatorHook)))
 	c.say("  created          %s", stamp(time.Time(o.CreatedAt)))
 }
 
