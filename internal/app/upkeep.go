@@ -82,9 +82,10 @@ func (a *App) forgetIdempotencyKeys(ctx context.Context) error {
 
 // purgeRecords removes the records whose time is over at an instant.
 func (a *App) purgeRecords(ctx context.Context, at time.Time) error {
-	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
-		return tx.PurgeGenerations(at.Add(-a.cfg.Retention.Records.Std()), upkeepBatch)
-	})
+	before := at.Add(-a.cfg.Retention.Records.Std())
+	return errors.Join(
+		a.inBatches(ctx, func(tx *store.Tx) (int64, error) { return tx.PurgeGenerations(before, upkeepBatch) }),
+		a.inBatches(ctx, func(tx *store.Tx) (int64, error) { return tx.PurgeEventsApart(before, upkeepBatch) }))
 }
 
 func (a *App) trimDeliveryLog(ctx context.Context) error {

@@ -266,6 +266,34 @@ func (tx *Tx) ReviveMissed(endpoint string, from, until time.Time, limit int) (i
 	return int(n), err
 }
 
+// PurgeEventsApart removes events that are not about a generation and were created before an
+// instant, with their deliveries and the log of those, at most limit of them. Those with a
+// delivery still on its way stay.
+func (tx *Tx) PurgeEventsApart(before time.Time, limit int) (int64, error) {
+	var ids [][]any
+	err := tx.Query(`SELECT id FROM events e WHERE generation_id IS NULL AND created_at <= ?
+		AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = e.id AND d.state IN ('pending', 'held'))
+		ORDER BY created_at LIMIT ?`, []any{Micros(before), limit}, func(row Row) error {
+		var id string
+		err := row.Scan(&id)
+		ids = append(ids, []any{id})
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, statement := range []string{
+		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id = ?)`,
+		`DELETE FROM deliveries WHERE event_id = ?`,
+		`DELETE FROM events WHERE id = ?`,
+	} {
+		if _, err := tx.ExecMany(statement, ids); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(ids)), nil
+}
+
 // MoveDeliveries notes that deliveries went to other URLs than those that they were made for.
 func (tx *Tx) MoveDeliveries(list []*kinora.Delivery) error {
 	sets := make([][]any, len(list))

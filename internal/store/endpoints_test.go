@@ -212,6 +212,9 @@ func TestEventsApart(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			if some, err := tx.HasUnplacedEvents("org_1", t0.Add(-time.Hour)); some || err != nil {
+				t.Errorf("they would be streamed to API keys: %v, %v", some, err)
+			}
 			if len(contents) != 2 || contents["evt_2"].Event.Body != `{"id":"evt_2"}` || contents["evt_2"].Generation != nil ||
 				contents["evt_1"].Event.OrganisationID != "org_1" {
 				t.Errorf("got %+v", contents)
@@ -220,6 +223,34 @@ func TestEventsApart(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+
+		// They go with the records of their time, but not before they have arrived.
+		delivery := &kinora.Delivery{ID: "dlv_1", EventID: "evt_1", OrganisationID: "org_1", State: kinora.DeliveryPending, DueAt: t0, CreatedAt: t0}
+		update(t, db, func(tx *store.Tx) error { return tx.InsertDeliveries([]*kinora.Delivery{delivery}) })
+		for _, step := range []struct {
+			before time.Time
+			state  kinora.DeliveryState
+			want   int64
+		}{{t0.Add(-1), kinora.DeliveryPending, 0}, {t0, kinora.DeliveryPending, 1}, {t0, kinora.DeliveryDelivered, 1}} {
+			update(t, db, func(tx *store.Tx) error {
+				d, err := tx.Delivery("org_1", "dlv_1")
+				if err != nil {
+					return err
+				}
+				d.State, d.DueAt = step.state, time.Time{}
+				if _, err := tx.SaveDeliveries([]store.DeliveryResult{{Delivery: d}}); err != nil {
+					return err
+				}
+				n, err := tx.PurgeEventsApart(step.before, 10)
+				if n != step.want {
+					t.Errorf("%v: removed %d, want %d", step, n, step.want)
+				}
+				return err
+			})
+		}
+		if err := db.View(t.Context(), func(tx *store.Tx) error { _, err := tx.Event("evt_1"); return err }); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("afterwards: %v", err)
 		}
 	})
 }

@@ -16,7 +16,7 @@ type PlacedEvent struct {
 // HasUnplacedEvents tells whether an organisation has events created since floor that have no position yet.
 func (tx *Tx) HasUnplacedEvents(organisation string, floor time.Time) (bool, error) {
 	found := false
-	err := tx.Query(`SELECT 1 FROM events WHERE organisation_id = ? AND position = 0 AND created_at >= ? LIMIT 1`,
+	err := tx.Query(`SELECT 1 FROM events WHERE organisation_id = ? AND position = 0 AND generation_id IS NOT NULL AND created_at >= ? LIMIT 1`,
 		[]any{organisation, Micros(floor)}, func(row Row) error {
 			found = true
 			var one int
@@ -40,7 +40,7 @@ func (tx *Tx) PlaceEvents(organisation string, floor, now time.Time, limit int) 
 	}
 	next := max(last+1, Micros(now))
 	var sets [][]any
-	err = tx.Query(`SELECT id FROM events WHERE organisation_id = ? AND position = 0 AND created_at >= ? ORDER BY created_at, id LIMIT ?`,
+	err = tx.Query(`SELECT id FROM events WHERE organisation_id = ? AND position = 0 AND generation_id IS NOT NULL AND created_at >= ? ORDER BY created_at, id LIMIT ?`,
 		[]any{organisation, Micros(floor), limit}, func(row Row) error {
 			var id string
 			err := row.Scan(&id)

@@ -3,9 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -91,7 +89,6 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 	}
 	req.Header = header
 	log.Sent = sentRequest(header, p.secrets, Notice{Outputs: outputs}, body)
-	log.Sent.Custom = slices.Sorted(maps.Keys(p.headers))
 	if u.Host != hostOf(p.delivery.URL) {
 		log.Sent.Host = u.Host
 	}
