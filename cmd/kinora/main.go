@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/kinora/kinora/client"
 	"github.com/kinora/kinora/internal/bench"
+	"github.com/kinora/kinora/internal/config"
 )
 
 func main() {
@@ -106,6 +108,7 @@ func (c *console) parse(ctx context.Context, args []string) (parsed *kong.Contex
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(int) { ended = true }), // parsing goes on regardless; what it says then is not of interest
 		kong.Vars{"measurements": strings.Join(bench.Measurements(""), ", "), "webhook_measurements": strings.Join(bench.Measurements("webhooks"), ", ")},
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(durationFlag)),
 		kong.Bind(c), kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
@@ -118,6 +121,20 @@ func (c *console) parse(ctx context.Context, args []string) (parsed *kong.Contex
 		return nil, false, usageFrom(err)
 	}
 	return parsed, ended, nil
+}
+
+// durationFlag reads a duration as the configuration does, with days: 30d, 1d12h, 90s.
+func durationFlag(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	var d config.Duration
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		return fmt.Errorf("%q %w", text, err)
+	}
+	target.Set(reflect.ValueOf(d.Std()))
+	return nil
 }
 
 // asksForJSON looks for the flag where the arguments could not be parsed.

@@ -333,3 +333,24 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 		}
 	}
 }
+
+// Durations have days on the command line as they have in the configuration.
+func TestDurationsInDays(t *testing.T) {
+	serverEnvironment(t)
+	if got := invoke(t, "", "org", "create", "Acme"); got.exit != exitOK {
+		t.Fatalf("exit %d\n%s", got.exit, got.errOut)
+	}
+	for overlap, want := range map[string]struct {
+		exit int
+		says string
+	}{
+		"30d": {exitOK, "the one before it goes on for 30d"}, "1d12h": {exitOK, "goes on for 1d12h"}, "90s": {exitOK, "goes on for 1m30s"},
+		"0": {exitOK, "all older secrets have ended"}, "31d": {exitUsage, "between 0 and 30 days"},
+		"soon": {exitUsage, `"soon" is not a duration such as 90s, 2h or 30d`}, "-1h": {exitUsage, "is not a duration"},
+	} {
+		got := invoke(t, "", "org", "rotate-secret", "Acme", "--overlap="+overlap)
+		if got.exit != want.exit || !strings.Contains(got.out+got.errOut, want.says) {
+			t.Errorf("%s: exit %d\n%s%s", overlap, got.exit, got.out, got.errOut)
+		}
+	}
+}

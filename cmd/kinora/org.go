@@ -165,7 +165,7 @@ func (o *orgUpdateCommand) Run(ctx context.Context, c *console) error {
 
 type orgRotateCommand struct {
 	Org     string        `arg:"" optional:"" help:"Id or name; may be left out while there is only one."`
-	Overlap time.Duration `help:"How long the secret before this one goes on signing beside it." default:"24h" placeholder:"24h"`
+	Overlap time.Duration `help:"How long the secret before this one goes on signing beside it; 0 ends all older secrets at once." default:"24h" placeholder:"24h"`
 	Import  bool          `help:"Take the new secret from standard input instead of making one."`
 
 	operator
@@ -201,7 +201,11 @@ func (o *orgRotateCommand) Run(ctx context.Context, c *console) error {
 			shape.Secret = ""
 		}
 		return c.result(shape, func() {
-			c.say("%s signs with %s from now on; the one before it goes on for %s.", printable(org.Name), secret.ID, config.Duration(o.Overlap))
+			before := "all older secrets have ended"
+			if o.Overlap > 0 {
+				before = "the one before it goes on for " + config.Duration(o.Overlap).String()
+			}
+			c.say("%s signs with %s from now on; %s.", printable(org.Name), secret.ID, before)
 			if shape.Secret != "" {
 				c.showSecret("webhook secret", secret.Text)
 			}

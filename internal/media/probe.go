@@ -14,7 +14,7 @@ import (
 // A file of a type that is not recognised is Other without an error. With ErrTruncated, ErrFormat or ErrUnsupported (rare
 // variants of JPEG and PNG), Properties holds what could be told before. Whether pixel data is whole and valid is not
 // looked at, only what the headers of the container say about lengths: of a JPEG or GIF that lacks its end, DecodeImage
-// will know.
+// will know, and CheckPicture whether there is any picture at all.
 func Probe(r io.ReadSeeker) (Properties, error) {
 	w, err := newWindow(r)
 	if err != nil {

@@ -66,9 +66,8 @@ const (
 	// maxAdminList bounds every list of the admin API. What lies beyond it is not shown, and the answer says so.
 	maxAdminList = 1000
 	// defaultOverlap is how long the secret before a rotation signs on (generations API contract 10.3).
-	defaultOverlap = 24 * time.Hour
-	// maxOverlapSeconds keeps a number far from overflow; Admin knows the real bound.
-	maxOverlapSeconds = 1 << 31
+	defaultOverlap    = 24 * time.Hour
+	maxOverlapSeconds = 30 * 24 * 60 * 60 // as tenancy has it
 )
 
 // The operator's API. It has a token of its own, bodies that are closed (an unknown field is an error), and answers that
@@ -245,7 +244,7 @@ func (s *Server) adminSecrets(ctx context.Context, x *exchange, r *http.Request)
 // adminRotateSecret makes a new webhook secret, or imports one where the body has its text.
 func (s *Server) adminRotateSecret(ctx context.Context, x *exchange, r *http.Request) error {
 	var body struct {
-		OverlapSeconds *int64  `json:"overlap_seconds"` // default: a day; 0: the old secret ends at once
+		OverlapSeconds *int64  `json:"overlap_seconds"` // default: a day; 0: all older secrets end at once
 		Secret         *string `json:"secret"`          // an existing secret's text
 	}
 	if err := s.adminBody(x, r, &body); err != nil {
@@ -254,7 +253,7 @@ func (s *Server) adminRotateSecret(ctx context.Context, x *exchange, r *http.Req
 	overlap := defaultOverlap
 	if o := body.OverlapSeconds; o != nil {
 		if *o < 0 || *o > maxOverlapSeconds {
-			return refuse(kinora.ErrInvalid, "overlap_seconds is out of range")
+			return refuse(kinora.ErrInvalid, "overlap_seconds must be between 0 and %d (30 days)", maxOverlapSeconds)
 		}
 		overlap = time.Duration(*o) * time.Second
 	}

@@ -128,6 +128,7 @@ func cleanPath(p string) bool {
 
 // dialectOf says in which envelope errors under a path are told.
 func dialectOf(p string) *dialect {
+	p = strings.TrimSuffix(p, "/") + "/" // the family's root has no other envelope than what is below it
 	switch {
 	case strings.HasPrefix(p, "/api/common/"):
 		return &detailDialect

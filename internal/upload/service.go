@@ -211,14 +211,17 @@ func (s *Service) finish(ctx context.Context, u *kinora.Upload, now time.Time, r
 	return nil
 }
 
-// inspect reads the stored file's headers: what merely begins like an image is not one.
+// inspect reads the stored file's headers, and looks whether there is a picture behind them: what merely begins like an
+// image is not one.
 func (s *Service) inspect(ctx context.Context, u *kinora.Upload) error {
 	object, err := s.cfg.Files.Open(ctx, u.BlobKey)
 	if err != nil {
 		return storageError(ctx, err)
 	}
 	defer object.Close()
-	_, err = media.Probe(object)
+	if _, err = media.Probe(object); err == nil {
+		err = media.CheckPicture(object)
+	}
 	switch {
 	case err == nil, errors.Is(err, media.ErrUnsupported): // a variant that we need not understand
 		return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -81,12 +82,18 @@ func TestRefusedFilesLeaveNothing(t *testing.T) {
 		"empty": nil, "text": []byte("hello"), "html": []byte("<html><script>alert(1)</script>"), "svg": []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`),
 		"zip": []byte("PK\x03\x04rest"), "pdf": []byte("%PDF-1.7"), "avif, which is not on the list": []byte(avif),
 		"a png's signature only": pngFile()[:8], "a png cut off": pngFile()[:30], "a gif's signature before a script": []byte("GIF89a=1;alert(1)//"),
-		"an avi cut off": aviFile()[:60], "html behind white space": append(bytes.Repeat([]byte(" "), 5000), "<html>"...),
+		"a png without its picture": withoutPicture(pngFile()), "an avi cut off": aviFile()[:60], "html behind white space": append(bytes.Repeat([]byte(" "), 5000), "<html>"...),
 	} {
 		_, err := f.save(file)
 		wantError(t, name, err, kinora.ErrInvalid, "Invalid file data")
 		f.wantNothing(name)
 	}
+}
+
+// withoutPicture takes the image data out of a PNG.
+func withoutPicture(file []byte) []byte {
+	from, to := bytes.Index(file, []byte("IDAT"))-4, bytes.Index(file, []byte("IEND"))-4
+	return slices.Concat(file[:from], file[to:])
 }
 
 func TestPaths(t *testing.T) {
