@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -80,3 +81,17 @@ var (
 	// this proves nothing.
 	ErrUncertain = errors.New("provider: the upstream cannot tell whether it has the job")
 )
+
+// byStatus is what a status means wherever an upstream's body does not say.
+var byStatus = map[int]Class{
+	http.StatusUnauthorized:    Credential,
+	http.StatusPaymentRequired: Balance,
+	http.StatusForbidden:       Permission,
+	http.StatusNotFound:        ModelGone,
+	http.StatusGone:            ModelGone,
+	http.StatusTooManyRequests: Rate,
+}
+
+// ClassOfStatus is what a refusal's status means where the body does not say; empty = the
+// status does not either.
+func ClassOfStatus(status int) Class { return byStatus[status] }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -106,4 +107,20 @@ func transportMessage(ctx context.Context, err error) string {
 		return "the upstream did not answer in time"
 	}
 	return "the upstream could not be reached"
+}
+
+// NewRequest makes a call to the account's upstream, for Do: method, the path below the
+// account's address, the Authorization header, and a JSON body; nil = none. Its error, of
+// class Permission, says that the account's address is not usable, without quoting it.
+func NewRequest(up Upstream, method, path, authorization string, payload []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, up.Account.BaseURL+path, bytes.NewReader(payload)) // Do brings the context
+	if err != nil {
+		return nil, &Error{Class: Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
+	}
+	req.Header.Set("Authorization", authorization)
+	req.Header.Set("Accept", "application/json")
+	if payload != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
 }

@@ -1,7 +1,6 @@
 package ark
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -236,18 +235,12 @@ func cancelled(ctx context.Context, up provider.Upstream, id string) error {
 func taskPath(id string) string { return tasksPath + "/" + url.PathEscape(id) }
 
 func request(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
-	req, err := http.NewRequest(method, up.Account.BaseURL+path, bytes.NewReader(payload))
+	req, err := provider.NewRequest(up, method, path, "Bearer "+up.Account.Settings[SettingAPIKey], payload)
 	if err != nil {
-		// The error would quote the URL.
-		return nil, &provider.Error{Class: provider.Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
+		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+up.Account.Settings[SettingAPIKey])
-	req.Header.Set("Accept", "application/json")
 	if project := up.Account.Settings[SettingProject]; project != "" {
 		req.Header.Set("X-Project-Name", project)
-	}
-	if payload != nil {
-		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -101,16 +100,6 @@ func classOf(code string) provider.Class {
 	return ""
 }
 
-// byStatus is what a status means where the code does not tell.
-var byStatus = map[int]provider.Class{
-	http.StatusUnauthorized:    provider.Credential,
-	http.StatusPaymentRequired: provider.Balance,
-	http.StatusForbidden:       provider.Permission,
-	http.StatusNotFound:        provider.ModelGone,
-	http.StatusGone:            provider.ModelGone,
-	http.StatusTooManyRequests: provider.Rate,
-}
-
 // messages are constant: the vendor's own text may hold what must not be shown.
 var messages = map[provider.Class]string{
 	provider.Invalid:     "the upstream refused the request",
@@ -127,12 +116,12 @@ var messages = map[provider.Class]string{
 func refusal(up provider.Upstream, a provider.Answer, req provider.Request) *provider.Error {
 	p := envelope(a)
 	e := &provider.Error{HTTPStatus: a.Status, Code: token(up, p.Code), RetryAfter: a.RetryAfter(time.Now()), Class: classOf(p.Code)}
-	class, usual := byStatus[a.Status]
+	class := provider.ClassOfStatus(a.Status)
 	switch {
 	case e.Class == provider.Gone:
 		e.Class = provider.Invalid // an asset or a draft that the request names
 	case e.Class != "":
-	case usual:
+	case class != "":
 		e.Class = class
 	case a.Status < 400:
 		e.Class = provider.Unavailable // a redirect is not followed: the key would go along
@@ -153,7 +142,7 @@ func unread(up provider.Upstream, a provider.Answer) *provider.Error {
 	p := envelope(a)
 	e := &provider.Error{HTTPStatus: a.Status, Code: token(up, p.Code), RetryAfter: a.RetryAfter(time.Now()), Class: classOf(p.Code)}
 	if e.Class == "" {
-		e.Class = byStatus[a.Status]
+		e.Class = provider.ClassOfStatus(a.Status)
 	}
 	switch e.Class {
 	case provider.Credential, provider.Permission, provider.Balance, provider.Rate:

@@ -1,7 +1,6 @@
 package minimax
 
 import (
-	"net/http"
 	"regexp"
 
 	"github.com/kinora/kinora/provider"
@@ -36,16 +35,6 @@ var byType = map[string]provider.Class{
 	"overloaded_error":           provider.Unavailable,
 }
 
-// byStatus is what a status means where the body does not say.
-var byStatus = map[int]provider.Class{
-	http.StatusUnauthorized:    provider.Credential,
-	http.StatusPaymentRequired: provider.Balance,
-	http.StatusForbidden:       provider.Permission,
-	http.StatusNotFound:        provider.ModelGone,
-	http.StatusGone:            provider.ModelGone,
-	http.StatusTooManyRequests: provider.Rate,
-}
-
 // class is what an error means. A success status with a code that nobody documents says
 // neither yes nor no.
 func (c complaint) class(status int, effect provider.Effect) provider.Class {
@@ -60,7 +49,7 @@ func (c complaint) class(status int, effect provider.Effect) provider.Class {
 	case status < 400:
 		class = provider.Unavailable // not followed: the key would go along
 	default:
-		if class, known = byStatus[status]; !known {
+		if class = provider.ClassOfStatus(status); class == "" {
 			class = provider.Invalid
 		}
 	}

@@ -3,7 +3,6 @@ package minimax
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -193,15 +192,5 @@ func (s size) ratio(ratios []string) (string, *provider.Error) {
 
 // newRequest makes an HTTP request with the account's key.
 func newRequest(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
-	req, err := http.NewRequest(method, up.Account.BaseURL+path, bytes.NewReader(payload))
-	if err != nil {
-		// The error would quote the URL.
-		return nil, &provider.Error{Class: provider.Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
-	}
-	req.Header.Set("Authorization", "Bearer "+up.Account.Settings[SettingAPIKey])
-	req.Header.Set("Accept", "application/json")
-	if payload != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req, nil
+	return provider.NewRequest(up, method, path, "Bearer "+up.Account.Settings[SettingAPIKey], payload)
 }

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -84,25 +83,15 @@ func (s *status) failure() *provider.Error {
 	return e
 }
 
-// byStatus is what a status means where the body does not say.
-var byStatus = map[int]provider.Class{
-	http.StatusUnauthorized:    provider.Credential,
-	http.StatusPaymentRequired: provider.Balance,
-	http.StatusForbidden:       provider.Permission,
-	http.StatusNotFound:        provider.ModelGone,
-	http.StatusGone:            provider.ModelGone,
-	http.StatusTooManyRequests: provider.Rate,
-}
-
 // refusal translates an answer outside 2xx that created nothing.
 func refusal(a provider.Answer) *provider.Error {
 	p := readProblem(a.Body)
 	e := &provider.Error{HTTPStatus: a.Status, Code: code(p.Code), RetryAfter: a.RetryAfter(time.Now())}
-	class, known := byStatus[a.Status]
+	class := provider.ClassOfStatus(a.Status)
 	switch {
 	case slices.Contains(provider.Classes(), provider.Class(p.Code)) && p.Code != string(provider.OutcomeUnknown):
 		e.Class = provider.Class(p.Code)
-	case known:
+	case class != "":
 		e.Class = class
 	case a.Status < 400:
 		// A redirect is not followed: the key would go along.

@@ -1,10 +1,8 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -134,15 +132,5 @@ func query(ctx context.Context, up provider.Upstream, key, value string) ([]stat
 }
 
 func request(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
-	req, err := http.NewRequest(method, up.Account.BaseURL+path, bytes.NewReader(payload))
-	if err != nil {
-		// The error would quote the URL.
-		return nil, &provider.Error{Class: provider.Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
-	}
-	req.Header.Set("Authorization", "Bearer "+up.Account.Settings[SettingAPIKey])
-	req.Header.Set("Accept", "application/json")
-	if payload != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req, nil
+	return provider.NewRequest(up, method, path, "Bearer "+up.Account.Settings[SettingAPIKey], payload)
 }

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // The sandbox's documented limits.
@@ -126,7 +126,7 @@ func checkSize(req provider.Request) *provider.Error {
 	if req.Kind == kinora.KindVideo {
 		least, most, even = minVideoSide, maxVideoSide, true
 	}
-	w, h, pixels, ok := parseSize(size)
+	w, h, pixels, ok := lenient.Size(size)
 	switch {
 	case !ok:
 		return invalid(field, "WxH in pixels, a ratio such as 16:9, or auto")
@@ -136,17 +136,6 @@ func checkSize(req provider.Request) *provider.Error {
 		return invalid(field, "even in both sides for a video")
 	}
 	return nil
-}
-
-// parseSize splits "WxH", which is pixels, or "W:H", which is not.
-func parseSize(size string) (w, h int, pixels, ok bool) {
-	i := strings.IndexAny(size, "xX:")
-	if i < 0 {
-		return 0, 0, false, false
-	}
-	w, errW := strconv.Atoi(size[:i])
-	h, errH := strconv.Atoi(size[i+1:])
-	return w, h, size[i] != ':', errW == nil && errH == nil && w > 0 && h > 0
 }
 
 func checkDuration(req provider.Request) *provider.Error {

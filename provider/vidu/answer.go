@@ -8,20 +8,21 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // task is a task as Vidu shows it: in the answer to a submit (id in task_id), to a
 // query (older texts show no id at all), in a list and in a callback.
 type task struct {
-	TaskID    word      `json:"task_id"`
-	ID        word      `json:"id"`
-	State     *word     `json:"state"` // nil = not shown
-	ErrCode   word      `json:"err_code"`
-	Payload   word      `json:"payload"`
-	Prompt    *word     `json:"prompt"` // nil = not shown
-	OffPeak   truth     `json:"off_peak"`
-	CreatedAt word      `json:"created_at"` // RFC 3339
-	Creations creations `json:"creations"`
+	TaskID    lenient.Word  `json:"task_id"`
+	ID        lenient.Word  `json:"id"`
+	State     *lenient.Word `json:"state"` // nil = not shown
+	ErrCode   lenient.Word  `json:"err_code"`
+	Payload   lenient.Word  `json:"payload"`
+	Prompt    *lenient.Word `json:"prompt"` // nil = not shown
+	OffPeak   lenient.Truth `json:"off_peak"`
+	CreatedAt lenient.Word  `json:"created_at"` // RFC 3339
+	Creations creations     `json:"creations"`
 }
 
 // creations are a task's files. The list of tasks documents an object where the query
@@ -111,7 +112,7 @@ func (t *task) state() string {
 // prompt, which the documents name among a list item's fields.
 func (t *task) couldBe(req provider.Request) bool {
 	prompt := req.Prompt
-	if own, ok := text(req.Metadata["prompt"]); ok {
+	if own, ok := lenient.Text(req.Metadata["prompt"]); ok {
 		prompt = own
 	}
 	return t.Payload == "" && t.id() != "" &&

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"strings"
 
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // owned are the keys of metadata that do not reach Vidu: what Kinora decides, its own
@@ -40,7 +40,7 @@ func body(req provider.Request, r route) ([]byte, error) {
 			out[key] = value
 		}
 	}
-	if seconds, ok := whole(req.Metadata["duration"]); ok {
+	if seconds, ok := lenient.Whole(req.Metadata["duration"]); ok {
 		out["duration"] = seconds // also where it came as a string
 	}
 	var b bytes.Buffer
@@ -141,7 +141,7 @@ func shapeOf(size string, r route, model string) (shape, bool) {
 		}
 		return shape{}, true
 	}
-	w, h, pixels, ok := parseSize(size)
+	w, h, pixels, ok := lenient.Size(size)
 	if !ok {
 		return shape{}, false
 	}
@@ -167,7 +167,7 @@ func ratioFor(w, h int, pixels bool, documented []string) (string, bool) {
 		tolerance = near
 	}
 	for _, ratio := range list {
-		rw, rh, _, _ := parseSize(ratio)
+		rw, rh, _, _ := lenient.Size(ratio)
 		if off := float64(w*rh)/float64(h*rw) - 1; off <= tolerance && off >= -tolerance {
 			return ratio, true
 		}
@@ -193,15 +193,4 @@ func resolutionFor(w, h int, r route) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// parseSize splits "WxH", which is pixels, or "W:H", which is not.
-func parseSize(size string) (w, h int, pixels, ok bool) {
-	i := strings.IndexAny(size, "xX:")
-	if i < 0 {
-		return 0, 0, false, false
-	}
-	w, errW := strconv.Atoi(size[:i])
-	h, errH := strconv.Atoi(size[i+1:])
-	return w, h, size[i] != ':', errW == nil && errH == nil && w > 0 && h > 0
 }

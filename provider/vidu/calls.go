@@ -1,7 +1,6 @@
 package vidu
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -269,15 +268,5 @@ func read(ctx context.Context, up provider.Upstream, path string) (provider.Answ
 
 // request builds a call. The scheme is the word Token: Vidu refuses Bearer.
 func request(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
-	req, err := http.NewRequest(method, up.Account.BaseURL+prefix+path, bytes.NewReader(payload))
-	if err != nil {
-		// The error would quote the URL.
-		return nil, &provider.Error{Class: provider.Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
-	}
-	req.Header.Set("Authorization", "Token "+up.Account.Settings[SettingAPIKey])
-	req.Header.Set("Accept", "application/json")
-	if payload != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req, nil
+	return provider.NewRequest(up, method, prefix+path, "Token "+up.Account.Settings[SettingAPIKey], payload)
 }

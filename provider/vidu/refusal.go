@@ -4,22 +4,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // problem is Vidu's error answer. Invalid input, moderation, an empty balance and "try
 // again" all come with status 400: only the reason tells them apart.
 type problem struct {
-	Reason   word `json:"reason"`
-	Message  word `json:"message"`
+	Reason   lenient.Word `json:"reason"`
+	Message  lenient.Word `json:"message"`
 	Metadata struct {
-		TraceID word `json:"trace_id"`
+		TraceID lenient.Word `json:"trace_id"`
 	} `json:"metadata"`
 }
 
@@ -56,16 +56,6 @@ func classOf(reason string) provider.Class {
 	return ""
 }
 
-// byStatus is what a status means where the body does not say.
-var byStatus = map[int]provider.Class{
-	http.StatusUnauthorized:    provider.Credential,
-	http.StatusPaymentRequired: provider.Balance,
-	http.StatusForbidden:       provider.Permission,
-	http.StatusNotFound:        provider.ModelGone,
-	http.StatusGone:            provider.ModelGone,
-	http.StatusTooManyRequests: provider.Rate,
-}
-
 // messages are what the classes mean here.
 var messages = map[provider.Class]string{
 	provider.Invalid:     "the upstream refused the request",
@@ -90,7 +80,7 @@ func refusal(up provider.Upstream, a provider.Answer) *provider.Error {
 		return e
 	}
 	if e.Class == "" {
-		e.Class = byStatus[a.Status]
+		e.Class = provider.ClassOfStatus(a.Status)
 	}
 	if e.Class == "" {
 		e.Class = provider.Invalid

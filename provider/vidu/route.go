@@ -6,6 +6,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // route is the last segment of a submit's path.
@@ -49,7 +50,7 @@ func chooseRoute(req provider.Request) route {
 	if req.Kind == kinora.KindImage {
 		return reference2Image
 	}
-	if word, ok := text(req.Metadata["route"]); ok {
+	if word, ok := lenient.Text(req.Metadata["route"]); ok {
 		return route(word)
 	}
 	for _, mark := range []struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 	"github.com/kinora/kinora/provider/providertest"
 )
 
@@ -148,14 +149,14 @@ func TestOffPeakExpires(t *testing.T) {
 	} {
 		j := job(taskID)
 		j.Handle = json.RawMessage(c.handle)
-		shown := task{State: new(word), ErrCode: word(c.code)}
+		shown := task{State: new(lenient.Word), ErrCode: lenient.Word(c.code)}
 		*shown.State = "failed"
 		r := shown.report(provider.Upstream{Account: account}, j, now.Add(c.after))
 		if r.State != c.want || (r.Err == nil) != (c.want == provider.StateCancelled) {
 			t.Errorf("%s %q: %s %v, want %s", c.handle, c.code, r.State, r.Err, c.want)
 		}
 	}
-	waiting := task{State: new(word)}
+	waiting := task{State: new(lenient.Word)}
 	j := job(taskID)
 	j.Handle = json.RawMessage(begun)
 	if r := waiting.report(provider.Upstream{}, j, now); r.PollAfter != offPeakPause {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // The documented limits. Where the vendor's pages disagree the wider one counts.
@@ -48,7 +49,7 @@ func checkRoute(req provider.Request, r route) *provider.Error {
 		return nil
 	}
 	if req.Kind == kinora.KindImage {
-		if word, ok := text(raw); !ok || word != string(reference2Image) {
+		if word, ok := lenient.Text(raw); !ok || word != string(reference2Image) {
 			return invalid("input.metadata.route", "%s for an image model", reference2Image)
 		}
 		return nil
@@ -67,7 +68,7 @@ func checkPrompt(req provider.Request, r route) *provider.Error {
 	field, prompt := "input.prompt", req.Prompt
 	if raw, ok := req.Metadata["prompt"]; ok {
 		field = "input.metadata.prompt"
-		if prompt, ok = text(raw); !ok {
+		if prompt, ok = lenient.Text(raw); !ok {
 			return invalid(field, "a string")
 		}
 	}
@@ -110,7 +111,7 @@ func checkRequired(req provider.Request, r route) *provider.Error {
 	switch r {
 	case template, templateStory:
 		key := map[route]string{template: "template", templateStory: "story"}[r]
-		if word, ok := text(req.Metadata[key]); !ok || word == "" {
+		if word, ok := lenient.Text(req.Metadata[key]); !ok || word == "" {
 			return invalid("input.metadata."+key, "the name of one")
 		}
 	case multiFrame:
@@ -121,7 +122,7 @@ func checkRequired(req provider.Request, r route) *provider.Error {
 
 func checkFrames(req provider.Request) *provider.Error {
 	start, ok := req.Metadata["start_image"]
-	if _, isText := text(start); ok && !isText {
+	if _, isText := lenient.Text(start); ok && !isText {
 		return invalid("input.metadata.start_image", "a string")
 	}
 	if !ok && len(req.Images) == 0 {
@@ -154,7 +155,7 @@ func checkSize(req provider.Request, r route) *provider.Error {
 	if ok {
 		return nil
 	}
-	w, h, pixels, ok := parseSize(req.Size)
+	w, h, pixels, ok := lenient.Size(req.Size)
 	switch {
 	case !ok:
 		return invalid("input.size", "WxH in pixels, a ratio such as 16:9, or auto")
@@ -173,7 +174,7 @@ func fits(w, h int, r route) bool {
 }
 
 func checkRatio(raw json.RawMessage, r route, model string) *provider.Error {
-	word, ok := text(raw)
+	word, ok := lenient.Text(raw)
 	if !ok {
 		return invalid("input.metadata.aspect_ratio", "a string")
 	}
@@ -196,7 +197,7 @@ func checkResolution(req provider.Request, r route) *provider.Error {
 		return nil
 	}
 	const field = "input.metadata.resolution"
-	word, isText := text(raw)
+	word, isText := lenient.Text(raw)
 	if !isText {
 		return invalid(field, "a string")
 	}
@@ -224,7 +225,7 @@ func checkDuration(req provider.Request, r route) *provider.Error {
 	field, seconds := "input.duration", req.Duration
 	if raw, ok := req.Metadata["duration"]; ok {
 		field = "input.metadata.duration"
-		if seconds, ok = whole(raw); !ok {
+		if seconds, ok = lenient.Whole(raw); !ok {
 			return invalid(field, "a whole number of seconds")
 		}
 	} else if seconds == 0 {
@@ -262,7 +263,7 @@ func checkTypes(req provider.Request, _ route) *provider.Error {
 	}
 	for _, key := range texts {
 		if raw, ok := req.Metadata[key]; ok {
-			if _, ok := text(raw); !ok {
+			if _, ok := lenient.Text(raw); !ok {
 				return invalid("input.metadata."+key, "a string")
 			}
 		}
@@ -273,7 +274,7 @@ func checkTypes(req provider.Request, _ route) *provider.Error {
 		}
 	}
 	if raw, ok := req.Metadata["payload"]; ok {
-		if payload, ok := text(raw); !ok || utf8.RuneCountInString(payload) > maxPayload {
+		if payload, ok := lenient.Text(raw); !ok || utf8.RuneCountInString(payload) > maxPayload {
 			return invalid("input.metadata.payload", "a string of at most %d characters", maxPayload)
 		}
 	}
@@ -292,7 +293,7 @@ var wordSets = []struct {
 func checkWords(req provider.Request, _ route) *provider.Error {
 	for _, set := range wordSets {
 		if raw, ok := req.Metadata[set.key]; ok {
-			if word, ok := text(raw); !ok || !slices.Contains(set.words, word) {
+			if word, ok := lenient.Text(raw); !ok || !slices.Contains(set.words, word) {
 				return invalid("input.metadata."+set.key, "one of %s", strings.Join(set.words, ", "))
 			}
 		}

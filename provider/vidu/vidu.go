@@ -11,6 +11,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // Name is the provider's word in configuration.
@@ -96,7 +97,7 @@ func (*Vidu) Patience(req provider.Request) time.Duration {
 }
 
 func offPeak(req provider.Request) bool {
-	on, ok := boolean(req.Metadata["off_peak"])
+	on, ok := lenient.Boolean(req.Metadata["off_peak"])
 	return ok && on
 }
 
