@@ -3,6 +3,8 @@ package kling
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/kinora/kinora"
@@ -40,6 +42,7 @@ type output struct {
 type result struct {
 	Videos []output `json:"videos"`
 	Images []output `json:"images"`
+	Series []output `json:"series_images"` // of the omni image model
 }
 
 // id is the task's own, in whichever shape.
@@ -71,6 +74,17 @@ func (t *task) status() (string, bool) {
 	return "", false
 }
 
+// reference is the shape of our own references: generations' ids, and attempts'.
+var reference = regexp.MustCompile(`^(task|job)_[0-9A-HJKMNP-TV-Z]{26}(_[0-9]+)?$`)
+
+// foreign says that the task was made for another attempt: its reference is one of ours,
+// and not this job's. An id that came in an unsigned callback must not lead to somebody
+// else's outputs.
+func (t *task) foreign(job provider.Job) bool {
+	external := t.external()
+	return reference.MatchString(external) && external != ourReference(job.ClientRef) && !handleOf(job).OwnReference
+}
+
 // report translates a task's state.
 func (t *task) report(job provider.Job) provider.Report {
 	r := provider.Report{UpstreamID: job.UpstreamID, Progress: -1}
@@ -95,7 +109,7 @@ func (t *task) outputs(kind kinora.Kind) (out []provider.Output) {
 	for _, o := range t.Result.Videos {
 		out = appendOutput(out, o, kinora.KindVideo)
 	}
-	for _, o := range t.Result.Images {
+	for _, o := range slices.Concat(t.Result.Images, t.Result.Series) {
 		out = appendOutput(out, o, kinora.KindImage)
 	}
 	for _, o := range t.Outputs {
@@ -122,7 +136,7 @@ func appendOutput(out []provider.Output, o output, kind kinora.Kind) []provider.
 
 // moderated are parts of the sentences in which a failed task says that its content was
 // refused: the documents have no code there.
-var moderated = []string{"risk control", "policy", "policies", "sensitive", "safety", "moderation", "violat", "审核", "敏感", "违规"}
+var moderated = []string{"risk control", "policy", "policies", "sensitive", "safety", "moderation", "violat", "风控", "审核", "敏感", "违规"}
 
 // failure is why a task ended badly. Kling tells it in a sentence, which operators
 // cannot be shown: it may hold anything.
@@ -130,7 +144,9 @@ func (t *task) failure() *provider.Error {
 	said := strings.ToLower(string(first(t.Message, t.StatusMsg)))
 	for _, part := range moderated {
 		if strings.Contains(said, part) {
-			return provider.Errorf(provider.Moderation, "the content was refused")
+			e := provider.Errorf(provider.Moderation, "the content was refused")
+			e.Detail = "the reason given has the words " + part
+			return e
 		}
 	}
 	return provider.Errorf(provider.Generation, "the generation failed")
@@ -180,7 +196,8 @@ func readTask(raw []byte, t *task) error {
 	return err
 }
 
-// many reads data as a list of tasks; what is none in it is left out.
+// many reads data as a list of tasks; what is none in it is left out. A list of nothing
+// but that is no list: it must not be taken for an empty one.
 func (e *envelope) many() ([]task, bool) {
 	var items []json.RawMessage
 	if json.Unmarshal(e.Data, &items) != nil || items == nil {
@@ -193,5 +210,5 @@ func (e *envelope) many() ([]task, bool) {
 			list = append(list, t)
 		}
 	}
-	return list, true
+	return list, len(list) > 0 || len(items) == 0
 }

@@ -3,6 +3,7 @@ package kling
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -16,18 +17,50 @@ import (
 // takes and that selects no model.
 var owned = map[string]bool{"model": true, "model_name": true, "callback_url": true, "route": true, "durationSeconds": true}
 
+// settingKeys and optionKeys are the metadata keys that the newer family has in an
+// object of their own, settings and options. A caller may name them flat, or bring the
+// objects, which win.
+var (
+	settingKeys = map[string]bool{
+		"audio": true, "resolution": true, "aspect_ratio": true, "duration": true, "multi_shot": true, "character_orientation": true,
+	}
+	optionKeys = map[string]bool{"watermark_info": true, "external_task_id": true}
+)
+
+// given is what a caller's metadata says for one of Kling's fields, and what the caller
+// calls it; nil = nothing.
+func given(req provider.Request, key string) (raw json.RawMessage, field string) {
+	if f, _ := familyFor(req.UpstreamModel, req.Kind); f == modern {
+		within := ""
+		switch {
+		case settingKeys[key]:
+			within = "settings"
+		case optionKeys[key]:
+			within = "options"
+		}
+		if raw, ok := object(req.Metadata[within])[key]; ok {
+			return raw, meta(within + "." + key)
+		}
+	}
+	return req.Metadata[key], meta(key)
+}
+
 // externalID is the reference that Kling keeps with a task and can be asked for: the
 // caller's own, else the generation's id, with the attempt's ordinal from the second on.
-func externalID(req provider.Request) (id string, own bool) {
-	if given, ok := text(req.Metadata["external_task_id"]); ok && given != "" {
-		return given, false
+func externalID(req provider.Request) (id string, ours bool) {
+	raw, _ := given(req, "external_task_id")
+	if own, ok := text(raw); ok && own != "" {
+		return own, false
 	}
-	return strings.TrimSuffix(req.ClientRef, "_0"), true
+	return ourReference(req.ClientRef), true
 }
+
+// ourReference is what the attempt with a client reference is called at Kling.
+func ourReference(clientRef string) string { return strings.TrimSuffix(clientRef, "_0") }
 
 // body builds the submit's JSON object for a path.
 func body(req provider.Request, path string) ([]byte, error) {
-	f, model := familyOf(req.UpstreamModel)
+	f, model := familyFor(req.UpstreamModel, req.Kind)
 	var out map[string]any
 	if f == modern {
 		out = modernBody(req, path)
@@ -45,14 +78,17 @@ func body(req provider.Request, path string) ([]byte, error) {
 // thing, and keys without a meaning here pass through.
 func legacyBody(req provider.Request, path, model string) map[string]any {
 	out := map[string]any{"model_name": model, "prompt": req.Prompt}
-	addLegacyImages(out, req, path)
-	if ratio, ok := ratioOf(req); ok && ratio != "" && path != imageToVideo {
+	addImages(out, req, path)
+	if ratio, ok := ratioOf(req); ok && ratio != "" && ratioRoutes[path] {
 		out["aspect_ratio"] = ratio
 	}
-	if word, ok := imageResolution(req); ok && word != "" {
+	if word, ok := imageResolution(req); ok && word != "" && path != imagesToImage {
 		out["resolution"] = word
 	}
-	if req.Duration > 0 && req.Kind == kinora.KindVideo {
+	if mode, ok := modeOf(req); ok && mode != "" {
+		out["mode"] = mode
+	}
+	if req.Duration > 0 && req.Kind == kinora.KindVideo && path != motionControl {
 		out["duration"] = strconv.Itoa(req.Duration)
 	}
 	for key, value := range req.Metadata {
@@ -63,6 +99,14 @@ func legacyBody(req provider.Request, path, model string) map[string]any {
 	if seconds, ok := whole(req.Metadata["duration"]); ok {
 		out["duration"] = strconv.Itoa(seconds) // this family wants a string
 	}
+	if n, ok := whole(req.Metadata["n"]); ok {
+		out["n"] = n
+	}
+	for _, key := range []string{"image", "image_tail", "static_mask"} {
+		if content, ok := withoutDataPrefix(req.Metadata[key]); ok {
+			out[key] = content
+		}
+	}
 	out["external_task_id"], _ = externalID(req)
 	if req.CallbackURL != "" {
 		out["callback_url"] = req.CallbackURL
@@ -70,78 +114,77 @@ func legacyBody(req provider.Request, path, model string) map[string]any {
 	return out
 }
 
-func addLegacyImages(out map[string]any, req provider.Request, path string) {
+// withoutDataPrefix is base64 content as this family wants it: without the prefix that
+// says what it is.
+func withoutDataPrefix(raw json.RawMessage) (string, bool) {
+	s, _ := text(raw)
+	if head, content, ok := strings.Cut(s, ";base64,"); ok && strings.HasPrefix(head, "data:") {
+		return content, true
+	}
+	return "", false
+}
+
+// ratioRoutes are the routes that take an aspect ratio; on the others an image or a
+// video decides.
+var ratioRoutes = map[string]bool{
+	textToVideo: true, imagesToVideo: true, omniVideo: true, imageRoute: true, imagesToImage: true, omniImage: true,
+	newTextToVideo: true, newOmniVideo: true,
+}
+
+// imageLists are the routes that take images as a list of objects: its name, and the
+// key within.
+var imageLists = map[string][2]string{
+	imagesToVideo: {"image_list", "image"}, omniVideo: {"image_list", "image_url"},
+	imagesToImage: {"subject_image_list", "subject_image"}, omniImage: {"image_list", "image"},
+}
+
+func addImages(out map[string]any, req provider.Request, path string) {
 	if len(req.Images) == 0 {
 		return
 	}
-	switch path {
-	case imagesToVideo, omniVideo, omniImage:
-		key := "image"
-		if path == omniVideo {
-			key = "image_url"
-		}
+	if names, ok := imageLists[path]; ok {
 		list := make([]map[string]string, len(req.Images))
 		for i, url := range req.Images {
-			list[i] = map[string]string{key: url}
+			list[i] = map[string]string{names[1]: url}
 		}
-		out["image_list"] = list
+		out[names[0]] = list
+		return
+	}
+	switch path {
+	case motionControl:
+		out["image_url"] = req.Images[0]
 	case imageToVideo:
 		out["image"] = req.Images[0]
 		if len(req.Images) > 1 {
 			out["image_tail"] = req.Images[1]
 		}
-	case motionControl:
-		out["image_url"] = req.Images[0]
 	default:
 		out["image"] = req.Images[0]
 	}
 }
 
-// settingKeys and optionKeys are the metadata keys that the newer family has in an
-// object of their own.
-var (
-	settingKeys = map[string]bool{"audio": true, "resolution": true, "aspect_ratio": true, "duration": true}
-	optionKeys  = map[string]bool{"watermark_info": true, "external_task_id": true}
-)
-
 // modernBody has prompt and images at the root or in contents, and the rest in settings
-// and options. Metadata may name their keys flat, or bring the objects themselves.
+// and options. Keys without a meaning here pass through at the root.
 func modernBody(req provider.Request, path string) map[string]any {
-	settings, options := map[string]any{}, map[string]any{}
 	out := map[string]any{}
-	if len(req.Images) > 0 {
-		out["contents"] = contents(req)
+	if path == newTextToVideo {
+		out["prompt"] = promptOf(req)
 	} else {
-		out["prompt"] = req.Prompt
+		out["contents"] = contents(req, path)
 	}
-	if ratio, ok := ratioOf(req); ok && ratio != "" && !strings.HasPrefix(path, "/image-to-video/") {
-		settings["aspect_ratio"] = ratio
-	}
-	if word, ok := videoResolution(req); ok && word != "" {
-		settings["resolution"] = word
-	}
-	if req.Duration > 0 {
-		settings["duration"] = req.Duration
-	}
+	settings, options := settingsOf(req, path), map[string]any{}
 	for key, value := range req.Metadata {
 		switch {
-		case owned[key]:
-		case key == "settings", key == "options":
-		case settingKeys[key]:
-			settings[key] = value
+		case owned[key], settingKeys[key], key == "settings", key == "options":
+		case path == newMotionControl && key == "video_url": // it stands in contents
 		case optionKeys[key]:
 			options[key] = value
-		default:
+		case key != "contents" && key != "prompt": // which are there already
 			out[key] = value
 		}
 	}
-	if seconds, ok := whole(req.Metadata["duration"]); ok {
-		settings["duration"] = seconds // this family wants a number
-	}
-	maps.Copy(settings, object(req.Metadata["settings"]))
-	maps.Copy(options, object(req.Metadata["options"]))
-	if len(settings) > 0 {
-		out["settings"] = settings
+	for key, value := range object(req.Metadata["options"]) {
+		options[key] = value
 	}
 	options["external_task_id"], _ = externalID(req)
 	delete(options, "callback_url")
@@ -149,31 +192,101 @@ func modernBody(req provider.Request, path string) map[string]any {
 		options["callback_url"] = req.CallbackURL
 	}
 	out["options"] = options
+	if len(settings) > 0 {
+		out["settings"] = settings
+	}
 	return out
 }
 
-// contents are the prompt and the frames. That the last one is called last_frame is
-// taken from the first one's documented name.
-func contents(req provider.Request) []map[string]string {
-	list := []map[string]string{{"type": "prompt", "text": req.Prompt}}
-	for i, url := range req.Images {
-		kind := "first_frame"
-		switch {
-		case strings.Contains(req.UpstreamModel, "omni"):
-			kind = "image"
-		case i > 0:
-			kind = "last_frame"
-		}
-		list = append(list, map[string]string{"type": kind, "url": url})
+// settingsOf are the newer family's settings.
+func settingsOf(req provider.Request, path string) map[string]any {
+	out := map[string]any{}
+	if ratio, ok := ratioOf(req); ok && ratio != "" && ratioRoutes[path] {
+		out["aspect_ratio"] = ratio
 	}
-	return list
+	if word, ok := videoResolution(req); ok && word != "" {
+		out["resolution"] = word
+	}
+	if req.Duration > 0 && path != newMotionControl {
+		out["duration"] = req.Duration
+	}
+	for key, value := range req.Metadata {
+		if settingKeys[key] {
+			out[key] = value
+		}
+	}
+	maps.Copy(out, anyOf(object(req.Metadata["settings"])))
+	raw, _ := given(req, "duration")
+	if seconds, ok := whole(raw); ok {
+		out["duration"] = seconds // this family wants a number
+	}
+	if _, ok := out["aspect_ratio"]; !ok && path == newOmniVideo && !framed(req) {
+		// Its documents name a default and call the field required, where no image or video decides.
+		out["aspect_ratio"] = videoRatios[0]
+	}
+	return out
 }
 
-func object(raw json.RawMessage) map[string]any {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil {
-		return nil
+// contents are the prompt and the images, or what the caller's metadata has in their
+// place; a prompt is added there if it has none.
+func contents(req provider.Request, path string) any {
+	prompt := map[string]string{"type": "prompt", "text": promptOf(req)}
+	if items := list(req.Metadata["contents"]); items != nil {
+		out := []any{}
+		if !hasType(items, "prompt") {
+			out = append(out, prompt)
+		}
+		for _, item := range items {
+			out = append(out, item)
+		}
+		return out
 	}
+	out := []map[string]string{prompt}
+	for i, url := range req.Images {
+		item := map[string]string{"type": "first_frame", "url": url}
+		switch {
+		case path == newMotionControl:
+			item["type"] = "image"
+		case path == newOmniVideo:
+			item["type"], item["id"] = "refer_image", fmt.Sprintf("image_%d", i+1)
+		case i > 0:
+			item["type"] = "last_frame"
+		}
+		out = append(out, item)
+	}
+	if video, ok := text(req.Metadata["video_url"]); ok && path == newMotionControl {
+		out = append(out, map[string]string{"type": "video", "url": video})
+	}
+	return out
+}
+
+// promptOf is the prompt; one in metadata wins.
+func promptOf(req provider.Request) string {
+	if own, ok := text(req.Metadata["prompt"]); ok {
+		return own
+	}
+	return req.Prompt
+}
+
+// framed says that something in the caller's contents decides the aspect ratio.
+func framed(req provider.Request) bool {
+	return hasType(list(req.Metadata["contents"]), "first_frame", "feature_video", "base_video")
+}
+
+// hasType says whether one of the contents is of one of the types.
+func hasType(items []json.RawMessage, types ...string) bool {
+	for _, raw := range items {
+		kind, _ := text(object(raw)["type"])
+		for _, t := range types {
+			if kind == t {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func anyOf(fields map[string]json.RawMessage) map[string]any {
 	out := make(map[string]any, len(fields))
 	for key, value := range fields {
 		out[key] = value

@@ -1,7 +1,6 @@
 package kling
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -19,18 +18,15 @@ const tolerance = 5 * time.Minute
 
 // VerifyCallback implements provider.CallbackVerifier. Kling signs callbacks (Standard
 // Webhooks) once the account has made a secret in its console. With a secret configured,
-// callbacks of the newer family must be signed; whether those of the older one are is not
-// documented, so that an unsigned one is taken for the mere hint that every callback is.
-//
-// A callback of the older family proves no acceptance: it does not say under which path
-// its task can be read. Settling asks by our own reference instead.
+// callbacks about models of the newer family must be signed; whether those of the older one
+// are is not documented, so that an unsigned one is taken for the mere hint that every
+// callback is.
 func (*Kling) VerifyCallback(up provider.Upstream, in provider.InboundCallback) (provider.Callback, error) {
-	secrets := strings.FieldsFunc(up.Account.Settings[SettingWebhookSecret], func(r rune) bool { return r == ' ' || r == ',' })
+	secrets := strings.FieldsFunc(up.Account.Settings[SettingWebhookSecret], func(r rune) bool { return r == ' ' || r == ',' || r == '\n' || r == '\t' })
 	var t task
-	readable := json.Unmarshal(in.Body, &t) == nil
-	flat := readable && t.ID == "" && t.TaskID != ""
+	readable := readTask(in.Body, &t) == nil
 	verified := false
-	if len(secrets) > 0 && (!flat || signed(in.Header)) {
+	if len(secrets) > 0 && (signed(in.Header) || !mayBeUnsigned(in, &t)) {
 		if err := verify(secrets, in); err != nil {
 			return provider.Callback{}, &provider.Error{Class: provider.Credential, Message: "the callback is not signed by the upstream", Err: err}
 		}
@@ -39,7 +35,14 @@ func (*Kling) VerifyCallback(up provider.Upstream, in provider.InboundCallback) 
 	if !readable || t.id() == "" {
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback could not be read")
 	}
-	return provider.Callback{UpstreamID: string(t.ID), Verified: verified, Hint: true}, nil
+	return provider.Callback{UpstreamID: t.id(), Verified: verified, Hint: true}, nil
+}
+
+// mayBeUnsigned says that a callback is one of the older family: by its body and, since
+// anybody can write a body, by the attempt's model.
+func mayBeUnsigned(in provider.InboundCallback, t *task) bool {
+	f, _ := familyOf(in.UpstreamModel)
+	return t.ID == "" && t.TaskID != "" && f == legacy
 }
 
 func signed(h http.Header) bool {

@@ -4,12 +4,15 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
 	"github.com/kinora/kinora/provider/providertest"
 )
@@ -44,7 +47,14 @@ func sign(secret string, in provider.InboundCallback) provider.InboundCallback {
 }
 
 func flat() provider.InboundCallback {
-	return provider.InboundCallback{Method: "POST", Body: []byte(flatBody), Arrived: time.Unix(vectorTime, 0), Header: http.Header{}}
+	return provider.InboundCallback{
+		Method: "POST", Body: []byte(flatBody), Arrived: time.Unix(vectorTime, 0), Header: http.Header{}, UpstreamModel: "kling-v1",
+	}
+}
+
+func about(model string, in provider.InboundCallback) provider.InboundCallback {
+	in.UpstreamModel = model
+	return in
 }
 
 const newerSecret = "whsec_bmV3ZXJuZXdlcm5ld2VybmV3ZXJuZXdlcm5ld2Vy"
@@ -65,6 +75,7 @@ func modernCallbacks() []providertest.CallbackCase {
 		{Name: "another's secret", In: rotated, Class: provider.Credential},
 		{Name: "a secret that is none", In: vector(), Settings: map[string]string{SettingWebhookSecret: "whsec_%%%%%%%%"}, Class: provider.Credential},
 		{Name: "unsigned", In: unsigned, Class: provider.Credential},
+		{Name: "unsigned, about the older family's", In: about("kling-v1", unsigned), Class: provider.Credential},
 		{Name: "unsigned, without a secret", In: unsigned, Settings: none, Want: provider.Callback{UpstreamID: "1234567890", Hint: true}},
 	}
 }
@@ -72,11 +83,15 @@ func modernCallbacks() []providertest.CallbackCase {
 func legacyCallbacks() []providertest.CallbackCase {
 	none := map[string]string{SettingWebhookSecret: ""}
 	set := map[string]string{SettingWebhookSecret: hookSecret}
+	half := flat()
+	half.Header = http.Header{"Webhook-Id": {"1"}}
 	broken := flat()
 	broken.Body = []byte(`{"state":"?"}`)
 	return []providertest.CallbackCase{
-		{Name: "unsigned", In: flat(), Settings: set, Want: provider.Callback{Hint: true}},
-		{Name: "signed", In: sign(hookSecret, flat()), Settings: set, Want: provider.Callback{Verified: true, Hint: true}},
+		{Name: "unsigned", In: flat(), Settings: set, Want: provider.Callback{UpstreamID: taskID, Hint: true}},
+		{Name: "unsigned, about the newer family's", In: about("kling-3.0", flat()), Settings: set, Class: provider.Credential},
+		{Name: "half signed", In: half, Settings: set, Class: provider.Credential},
+		{Name: "signed", In: sign(hookSecret, flat()), Settings: set, Want: provider.Callback{UpstreamID: taskID, Verified: true, Hint: true}},
 		{Name: "signed by another", In: sign(newerSecret, flat()), Settings: set, Class: provider.Credential},
 		{Name: "unreadable", In: broken, Settings: none, Class: provider.Invalid},
 	}
@@ -123,7 +138,7 @@ func TestCallersOwnReference(t *testing.T) {
 		u.Answer(said(400, 1201, "external_task_id already exists", ""))
 		_, err := New().Submit(t.Context(), u.With(keyed), req)
 		var e *provider.Error
-		if !errors.As(err, &e) || e.Class != provider.Invalid || e.Message != "the upstream refused input.metadata.external_task_id" {
+		if !errors.As(err, &e) || e.Class != provider.Invalid || e.Message != "input.metadata.external_task_id must not have been used before" {
 			t.Errorf("%s: used twice: %v", model, err)
 		}
 	}
@@ -132,11 +147,133 @@ func TestCallersOwnReference(t *testing.T) {
 // The second attempt of a generation has a reference of its own.
 func TestReferencesOfAttempts(t *testing.T) {
 	req := video("kling-v1", 0)
-	first, own := externalID(req)
+	first, ours := externalID(req)
 	req.ClientRef = external + "_1"
 	second, _ := externalID(req)
-	if first != external || second != external+"_1" || !own {
+	if first != external || second != external+"_1" || !ours {
 		t.Errorf("references %s and %s", first, second)
+	}
+}
+
+// A task that was made for another attempt is not this one's, whatever named it.
+func TestForeignTasksAreNotShown(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	const other = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q"
+	for _, c := range []struct {
+		external, handle string
+		want             int
+	}{
+		{external, "", 1}, {"", "", 1}, {"order-17", "", 1}, {other, "", 0}, {external + "_1", "", 0}, {other, `,"own_reference":true`, 1},
+	} {
+		for _, model := range []string{"kling-v2-6", "kling-3.0"} {
+			data := `{"task_id":"7","task_status":"processing","task_info":{"external_task_id":"` + c.external + `"}}`
+			if model == "kling-3.0" {
+				data = `[{"id":"7","status":"processing","external_id":"` + c.external + `"}]`
+			}
+			u.Answer(said(200, 0, "SUCCEED", data))
+			reports, err := New().Poll(t.Context(), u.With(keyed), []provider.Job{{
+				UpstreamID: "7", UpstreamModel: model, Kind: kinora.KindVideo, ClientRef: ref, Handle: json.RawMessage(`{"path":"` + textToVideo + `"` + c.handle + `}`),
+			}})
+			if err != nil || len(reports) != c.want {
+				t.Errorf("%s, reference %q: %d reports, error %v; want %d", model, c.external, len(reports), err, c.want)
+			}
+		}
+	}
+}
+
+// Images are made by the older family, of whatever model; one that looks like the newer
+// family's is left out of a call for many, and read alone.
+func TestImagesAmongOthers(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	picture := provider.Job{UpstreamID: "8", UpstreamModel: "kling-9", Kind: kinora.KindImage, Handle: json.RawMessage(`{"path":"` + imageRoute + `"}`)}
+	film := provider.Job{UpstreamID: "7", UpstreamModel: "kling-9", Kind: kinora.KindVideo}
+	u.Answer(said(200, 0, "SUCCEED", `[{"id":"7","status":"processing"}]`))
+	reports, err := New().Poll(t.Context(), u.With(keyed), []provider.Job{picture, film})
+	if asked := u.Take(); err != nil || len(reports) != 1 || reports[0].UpstreamID != "7" || asked[0].Target != "/tasks?task_ids=7" {
+		t.Errorf("%+v, %v, asked for %v", reports, err, asked)
+	}
+	u.Answer(said(200, 0, "SUCCEED", `{"task_id":"8","task_status":"processing"}`))
+	reports, err = New().Poll(t.Context(), u.With(keyed), []provider.Job{picture, picture})
+	if asked := u.Take(); err != nil || len(reports) != 1 || reports[0].UpstreamID != "8" || asked[0].Target != imageRoute+"/8" {
+		t.Errorf("%+v, %v, asked for %v", reports, err, asked)
+	}
+}
+
+// A list of nothing but what is no task is not taken for an empty one: the submit would
+// be made again.
+func TestReconcileBelievesOnlyAnEmptyList(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	for data, certain := range map[string]bool{`[]`: true, `[{"status":"processing"}]`: false, `[null]`: false, `{}`: false, `null`: false, `[7]`: false} {
+		u.Answer(said(200, 0, "SUCCEED", data))
+		_, err := New().Reconcile(t.Context(), u.With(keyed), video("kling-3.0", 0))
+		if errors.Is(err, provider.ErrNotSubmitted) != certain {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+}
+
+// What Kling says of a field is told in the caller's words, and of a missing resource as
+// far as it can be known.
+func TestRefusalsNameWhatTheyAreAbout(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	for _, c := range []struct {
+		req     provider.Request
+		code    int
+		message string
+		class   provider.Class
+		says    string
+	}{
+		{video("kling-v1", 0, "cfg_scale", "0.5"), 1201, "illegal parameter value: cfg_scale", provider.Invalid, "the upstream refused input.metadata.cfg_scale"},
+		{lasting(video("kling-3.0", 0), 5), 1201, "settings.duration is invalid", provider.Invalid, "the upstream refused input.duration"},
+		{video("kling-3.0", 0, "settings", `{"duration":5}`), 1201, "duration is invalid", provider.Invalid, "the upstream refused input.metadata.settings.duration"},
+		{sized(video("kling-3.0", 1), "16:9"), 1201, "first_frame: resolution too low", provider.Invalid, "the upstream refused the request"},
+		{video("kling-v1", 0), 1201, "external_task_id is too long", provider.Invalid, "the upstream refused the request"},
+		{video("kling-v1", 0), 1203, "model not found", provider.ModelGone, "the upstream does not offer the model"},
+		{video("kling-v9", 0), 1203, "model not found", provider.Invalid, "the upstream does not know the model"},
+		{video("kling-v3", 0, "voice_list", `[{"voice_id":"1"}]`), 1203, "not found", provider.Invalid, "or something else that the request names"},
+		{video("kling-3.0", 1, "contents", `[{"type":"element","element_id":"1","id":"a"}]`), 1203, "not found", provider.Invalid, "or something else"},
+		{picture("kling-v3", 0), 1203, "model not found", provider.ModelGone, "does not offer"},
+		{video("kling-v1", 0), 1003, "x", provider.Credential, "clock is ahead"},
+		{video("kling-v1", 0), 1004, "x", provider.Credential, "clock is behind"},
+		{video("kling-v1", 0), 1304, "x", provider.Permission, "does not take calls from this address"},
+	} {
+		u.Answer(said(400, c.code, c.message, ""))
+		_, err := New().Submit(t.Context(), u.With(keyed), c.req)
+		var e *provider.Error
+		if !errors.As(err, &e) || e.Class != c.class || !strings.Contains(e.Message, c.says) || e.Code != strconv.Itoa(c.code) || e.Detail != "request r-1" {
+			t.Errorf("%s %d %q: %+v", c.req.UpstreamModel, c.code, c.message, e)
+		}
+	}
+	u.Answer(said(503, 5001, "maintenance", ""))
+	_, err := New().Submit(t.Context(), u.With(keyed), video("kling-v1", 0))
+	var e *provider.Error
+	if !errors.As(err, &e) || e.Class != provider.OutcomeUnknown || e.Code != "5001" || e.Detail != "request r-1" {
+		t.Errorf("maintenance: %+v", e)
+	}
+}
+
+// What a poll has to know comes along from the submit, or follows from the request.
+func TestRoutes(t *testing.T) {
+	for _, c := range []struct {
+		req  provider.Request
+		want string
+	}{
+		{video("kling-v1", 0), `{"path":"` + textToVideo + `"}`},
+		{video("kling-v1", 1), `{"path":"` + imageToVideo + `"}`},
+		{video("kling-v1-6", 0, "image_list", `[]`), `{"path":"` + imagesToVideo + `"}`},
+		{video("kling-v2-6", 1, "video_url", `"https://img.example/v.mp4"`), `{"path":"` + motionControl + `"}`},
+		{video("kling-video-o1", 0), `{"path":"` + omniVideo + `"}`},
+		{picture("kling-v3", 1), `{"path":"` + imageRoute + `"}`},
+		{picture("kling-v2-1", 2), `{"path":"` + imagesToImage + `"}`},
+		{picture("kling-image-o1", 0), `{"path":"` + omniImage + `"}`},
+		{picture("anything", 0), `{"path":"` + imageRoute + `"}`},
+		{video("kling-v1", 0, "external_task_id", `"x"`), `{"path":"` + textToVideo + `","own_reference":true}`},
+		{video("kling-3.0", 1), ""},
+		{video("kling-3.0", 0, "options", `{"external_task_id":"x"}`), `{"own_reference":true}`},
+	} {
+		if got := string(New().Route(c.req)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.req.UpstreamModel, got, c.want)
+		}
 	}
 }
 

@@ -13,62 +13,79 @@ import (
 	"github.com/kinora/kinora/provider"
 )
 
-// handle is what Poll needs of a job of the older family: a task can only be read under
-// the path that it was submitted to. The newer family needs none.
+// handle is what Poll needs of a job beside its id.
 type handle struct {
-	Path string `json:"path"`
+	// Path is where a task of the older family was submitted, and can be read. The newer
+	// family has one path for all.
+	Path string `json:"path,omitempty"`
+	// OwnReference says that the task has a reference of the caller's.
+	OwnReference bool `json:"own_reference,omitempty"`
+}
+
+// Route implements provider.Router.
+func (*Kling) Route(req provider.Request) json.RawMessage {
+	var h handle
+	if f, _ := familyFor(req.UpstreamModel, req.Kind); f == legacy {
+		h.Path = routeOf(req)
+	}
+	_, ours := externalID(req)
+	if h.OwnReference = !ours; h == (handle{}) {
+		return nil
+	}
+	out, _ := json.Marshal(h) // a string and a boolean, which can always be marshalled
+	return out
+}
+
+// handleOf reads what Submit left for Poll. A job of before there was a path has none.
+func handleOf(job provider.Job) (h handle) {
+	_ = json.Unmarshal(job.Handle, &h) // nothing was left
+	return h
 }
 
 // Submit implements provider.Provider.
-func (*Kling) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
-	f, model := familyOf(req.UpstreamModel)
+func (k *Kling) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+	f, model := familyFor(req.UpstreamModel, req.Kind)
 	path := routeOf(req)
+	if path == "" {
+		return provider.Accepted{}, badRoute(req) // it would become a path
+	}
 	payload, err := body(req, path)
 	if err != nil {
 		return provider.Accepted{}, &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
 	}
-	target := path
 	if f == modern {
-		target += url.PathEscape(model)
+		path += url.PathEscape(model)
 	}
-	call, err := request(up, f, http.MethodPost, target, payload)
+	call, err := request(up, f, http.MethodPost, path, payload)
 	if err != nil {
 		return provider.Accepted{}, err
 	}
 	a, err := provider.Do(ctx, up, provider.Creates, call)
 	if err != nil {
-		return provider.Accepted{}, err
+		return provider.Accepted{}, described(a, err)
 	}
 	env, ours := readEnvelope(a.Body)
 	switch {
 	case duplicated(a):
 		return provider.Accepted{}, duplicate(a, req)
 	case a.Status >= 300:
-		return provider.Accepted{}, refusal(a)
+		return provider.Accepted{}, refused(a, req)
 	case !ours:
 		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
 	case env.code() != 0:
-		return provider.Accepted{}, refusedWithin(a)
+		return provider.Accepted{}, refusedWithin(a, req)
 	}
 	created, ok := env.one()
 	if !ok {
 		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
 	}
-	return accepted(created, f, path), nil
-}
-
-func accepted(t *task, f family, path string) provider.Accepted {
-	out := provider.Accepted{UpstreamID: t.id()}
-	if f == legacy {
-		out.Handle, _ = json.Marshal(handle{path}) // a string, which can always be marshalled
-	}
-	return out
+	return provider.Accepted{UpstreamID: created.id(), Handle: k.Route(req)}, nil
 }
 
 // refusedWithin is a refusal under a status that says otherwise. Faults of the server
 // leave open whether it had begun.
-func refusedWithin(a provider.Answer) *provider.Error {
-	e := refusal(a)
+func refusedWithin(a provider.Answer, req provider.Request) *provider.Error {
+	e := refused(a, req)
 	if e.Class == provider.Unavailable || byCode[codeOf(a)] == "" {
 		e.Class, e.Message = provider.OutcomeUnknown, "the upstream's answer leaves open whether it took the request"
 	}
@@ -87,36 +104,42 @@ func codeOf(a provider.Answer) int64 {
 // was used for this very attempt only: then the task is there, and settling finds it.
 func duplicate(a provider.Answer, req provider.Request) *provider.Error {
 	e := refusal(a)
-	if _, own := externalID(req); own {
+	if _, ours := externalID(req); ours {
 		e.Class, e.Message = provider.OutcomeUnknown, "the upstream says that it has the request already"
 		return e
 	}
-	e.Class, e.Message = provider.Invalid, "the upstream refused input.metadata.external_task_id"
+	_, field := given(req, "external_task_id")
+	e.Class, e.Message = provider.Invalid, field+" must not have been used before"
 	return e
 }
 
 // Poll implements provider.Provider: one task of the older family, or many of the newer
 // one. Tasks that Kling does not know get no report.
 func (*Kling) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
-	if len(jobs) == 0 {
-		return nil, nil
+	asked := make(map[string]provider.Job, len(jobs))
+	var ids []string
+	for _, j := range jobs {
+		if f, _ := familyFor(j.UpstreamModel, j.Kind); f == modern {
+			asked[j.UpstreamID] = j
+			ids = append(ids, j.UpstreamID)
+		}
 	}
-	if f, _ := familyOf(jobs[0].UpstreamModel); f == legacy {
+	switch {
+	case len(jobs) == 0:
+		return nil, nil
+	case len(ids) == 0:
+		// An image of a model that looks like the newer family's may come together with
+		// others; what is left out here is asked for alone.
 		return pollOne(ctx, up, jobs[0])
 	}
-	asked := make(map[string]provider.Job, len(jobs))
-	ids := make([]string, len(jobs))
-	for i, j := range jobs {
-		asked[j.UpstreamID], ids[i] = j, j.UpstreamID
-	}
-	found, err := query(ctx, up, "task_ids", strings.Join(ids, ","))
+	found, err := query(ctx, up, "task_ids", ids)
 	if err != nil {
 		return nil, err
 	}
 	reports := make([]provider.Report, 0, len(found))
 	for _, t := range found {
 		job, ok := asked[t.id()]
-		if _, shown := t.status(); !ok || !shown {
+		if _, shown := t.status(); !ok || !shown || t.foreign(job) {
 			continue
 		}
 		delete(asked, t.id()) // an id that is listed twice counts once
@@ -126,12 +149,12 @@ func (*Kling) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Jo
 }
 
 func pollOne(ctx context.Context, up provider.Upstream, job provider.Job) ([]provider.Report, error) {
-	var h handle
-	if json.Unmarshal(job.Handle, &h) != nil || h.Path == "" {
+	path := handleOf(job).Path
+	if path == "" {
 		return nil, provider.Errorf(provider.Unavailable, "the route of the task is not known")
 	}
-	t, err := read(ctx, up, h.Path, job.UpstreamID)
-	if err != nil || t == nil || t.id() != job.UpstreamID {
+	t, err := read(ctx, up, path, job.UpstreamID)
+	if err != nil || t == nil || t.id() != job.UpstreamID || t.foreign(job) {
 		return nil, err
 	}
 	if _, shown := t.status(); !shown {
@@ -143,35 +166,32 @@ func pollOne(ctx context.Context, up provider.Upstream, job provider.Job) ([]pro
 // Reconcile implements provider.Reconciler. A reference of our own making belongs to one
 // attempt. One of the caller's may belong to an older task as well: that one is not
 // taken over, and proves nothing.
-func (*Kling) Reconcile(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
-	f, _ := familyOf(req.UpstreamModel)
-	path := routeOf(req)
-	external, own := externalID(req)
-	var found *task
-	if f == legacy {
-		t, err := read(ctx, up, path, external)
-		if err != nil {
-			return provider.Accepted{}, err
-		}
-		found = t
-	} else {
-		list, err := query(ctx, up, "external_task_ids", external)
-		if err != nil {
-			return provider.Accepted{}, err
-		}
-		if len(list) > 0 {
-			found = &list[0]
-		}
-	}
+func (k *Kling) Reconcile(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+	external, ours := externalID(req)
+	found, err := find(ctx, up, req, external)
 	switch {
+	case err != nil:
+		return provider.Accepted{}, err
 	case found == nil:
 		return provider.Accepted{}, provider.ErrNotSubmitted
 	case found.external() != "" && found.external() != external:
 		return provider.Accepted{}, provider.Errorf(provider.Unavailable, "the upstream answered about another task")
-	case !own && found.created() < req.SubmittedAt.UnixMilli():
+	case !ours && found.created() < req.SubmittedAt.UnixMilli():
 		return provider.Accepted{}, provider.ErrUncertain
 	}
-	return accepted(found, f, path), nil
+	return provider.Accepted{UpstreamID: found.id(), Handle: k.Route(req)}, nil
+}
+
+// find asks for the task of a reference; nil = Kling says that there is none.
+func find(ctx context.Context, up provider.Upstream, req provider.Request, external string) (*task, error) {
+	if f, _ := familyFor(req.UpstreamModel, req.Kind); f == legacy {
+		return read(ctx, up, routeOf(req), external)
+	}
+	list, err := query(ctx, up, "external_task_ids", []string{external})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
 }
 
 // read asks the older family for one task, by its own id or by the reference; nil =
@@ -183,7 +203,7 @@ func read(ctx context.Context, up provider.Upstream, path, id string) (*task, er
 	}
 	a, err := provider.Do(ctx, up, provider.Reads, call)
 	if err != nil {
-		return nil, err
+		return nil, described(a, err)
 	}
 	if codeOf(a) == codeMissing && (a.Status == http.StatusNotFound || a.Status == http.StatusOK) {
 		return nil, nil
@@ -201,14 +221,14 @@ func read(ctx context.Context, up provider.Upstream, path, id string) (*task, er
 
 // query asks the newer family for tasks. An answer that lists none is certain only when
 // it is a list.
-func query(ctx context.Context, up provider.Upstream, key, ids string) ([]task, error) {
-	call, err := request(up, modern, http.MethodGet, "/tasks?"+url.Values{key: {ids}}.Encode(), nil)
+func query(ctx context.Context, up provider.Upstream, key string, ids []string) ([]task, error) {
+	call, err := request(up, modern, http.MethodGet, "/tasks?"+url.Values{key: {strings.Join(ids, ",")}}.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
 	a, err := provider.Do(ctx, up, provider.Reads, call)
 	if err != nil {
-		return nil, err
+		return nil, described(a, err)
 	}
 	env, err := envelopeOf(a)
 	if err != nil {

@@ -29,13 +29,14 @@ const maxBatch = 100
 // New returns the provider. It holds no state.
 func New() *Kling { return &Kling{} }
 
-// Kling speaks Kling's protocol. Beside Provider it is a Reconciler and a
+// Kling speaks Kling's protocol. Beside Provider it is a Reconciler, a Router and a
 // CallbackVerifier. Kling documents no way to cancel a task.
 type Kling struct{}
 
 var (
 	_ provider.Provider         = (*Kling)(nil)
 	_ provider.Reconciler       = (*Kling)(nil)
+	_ provider.Router           = (*Kling)(nil)
 	_ provider.CallbackVerifier = (*Kling)(nil)
 )
 
@@ -59,12 +60,18 @@ func (*Kling) Describe() provider.Description {
 			{Name: "kling-v2-5-turbo", Kind: kinora.KindVideo},
 			{Name: "kling-v2-6", Kind: kinora.KindVideo},
 			{Name: "kling-v3", Kind: kinora.KindVideo},
+			{Name: "kling-v3-omni", Kind: kinora.KindVideo},
+			{Name: "kling-video-o1", Kind: kinora.KindVideo},
+			{Name: "kling-2.5-turbo", Kind: kinora.KindVideo},
 			{Name: "kling-2.6", Kind: kinora.KindVideo},
 			{Name: "kling-3.0", Kind: kinora.KindVideo},
 			{Name: "kling-3.0-turbo", Kind: kinora.KindVideo},
 			{Name: "kling-3.0-omni", Kind: kinora.KindVideo},
+			{Name: "kling-o1", Kind: kinora.KindVideo},
 			{Name: "kling-image-v2-1", Kind: kinora.KindImage, UpstreamModel: "kling-v2-1"},
 			{Name: "kling-image-v3", Kind: kinora.KindImage, UpstreamModel: "kling-v3"},
+			{Name: "kling-image-v3-omni", Kind: kinora.KindImage, UpstreamModel: "kling-v3-omni"},
+			{Name: "kling-image-o1", Kind: kinora.KindImage},
 		},
 		Poll: provider.Pace{First: 5 * time.Second, Interval: 5 * time.Second, Ceiling: 30 * time.Second},
 		Hosts: []provider.Host{

@@ -180,7 +180,9 @@ func TestLegacyVideos(t *testing.T) {
 		"own reference":   video("kling-v1", 0, "external_task_id", `"order-17"`, "callback_url", `"https://elsewhere.example"`),
 		"chosen route":    video("kling-v1-6", 1, "route", `"multi-image2video"`),
 		"forced family":   video("legacy:kling-next", 0),
-		"motion":          video("kling-v2-6", 1, "video_url", `"https://img.example/move.mp4"`),
+		"motion":          lasting(sized(video("kling-v2-6", 1, "video_url", `"https://img.example/move.mp4"`, "character_orientation", `"video"`), "720x1280"), 5),
+		"base64":          video("kling-v1", 0, "image", `"data:image/png;base64,iVBORw0KGgo="`, "image_tail", `"iVBORw0KGgo="`),
+		"shots":           lasting(video("kling-v3", 0, "multi_shot", "true", "shot_type", `"customize"`, "multi_prompt", `[{"index":1,"prompt":"a","duration":"2"},{"index":2,"prompt":"b","duration":"3"}]`), 5),
 	}
 	s.Refused = map[string]provider.Request{
 		"input.metadata.mode must be one of std, pro":                  video("kling-v2-6", 0, "mode", `"4k"`),
@@ -207,6 +209,21 @@ func TestLegacyVideos(t *testing.T) {
 		"input.images must be at most 0":                               video("kling-v1", 1, "route", `"text2video"`),
 		"input.metadata.external_task_id must be a string":             video("kling-v1", 0, "external_task_id", "7"),
 		"input.metadata.shot_type must be one of":                      video("kling-v3", 0, "shot_type", `"x"`),
+		"input.metadata.multi_prompt must be shots of 6 seconds":       lasting(video("kling-v3", 0, "multi_prompt", `[{"prompt":"a","duration":"2"},{"prompt":"b","duration":"3"}]`), 6),
+		"input.metadata.multi_prompt[1].duration must be a whole":      video("kling-v3", 0, "multi_prompt", `[{},{"duration":"long"}]`),
+		"input.metadata.multi_prompt[0] must be an object":             video("kling-v3", 0, "multi_prompt", `[7]`),
+		"input.metadata.multi_prompt must be a list":                   video("kling-v3", 0, "multi_prompt", `7`),
+		"input.metadata.dynamic_masks[0].trajectories must be a list":  video("kling-v1", 1, "dynamic_masks", `[{"trajectories":[{"x":1,"y":1}]}]`),
+		"input.metadata.camera_control.config must be of one movement": video("kling-v1", 0, "camera_control", `{"type":"simple","config":{"zoom":1,"pan":2}}`),
+		"input.metadata.camera_control.config must be an object":       video("kling-v1", 0, "camera_control", `{"type":"simple","config":7}`),
+		"input.metadata.prompt must be a string of at most 2500":       video("kling-v1", 0, "prompt", `"`+strings.Repeat("x", 2501)+`"`),
+		"input.metadata.watermark_info must be an object":              video("kling-v1", 0, "watermark_info", `true`),
+		"input.images must be at most 2 for":                           video("kling-v2-6", 3),
+		"input.images must be at most 4":                               video("kling-v1-6", 5),
+		"input.images must be at most 7":                               video("kling-video-o1", 8),
+		"input.duration must be between 3 and 10":                      lasting(video("kling-video-o1", 0), 11),
+		"input.size must be at most 1080 pixels":                       sized(video("kling-v2-6", 0), "3840x2160"),
+		"input.size must be at most 2160 pixels":                       sized(video("kling-v3", 0), "7680x4320"),
 	}
 	providertest.Run(t, s)
 }
@@ -216,7 +233,9 @@ func TestLegacyImagesWithATokenOfTwoKeys(t *testing.T) {
 		`{"images":[{"index":0,"url":"https://cdn.example/1"},{"index":1,"watermark_url":"https://cdn.example/w"}]}`)
 	s.Golden = map[string]provider.Request{
 		"reference": sized(picture("kling-v3", 1, "image_reference", `"subject"`), "2048x1536"),
-		"omni":      picture("kling-image-o1", 3),
+		"omni":      sized(picture("kling-image-o1", 3, "aspect_ratio", `"auto"`), "4096x2304"),
+		"subjects":  sized(picture("kling-v2-1", 2, "n", `"3"`), "4:3"),
+		"unheard":   picture("kling-9", 0),
 	}
 	s.Refused = map[string]provider.Request{
 		"input.metadata.n must be a whole number between 1 and 9":       picture("kling-v3", 0, "n", "10"),
@@ -226,8 +245,12 @@ func TestLegacyImagesWithATokenOfTwoKeys(t *testing.T) {
 		"input.metadata.image_fidelity must be a number":                picture("kling-v3", 1, "image_fidelity", `"high"`),
 		"input.images must be at most 1":                                picture("kling-v3", 2),
 		"input.images must be at most 10":                               picture("kling-v3-omni", 11),
-		"input.size must be at most 2048":                               sized(picture("kling-v3", 0), "4096x4096"),
-		"model is of a family that makes no images":                     picture("kling-3.0", 0),
+		"input.size must be at most 2048 pixels":                        sized(picture("kling-v3", 0), "4096x4096"),
+		"input.size must be at most 4096 pixels":                        sized(picture("kling-image-o1", 0), "8192x8192"),
+		"input.images must be at most 4":                                picture("kling-v2-1", 5),
+		"input.metadata.image_fidelity must be a number between 0 and ": picture("kling-v2-1", 1, "image_fidelity", "1.5"),
+		"input.metadata.resolution must be one of 1k, 2k, 4k":           picture("kling-image-o1", 0, "resolution", `"8k"`),
+		"input.metadata.route must be one of generations, multi-image2": picture("kling-v3", 0, "route", `"text2video"`),
 	}
 	providertest.Run(t, s)
 }
@@ -241,14 +264,32 @@ func TestModernVideos(t *testing.T) {
 		"first frame":    lasting(sized(video("kling-2.6", 1), "1920x1080"), 5),
 		"both frames":    video("kling-3.0", 2, "watermark_info", `{"enabled":false}`),
 		"references":     video("kling-3.0-omni", 3),
-		"all settings":   sized(video("kling-3.0", 0, "resolution", `"4k"`, "duration", `"12"`, "seed", "7", "settings", `{"extra":true}`, "options", `{"more":1,"callback_url":"https://elsewhere.example"}`), "9:16"),
+		"all settings":   sized(video("kling-3.0", 0, "resolution", `"4k"`, "duration", `"12"`, "seed", "7", "settings", `{"extra":true}`, "options", `{"more":1,"watermark_info":{"enabled":true}}`, "prompt", `"another"`), "9:16"),
 		"own reference":  video("kling-3.0", 0, "external_task_id", `"order-17"`),
 		"an unknown one": video("kling-9.9-ultra/x", 0),
-		"motion":         video("kling-2.6", 1, "route", `"motion-control"`, "video_url", `"https://img.example/move.mp4"`),
+		"motion":         lasting(sized(video("kling-2.6", 1, "video_url", `"https://img.example/move.mp4"`, "character_orientation", `"video"`), "720x1280"), 5),
+		"own contents":   video("kling-3.0-omni", 1, "contents", `[{"type":"first_frame","url":"https://img.example/f.png"},{"type":"element","element_id":"1","id":"a"}]`),
+		"settings win":   lasting(sized(video("kling-3.0", 0, "duration", `"7"`, "resolution", `"720p"`, "settings", `{"duration":"9","multi_shot":false}`, "options", `{"external_task_id":"order-17"}`), "3840x2160"), 5),
 	}
 	s.Refused = map[string]provider.Request{
 		"input.metadata.resolution must be one of 720p, 1080p":   video("kling-2.6", 0, "resolution", `"4k"`),
-		"input.size must be at most 720p, 1080p":                 sized(video("kling-2.6", 0), "3840x2160"),
+		"input.size must be at most 1080 pixels":                 sized(video("kling-2.6", 0), "3840x2160"),
+		"input.size must be of one of the ratios":                sized(video("kling-3.0", 0), "21:9"),
+		"input.prompt must be at most 3072":                      {UpstreamModel: "kling-3.0", Kind: kinora.KindVideo, Prompt: strings.Repeat("ü", 3073)},
+		"input.prompt must be at most 2500":                      {UpstreamModel: "kling-2.6", Kind: kinora.KindVideo, Prompt: strings.Repeat("ü", 2501)},
+		"input.metadata.settings.duration must be 5 or 10":       lasting(video("kling-2.6", 0, "settings", `{"duration":6}`), 5),
+		"input.metadata.settings.audio must be one of native":    video("kling-2.6", 0, "settings", `{"audio":"loud"}`),
+		"input.metadata.audio must be one of native, original":   video("kling-3.0-omni", 0, "audio", `"loud"`),
+		"input.metadata.audio must be one of original, off":      video("kling-2.6", 1, "video_url", `"https://v.example/v"`, "character_orientation", `"image"`, "audio", `"native"`),
+		"input.metadata.resolution must be 1080p for a first":    video("kling-2.6", 2),
+		"input.metadata.multi_shot must be true or false":        video("kling-3.0", 0, "multi_shot", `"yes"`),
+		"input.metadata.character_orientation must be image or":  video("kling-2.6", 1, "video_url", `"https://v.example/v"`),
+		"input.metadata.video_url must be the URL":               video("kling-2.6", 1, "character_orientation", `"image"`),
+		"input.images must be the image of a character":          video("kling-2.6", 0, "video_url", `"https://v.example/v"`, "character_orientation", `"image"`),
+		"input.images must be at most 7":                         video("kling-3.0-omni", 8),
+		"input.metadata.options.callback_url is not allowed":     video("kling-3.0", 0, "options", `{"callback_url":"https://elsewhere.example"}`),
+		"input.metadata.options.external_task_id must be a str":  video("kling-3.0", 0, "options", `{"external_task_id":7}`),
+		"input.metadata.contents must be a list":                 video("kling-3.0", 0, "contents", `"x"`),
 		"input.metadata.audio must be one of native, off":        video("kling-3.0", 0, "audio", "true"),
 		"input.metadata.audio must be off, or the resolution 10": video("kling-2.6", 0, "audio", `"native"`),
 		"input.duration must be 5 or 10":                         lasting(video("kling-2.6", 0), 6),

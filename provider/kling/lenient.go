@@ -36,6 +36,22 @@ func whole(raw json.RawMessage) (int, bool) {
 	return n, err == nil
 }
 
+// object reads a JSON object; nil for anything else.
+func object(raw json.RawMessage) (fields map[string]json.RawMessage) {
+	if json.Unmarshal(raw, &fields) != nil {
+		return nil
+	}
+	return fields
+}
+
+// list reads a JSON list; nil for anything else.
+func list(raw json.RawMessage) (items []json.RawMessage) {
+	if json.Unmarshal(raw, &items) != nil {
+		return nil
+	}
+	return items
+}
+
 func number(raw json.RawMessage) (float64, bool) {
 	var f float64
 	err := json.Unmarshal(raw, &f)
@@ -50,5 +66,6 @@ func size(s string) (w, h int, pixels, ok bool) {
 	}
 	w, errW := strconv.Atoi(s[:i])
 	h, errH := strconv.Atoi(s[i+1:])
-	return w, h, s[i] != ':', errW == nil && errH == nil && w > 0 && h > 0
+	const most = 1 << 16
+	return w, h, s[i] != ':', errW == nil && errH == nil && w > 0 && h > 0 && w <= most && h <= most
 }

@@ -1,12 +1,14 @@
 package kling
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
 )
 
@@ -51,12 +53,8 @@ var messages = map[provider.Class]string{
 // refusal translates an answer that is an error: one outside 2xx, or a code other than 0.
 func refusal(a provider.Answer) *provider.Error {
 	e := &provider.Error{HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now())}
-	if env, ok := readEnvelope(a.Body); ok && env.code() > 0 {
-		e.Class, e.Code = byCode[env.code()], strconv.FormatInt(env.code(), 10)
-		if id := string(env.RequestID); requestID.MatchString(id) {
-			e.Detail = "request " + id
-		}
-	}
+	describe(a, e)
+	e.Class = byCode[codeOf(a)]
 	switch {
 	case e.Class != "":
 	case a.Status >= 300 && a.Status < 400:
@@ -67,7 +65,102 @@ func refusal(a provider.Answer) *provider.Error {
 		e.Class = provider.Invalid
 	}
 	e.Message = messages[e.Class]
+	if said, ok := messagesByCode[codeOf(a)]; ok {
+		e.Message = said
+	}
 	return e
+}
+
+// messagesByCode say more than the class where an operator needs it.
+var messagesByCode = map[int64]string{
+	1003: "the upstream refused the token as not valid yet: this machine's clock is ahead",
+	1004: "the upstream refused the token as expired: this machine's clock is behind",
+	1304: "the upstream does not take calls from this address",
+}
+
+// describe adds Kling's code and the request's id, for operators.
+func describe(a provider.Answer, e *provider.Error) {
+	env, ok := readEnvelope(a.Body)
+	if !ok || env.code() <= 0 {
+		return
+	}
+	e.Code = strconv.FormatInt(env.code(), 10)
+	if id := string(env.RequestID); requestID.MatchString(id) {
+		e.Detail = "request " + id
+	}
+}
+
+// described is describe for an error that provider.Do has classified by its status.
+func described(a provider.Answer, err error) error {
+	var e *provider.Error
+	if errors.As(err, &e) && a.Status >= 400 {
+		describe(a, e)
+	}
+	return err
+}
+
+// refused is refusal for a submit: it knows what was asked for.
+func refused(a provider.Answer, req provider.Request) *provider.Error {
+	e := refusal(a)
+	switch code := codeOf(a); {
+	case code == codeMissing && !offered(req):
+		e.Class, e.Message = provider.Invalid, "the upstream does not know the model, or something else that the request names"
+	case e.Class == provider.Invalid && code != 0:
+		if field := fieldIn(a, req); field != "" {
+			e.Message = "the upstream refused " + field
+		}
+	}
+	return e
+}
+
+// offered says that a resource which is missing can only be the model: it is one that
+// Kling documents, and the request names nothing else.
+func offered(req provider.Request) bool {
+	f, model := familyFor(req.UpstreamModel, req.Kind)
+	known := f == legacy && req.Kind == kinora.KindImage && strings.HasPrefix(model, "kling-")
+	if _, ok := videoLimits[model]; !ok && !known {
+		return false
+	}
+	return !has(req, "element_list") && !has(req, "voice_list") && !hasType(list(req.Metadata["contents"]), "element", "voice")
+}
+
+// fieldIn is the caller's name of the one field that a refusal is about; empty if the
+// message, whose form is not documented, names none or several.
+func fieldIn(a provider.Answer, req provider.Request) (field string) {
+	env, _ := readEnvelope(a.Body)
+	for _, name := range fieldNames.FindAllString(string(env.Message), -1) {
+		found := callerField(name, req)
+		if found == "" || found == field {
+			continue
+		}
+		if field != "" {
+			return ""
+		}
+		field = found
+	}
+	return field
+}
+
+var fieldNames = regexp.MustCompile(`[a-z_]{4,40}`)
+
+// callerField turns Kling's name of a field into the caller's; empty for other words.
+func callerField(name string, req provider.Request) string {
+	if raw, field := given(req, name); raw != nil {
+		return field
+	}
+	switch name {
+	case "model_name":
+		return "model"
+	case "prompt", "duration":
+		return "input." + name
+	case "aspect_ratio", "resolution":
+		return "input.size"
+	case "image", "image_list", "image_tail", "image_url", "first_frame", "last_frame":
+		return "input.images"
+	case "callback_url":
+		return "input.metadata.callback_url"
+	}
+	return ""
 }
 
 // requestID is what Kling's ids of requests look like; secrets and sentences do not.
@@ -81,7 +174,10 @@ func duplicated(a provider.Answer) bool {
 		return false
 	}
 	said := strings.ToLower(string(env.Message))
-	return strings.Contains(said, "duplicat") || strings.Contains(said, "already exist") || strings.Contains(said, "external_task_id")
+	if strings.Contains(said, "duplicat") || strings.Contains(said, "already exist") {
+		return true
+	}
+	return strings.Contains(said, "external_task_id") && (strings.Contains(said, "unique") || strings.Contains(said, "repeat") || strings.Contains(said, "used"))
 }
 
 func unreadable(class provider.Class, a provider.Answer) *provider.Error {

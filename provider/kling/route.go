@@ -27,13 +27,26 @@ func familyOf(upstreamModel string) (family, string) {
 	if model, ok := strings.CutPrefix(upstreamModel, "new:"); ok {
 		return modern, model
 	}
-	if strings.HasPrefix(upstreamModel, "kling-v") || strings.HasPrefix(upstreamModel, "kling-image-") {
-		return legacy, upstreamModel
+	for _, prefix := range []string{"kling-v", "kling-image-"} {
+		if strings.HasPrefix(upstreamModel, prefix) {
+			return legacy, upstreamModel
+		}
 	}
 	return modern, upstreamModel
 }
 
-// The routes of the older family: paths to post to, and to read tasks under.
+// familyFor is familyOf, but that all images are made by the older family, whatever
+// the model looks like.
+func familyFor(upstreamModel string, kind kinora.Kind) (family, string) {
+	f, model := familyOf(upstreamModel)
+	if kind == kinora.KindImage {
+		f = legacy
+	}
+	return f, model
+}
+
+// The routes: paths to post to. Those of the older family are also what its tasks are
+// read under; those of the newer one end with the model.
 const (
 	textToVideo   = "/v1/videos/text2video"
 	imageToVideo  = "/v1/videos/image2video"
@@ -41,23 +54,29 @@ const (
 	motionControl = "/v1/videos/motion-control"
 	omniVideo     = "/v1/videos/omni-video"
 	imageRoute    = "/v1/images/generations"
+	imagesToImage = "/v1/images/multi-image2image"
 	omniImage     = "/v1/images/omni-image"
+
+	newTextToVideo   = "/text-to-video/"
+	newImageToVideo  = "/image-to-video/"
+	newMotionControl = "/motion-control/"
+	newOmniVideo     = "/omni-video/"
 )
 
 // routes are what metadata.route may name, by family and kind: its words, and the path
-// that each stands for. Paths of the newer family end with the model.
+// that each stands for.
 var routes = map[family]map[kinora.Kind]map[string]string{
 	legacy: {
 		kinora.KindVideo: {
 			"text2video": textToVideo, "image2video": imageToVideo, "multi-image2video": imagesToVideo,
 			"motion-control": motionControl, "omni-video": omniVideo,
 		},
-		kinora.KindImage: {"generations": imageRoute, "omni-image": omniImage},
+		kinora.KindImage: {"generations": imageRoute, "multi-image2image": imagesToImage, "omni-image": omniImage},
 	},
 	modern: {
 		kinora.KindVideo: {
-			"text-to-video": "/text-to-video/", "image-to-video": "/image-to-video/",
-			"motion-control": "/motion-control/", "omni-video": "/omni-video/",
+			"text-to-video": newTextToVideo, "image-to-video": newImageToVideo,
+			"motion-control": newMotionControl, "omni-video": newOmniVideo,
 		},
 	},
 }
@@ -66,32 +85,53 @@ var routes = map[family]map[kinora.Kind]map[string]string{
 // what the request brings. A word that is no route gives an empty path, which Validate
 // refuses.
 func routeOf(req provider.Request) string {
-	f, model := familyOf(req.UpstreamModel)
-	words := routes[f][req.Kind]
+	f, model := familyFor(req.UpstreamModel, req.Kind)
 	if raw, ok := req.Metadata["route"]; ok {
 		word, _ := text(raw)
-		return words[word]
+		return routes[f][req.Kind][word]
 	}
-	omni := strings.Contains(model, "omni") || strings.Contains(model, "-o1")
 	switch {
-	case req.Kind == kinora.KindImage && omni:
-		return words["omni-image"]
 	case req.Kind == kinora.KindImage:
-		return words["generations"]
-	case omni:
-		return words["omni-video"]
-	case f == modern && (len(req.Images) > 0 || has(req, "contents")):
-		return words["image-to-video"]
+		return imageRouteOf(req, model)
 	case f == modern:
-		return words["text-to-video"]
-	case has(req, "image_list") || len(req.Images) > 2:
-		return imagesToVideo
+		return modernRouteOf(req, model)
+	case omni(model):
+		return omniVideo
 	case has(req, "video_url"):
 		return motionControl
+	case has(req, "image_list") || len(req.Images) > 2:
+		return imagesToVideo
 	case len(req.Images) > 0 || has(req, "image") || has(req, "image_tail"):
 		return imageToVideo
 	}
 	return textToVideo
+}
+
+func imageRouteOf(req provider.Request, model string) string {
+	switch {
+	case omni(model):
+		return omniImage
+	case len(req.Images) > 1 || has(req, "subject_image_list"):
+		return imagesToImage
+	}
+	return imageRoute
+}
+
+func modernRouteOf(req provider.Request, model string) string {
+	switch {
+	case omni(model):
+		return newOmniVideo
+	case has(req, "video_url") || has(req, "character_orientation"):
+		return newMotionControl
+	case len(req.Images) > 0 || has(req, "contents"):
+		return newImageToVideo
+	}
+	return newTextToVideo
+}
+
+// omni says that a model takes references of all kinds, on a route of its own.
+func omni(model string) bool {
+	return strings.Contains(model, "omni") || strings.HasSuffix(model, "-o1")
 }
 
 func has(req provider.Request, key string) bool {

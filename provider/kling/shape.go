@@ -2,7 +2,6 @@ package kling
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
@@ -48,6 +47,26 @@ func ratioOf(req provider.Request) (string, bool) {
 	return "", false
 }
 
+// step is one of a model's resolutions.
+type step struct {
+	side int // pixels, at most
+	word string
+}
+
+// wordOf is the smallest resolution that holds a side, among those a model has; nil = it
+// is not known which. Empty = none.
+func wordOf(side int, steps []step, words []string) string {
+	for _, s := range steps {
+		if side <= s.side {
+			if words == nil || slices.Contains(words, s.word) {
+				return s.word
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
 // videoResolution is the newer family's word for a size in pixels, by its shorter side;
 // empty = not said, false = larger than the model makes.
 func videoResolution(req provider.Request) (string, bool) {
@@ -55,40 +74,41 @@ func videoResolution(req provider.Request) (string, bool) {
 	if !ok || !pixels {
 		return "", true
 	}
-	switch side := min(w, h); {
-	case side <= 720:
-		return "720p", true
-	case side <= 1080:
-		return "1080p", true
-	case side <= 2160 && (resolutionsOf(req.UpstreamModel) == nil || slices.Contains(resolutionsOf(req.UpstreamModel), "4k")):
-		return "4k", true
-	}
-	return "", false
+	l, _ := limitsOf(req.UpstreamModel)
+	word := wordOf(min(w, h), []step{{720, "720p"}, {1080, "1080p"}, {2160, "4k"}}, l.words)
+	return word, word != ""
 }
 
-// resolutionsOf are the newer family's words; nil = not known for the model.
-func resolutionsOf(model string) []string {
-	switch {
-	case strings.Contains(model, "kling-3.0"):
-		return []string{"720p", "1080p", "4k"}
-	case strings.Contains(model, "kling-2."):
-		return []string{"720p", "1080p"}
+// modeOf is what stands for a resolution in the older family, on models where it does; empty =
+// not said, or Kling's default, false = larger than the model makes.
+func modeOf(req provider.Request) (string, bool) {
+	f, model := familyFor(req.UpstreamModel, req.Kind)
+	w, h, pixels, ok := size(req.Size)
+	if !ok || !pixels || f == modern || req.Kind == kinora.KindImage || !sharp(model) {
+		return "", true
 	}
-	return nil
+	word := wordOf(min(w, h), []step{{720, "std"}, {1080, "pro"}, {2160, "4k"}}, videoLimits[model].words)
+	if word == "std" {
+		return "", true
+	}
+	return word, word != ""
 }
 
-// imageResolution is the older family's word for an image's size in pixels, by its longer
-// side; empty = not said, false = larger than it makes.
+// imageResolution is the word for an image's size in pixels, by its longer side; empty =
+// not said, false = larger than the model makes.
 func imageResolution(req provider.Request) (string, bool) {
 	w, h, pixels, ok := size(req.Size)
 	if !ok || !pixels || req.Kind != kinora.KindImage {
 		return "", true
 	}
-	switch side := max(w, h); {
-	case side <= 1024:
-		return "1k", true
-	case side <= 2048:
-		return "2k", true
+	word := wordOf(max(w, h), []step{{1024, "1k"}, {2048, "2k"}, {4096, "4k"}}, imageWords(routeOf(req)))
+	return word, word != ""
+}
+
+// imageWords are the resolutions of an image route.
+func imageWords(path string) []string {
+	if path == omniImage {
+		return []string{"1k", "2k", "4k"}
 	}
-	return "", false
+	return []string{"1k", "2k"}
 }
