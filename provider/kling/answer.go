@@ -9,28 +9,29 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // task is a task in either family's shape: the older one nests it in data, or sends it
 // flat in a callback, with names that begin with task_; the newer one has plain names.
 type task struct {
-	ID         word     `json:"id"`
-	Status     *word    `json:"status"`
-	Message    word     `json:"message"`
-	ExternalID word     `json:"external_id"`
-	CreateTime word     `json:"create_time"` // milliseconds since 1970
-	Outputs    []output `json:"outputs"`
+	ID         lenient.Word  `json:"id"`
+	Status     *lenient.Word `json:"status"`
+	Message    lenient.Word  `json:"message"`
+	ExternalID lenient.Word  `json:"external_id"`
+	CreateTime lenient.Word  `json:"create_time"` // milliseconds since 1970
+	Outputs    []output      `json:"outputs"`
 
-	TaskID     word   `json:"task_id"`
-	TaskStatus *word  `json:"task_status"`
-	StatusMsg  word   `json:"task_status_msg"`
-	CreatedAt  word   `json:"created_at"` // milliseconds since 1970
-	Info       info   `json:"task_info"`
-	Result     result `json:"task_result"`
+	TaskID     lenient.Word  `json:"task_id"`
+	TaskStatus *lenient.Word `json:"task_status"`
+	StatusMsg  lenient.Word  `json:"task_status_msg"`
+	CreatedAt  lenient.Word  `json:"created_at"` // milliseconds since 1970
+	Info       info          `json:"task_info"`
+	Result     result        `json:"task_result"`
 }
 
 type info struct {
-	ExternalTaskID word `json:"external_task_id"`
+	ExternalTaskID lenient.Word `json:"external_task_id"`
 }
 
 type output struct {
@@ -57,7 +58,7 @@ func (t *task) created() int64 {
 	return n
 }
 
-func first(a, b word) word {
+func first(a, b lenient.Word) lenient.Word {
 	if a != "" {
 		return a
 	}
@@ -66,7 +67,7 @@ func first(a, b word) word {
 
 // status is the task's word in lower case; false where none is shown.
 func (t *task) status() (string, bool) {
-	for _, w := range []*word{t.Status, t.TaskStatus} {
+	for _, w := range []*lenient.Word{t.Status, t.TaskStatus} {
 		if w != nil {
 			return strings.ToLower(string(*w)), true
 		}
@@ -155,8 +156,8 @@ func (t *task) failure() *provider.Error {
 // envelope is every answer of Kling's.
 type envelope struct {
 	Code      *json.Number    `json:"code"`
-	RequestID word            `json:"request_id"`
-	Message   word            `json:"message"`
+	RequestID lenient.Word    `json:"request_id"`
+	Message   lenient.Word    `json:"message"`
 	Data      json.RawMessage `json:"data"`
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // owned are the keys of metadata that do not reach Kling: what Kinora decides, its own
@@ -49,7 +50,7 @@ func given(req provider.Request, key string) (raw json.RawMessage, field string)
 // caller's own, else the generation's id, with the attempt's ordinal from the second on.
 func externalID(req provider.Request) (id string, ours bool) {
 	raw, _ := given(req, "external_task_id")
-	if own, ok := text(raw); ok && own != "" {
+	if own, ok := lenient.Text(raw); ok && own != "" {
 		return own, false
 	}
 	return ourReference(req.ClientRef), true
@@ -96,10 +97,10 @@ func legacyBody(req provider.Request, path, model string) map[string]any {
 			out[key] = value
 		}
 	}
-	if seconds, ok := whole(req.Metadata["duration"]); ok {
+	if seconds, ok := lenient.Whole(req.Metadata["duration"]); ok {
 		out["duration"] = strconv.Itoa(seconds) // this family wants a string
 	}
-	if n, ok := whole(req.Metadata["n"]); ok {
+	if n, ok := lenient.Whole(req.Metadata["n"]); ok {
 		out["n"] = n
 	}
 	for _, key := range []string{"image", "image_tail", "static_mask"} {
@@ -117,7 +118,7 @@ func legacyBody(req provider.Request, path, model string) map[string]any {
 // withoutDataPrefix is base64 content as this family wants it: without the prefix that
 // says what it is.
 func withoutDataPrefix(raw json.RawMessage) (string, bool) {
-	s, _ := text(raw)
+	s, _ := lenient.Text(raw)
 	if head, content, ok := strings.Cut(s, ";base64,"); ok && strings.HasPrefix(head, "data:") {
 		return content, true
 	}
@@ -217,7 +218,7 @@ func settingsOf(req provider.Request, path string) map[string]any {
 	}
 	maps.Copy(out, anyOf(object(req.Metadata["settings"])))
 	raw, _ := given(req, "duration")
-	if seconds, ok := whole(raw); ok {
+	if seconds, ok := lenient.Whole(raw); ok {
 		out["duration"] = seconds // this family wants a number
 	}
 	if _, ok := out["aspect_ratio"]; !ok && path == newOmniVideo && !framed(req) {
@@ -254,7 +255,7 @@ func contents(req provider.Request, path string) any {
 		}
 		out = append(out, item)
 	}
-	if video, ok := text(req.Metadata["video_url"]); ok && path == newMotionControl {
+	if video, ok := lenient.Text(req.Metadata["video_url"]); ok && path == newMotionControl {
 		out = append(out, map[string]string{"type": "video", "url": video})
 	}
 	return out
@@ -262,7 +263,7 @@ func contents(req provider.Request, path string) any {
 
 // promptOf is the prompt; one in metadata wins.
 func promptOf(req provider.Request) string {
-	if own, ok := text(req.Metadata["prompt"]); ok {
+	if own, ok := lenient.Text(req.Metadata["prompt"]); ok {
 		return own
 	}
 	return req.Prompt
@@ -276,7 +277,7 @@ func framed(req provider.Request) bool {
 // hasType says whether one of the contents is of one of the types.
 func hasType(items []json.RawMessage, types ...string) bool {
 	for _, raw := range items {
-		kind, _ := text(object(raw)["type"])
+		kind, _ := lenient.Text(object(raw)["type"])
 		for _, t := range types {
 			if kind == t {
 				return true

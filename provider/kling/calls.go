@@ -1,10 +1,8 @@
 package kling
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -264,15 +262,5 @@ func request(up provider.Upstream, f family, method, path string, payload []byte
 		// Not a refused key: other models of the account are served.
 		return nil, &provider.Error{Class: provider.ModelGone, Message: "the account has no API key, which this model needs"}
 	}
-	req, err := http.NewRequest(method, up.Account.BaseURL+path, bytes.NewReader(payload))
-	if err != nil {
-		// The error would quote the URL.
-		return nil, &provider.Error{Class: provider.Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
-	}
-	req.Header.Set("Authorization", auth)
-	req.Header.Set("Accept", "application/json")
-	if payload != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req, nil
+	return provider.NewRequest(up, method, path, auth, payload)
 }

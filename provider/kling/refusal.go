@@ -28,16 +28,6 @@ var byCode = map[int64]provider.Class{
 
 const codeMissing = 1203 // a resource or model that is not there
 
-// byStatus is what a status means where the body is not Kling's.
-var byStatus = map[int]provider.Class{
-	http.StatusUnauthorized:    provider.Credential,
-	http.StatusPaymentRequired: provider.Balance,
-	http.StatusForbidden:       provider.Permission,
-	http.StatusNotFound:        provider.ModelGone,
-	http.StatusGone:            provider.ModelGone,
-	http.StatusTooManyRequests: provider.Rate,
-}
-
 // messages are constant: Kling's own text may hold what must not be shown.
 var messages = map[provider.Class]string{
 	provider.Invalid:     "the upstream refused the request",
@@ -59,8 +49,8 @@ func refusal(a provider.Answer) *provider.Error {
 	case e.Class != "":
 	case a.Status >= 300 && a.Status < 400:
 		e.Class = provider.Unavailable // a redirect is not followed: the key would go along
-	case byStatus[a.Status] != "":
-		e.Class = byStatus[a.Status]
+	case provider.ClassOfStatus(a.Status) != "":
+		e.Class = provider.ClassOfStatus(a.Status)
 	default:
 		e.Class = provider.Invalid
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // family is one of Kling's two API generations. Its documents tell them apart by where
@@ -87,7 +88,7 @@ var routes = map[family]map[kinora.Kind]map[string]string{
 func routeOf(req provider.Request) string {
 	f, model := familyFor(req.UpstreamModel, req.Kind)
 	if raw, ok := req.Metadata["route"]; ok {
-		word, _ := text(raw)
+		word, _ := lenient.Text(raw)
 		return routes[f][req.Kind][word]
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // The documented aspect ratios.
@@ -30,7 +31,7 @@ func ratioOf(req provider.Request) (string, bool) {
 	if req.Size == "" || req.Size == "auto" {
 		return "", true
 	}
-	w, h, pixels, ok := size(req.Size)
+	w, h, pixels, ok := lenient.Size(req.Size)
 	if !ok {
 		return "", false
 	}
@@ -39,7 +40,7 @@ func ratioOf(req provider.Request) (string, bool) {
 		tolerance = near
 	}
 	for _, ratio := range ratiosOf(req.Kind) {
-		rw, rh, _, _ := size(ratio)
+		rw, rh, _, _ := lenient.Size(ratio)
 		if off := float64(w*rh)/float64(h*rw) - 1; off <= tolerance && off >= -tolerance {
 			return ratio, true
 		}
@@ -70,7 +71,7 @@ func wordOf(side int, steps []step, words []string) string {
 // videoResolution is the newer family's word for a size in pixels, by its shorter side;
 // empty = not said, false = larger than the model makes.
 func videoResolution(req provider.Request) (string, bool) {
-	w, h, pixels, ok := size(req.Size)
+	w, h, pixels, ok := lenient.Size(req.Size)
 	if !ok || !pixels {
 		return "", true
 	}
@@ -83,7 +84,7 @@ func videoResolution(req provider.Request) (string, bool) {
 // not said, or Kling's default, false = larger than the model makes.
 func modeOf(req provider.Request) (string, bool) {
 	f, model := familyFor(req.UpstreamModel, req.Kind)
-	w, h, pixels, ok := size(req.Size)
+	w, h, pixels, ok := lenient.Size(req.Size)
 	if !ok || !pixels || f == modern || req.Kind == kinora.KindImage || !sharp(model) {
 		return "", true
 	}
@@ -97,7 +98,7 @@ func modeOf(req provider.Request) (string, bool) {
 // imageResolution is the word for an image's size in pixels, by its longer side; empty =
 // not said, false = larger than the model makes.
 func imageResolution(req provider.Request) (string, bool) {
-	w, h, pixels, ok := size(req.Size)
+	w, h, pixels, ok := lenient.Size(req.Size)
 	if !ok || !pixels || req.Kind != kinora.KindImage {
 		return "", true
 	}

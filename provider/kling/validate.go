@@ -9,6 +9,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // The documented limits that hold for all models.
@@ -68,7 +69,7 @@ func words(req provider.Request, key string, allowed ...string) *provider.Error 
 	if raw == nil {
 		return nil
 	}
-	if word, ok := text(raw); !ok || !slices.Contains(allowed, word) {
+	if word, ok := lenient.Text(raw); !ok || !slices.Contains(allowed, word) {
 		return invalid(field, "one of %s", strings.Join(allowed, ", "))
 	}
 	return nil
@@ -77,7 +78,7 @@ func words(req provider.Request, key string, allowed ...string) *provider.Error 
 // wordOr is a field's word, or another where it has none.
 func wordOr(req provider.Request, key, otherwise string) string {
 	raw, _ := given(req, key)
-	if word, ok := text(raw); ok {
+	if word, ok := lenient.Text(raw); ok {
 		return word
 	}
 	return otherwise
@@ -97,7 +98,7 @@ func checkTypes(req provider.Request, _ string) *provider.Error {
 		}
 	}
 	if raw, field := given(req, "external_task_id"); raw != nil {
-		if id, ok := text(raw); !ok || id == "" {
+		if id, ok := lenient.Text(raw); !ok || id == "" {
 			return invalid(field, "a string that is not empty")
 		}
 	}
@@ -122,7 +123,7 @@ func checkTexts(req provider.Request, _ string) *provider.Error {
 		most int
 	}{{"prompt", most}, {"negative_prompt", maxPrompt}} {
 		raw, ok := req.Metadata[own.key]
-		if s, isText := text(raw); ok && (!isText || utf8.RuneCountInString(s) > own.most) {
+		if s, isText := lenient.Text(raw); ok && (!isText || utf8.RuneCountInString(s) > own.most) {
 			return invalid(meta(own.key), "a string of at most %d characters", own.most)
 		}
 	}
@@ -205,7 +206,7 @@ func checkDuration(req provider.Request, path string) *provider.Error {
 	}
 	field, seconds := "input.duration", req.Duration
 	if raw, name := given(req, "duration"); raw != nil {
-		n, ok := whole(raw)
+		n, ok := lenient.Whole(raw)
 		if !ok {
 			return invalid(name, "a whole number of seconds")
 		}

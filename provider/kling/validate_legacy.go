@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 func checkMode(req provider.Request, _ string) *provider.Error {
@@ -33,7 +34,7 @@ func checkMode(req provider.Request, _ string) *provider.Error {
 	if older(model, "2") {
 		return provider.Errorf(provider.Invalid, "%s is not known to this model", meta("cfg_scale"))
 	}
-	if scale, ok := number(raw); !ok || scale < 0 || scale > 1 {
+	if scale, ok := lenient.Number(raw); !ok || scale < 0 || scale > 1 {
 		return invalid(meta("cfg_scale"), "a number between 0 and 1")
 	}
 	return nil
@@ -45,7 +46,7 @@ func checkCamera(req provider.Request, _ string) *provider.Error {
 		return nil
 	}
 	types := []string{"simple", "down_back", "forward_up", "right_turn_forward", "left_turn_forward"}
-	kind, ok := text(camera["type"])
+	kind, ok := lenient.Text(camera["type"])
 	if camera["type"] != nil && (!ok || !slices.Contains(types, kind)) {
 		return invalid(meta("camera_control.type"), "one of %s", strings.Join(types, ", "))
 	}
@@ -62,7 +63,7 @@ func checkCamera(req provider.Request, _ string) *provider.Error {
 		if !ok {
 			continue
 		}
-		v, ok := number(raw)
+		v, ok := lenient.Number(raw)
 		if !ok || v < -10 || v > 10 {
 			return invalid(meta("camera_control.config."+axis), "a number between -10 and 10")
 		}
@@ -111,13 +112,13 @@ func checkShot(raw json.RawMessage, field string) (seconds int, bad *provider.Er
 	if shot == nil {
 		return 0, invalid(field, "an object")
 	}
-	if prompt, _ := text(shot["prompt"]); utf8.RuneCountInString(prompt) > maxShotPrompt {
+	if prompt, _ := lenient.Text(shot["prompt"]); utf8.RuneCountInString(prompt) > maxShotPrompt {
 		return 0, invalid(field+".prompt", "at most %d characters", maxShotPrompt)
 	}
 	if shot["duration"] == nil {
 		return 0, nil
 	}
-	seconds, ok := whole(shot["duration"])
+	seconds, ok := lenient.Whole(shot["duration"])
 	if !ok || seconds < 1 {
 		return 0, invalid(field+".duration", "a whole number of seconds")
 	}
@@ -126,7 +127,7 @@ func checkShot(raw json.RawMessage, field string) (seconds int, bad *provider.Er
 
 // totalOf is the video's duration where the caller says it.
 func totalOf(req provider.Request) (int, bool) {
-	if n, ok := whole(req.Metadata["duration"]); ok {
+	if n, ok := lenient.Whole(req.Metadata["duration"]); ok {
 		return n, true
 	}
 	return req.Duration, req.Duration > 0
@@ -166,7 +167,7 @@ func checkMasks(req provider.Request, path string) *provider.Error {
 
 func checkPicture(req provider.Request, path string) *provider.Error {
 	if raw, ok := req.Metadata["n"]; ok {
-		if n, ok := whole(raw); !ok || n < 1 || n > maxImages {
+		if n, ok := lenient.Whole(raw); !ok || n < 1 || n > maxImages {
 			return invalid(meta("n"), "a whole number between 1 and %d", maxImages)
 		}
 	}
@@ -181,7 +182,7 @@ func checkPicture(req provider.Request, path string) *provider.Error {
 	}
 	for _, key := range []string{"image_fidelity", "human_fidelity"} {
 		if raw, ok := req.Metadata[key]; ok {
-			if v, ok := number(raw); !ok || v < 0 || v > 1 {
+			if v, ok := lenient.Number(raw); !ok || v < 0 || v > 1 {
 				return invalid(meta(key), "a number between 0 and 1")
 			}
 		}

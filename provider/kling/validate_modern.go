@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // checkModern checks the settings of the newer family.
@@ -62,7 +63,7 @@ func checkMotion(req provider.Request) *provider.Error {
 	if has(req, "contents") {
 		return nil
 	}
-	if video, ok := text(req.Metadata["video_url"]); !ok || !strings.Contains(video, "://") {
+	if video, ok := lenient.Text(req.Metadata["video_url"]); !ok || !strings.Contains(video, "://") {
 		return invalid(meta("video_url"), "the URL of a video")
 	}
 	if len(req.Images) == 0 {
