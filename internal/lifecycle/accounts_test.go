@@ -254,3 +254,55 @@ func TestIndifferentAccountNeverRests(t *testing.T) {
 		}
 	})
 }
+
+// A repeated callback costs no look; another one does, and so does the same one of another job.
+func TestRepeatedCallbacksCostNothing(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.took = time.Hour
+		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: time.Hour, Interval: time.Hour, Ceiling: time.Hour}}
+		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example")).start(t)
+		g := h.accept(t, submission("x"))
+		var token string
+		eventually(t, "the job is open", func() bool {
+			list, err := h.Attempts(t.Context(), g.ID)
+			if err != nil || list[0].State != kinora.AttemptOpen {
+				return false
+			}
+			up.mu.Lock()
+			defer up.mu.Unlock()
+			url := up.jobs["up_1"].url
+			token = url[strings.LastIndexByte(url, '/')+1:]
+			return true
+		})
+		looks := func() int {
+			list, err := h.Attempts(t.Context(), g.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list[0].Polls
+		}
+		call := func(body, id string) {
+			t.Helper()
+			header := http.Header{}
+			if id != "" {
+				header.Set("webhook-id", id)
+			}
+			if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte(body), Header: header}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, c := range []struct{ body, id string }{{"up_1", ""}, {"up_1 again", ""}, {"up_1", "msg_1"}, {"up_1", "msg_2"}} {
+			call(c.body, c.id)
+			eventually(t, "a look", func() bool { return looks() == i+1 })
+			for range 5 {
+				call(c.body, c.id)
+			}
+		}
+		time.Sleep(4 * 50 * time.Millisecond) // four idle times: whatever was due would have been looked at
+		if n := looks(); n != 4 {
+			t.Errorf("%d looks for four different callbacks", n)
+		}
+	})
+}

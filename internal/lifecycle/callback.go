@@ -2,8 +2,10 @@ package lifecycle
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -48,8 +50,17 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 		e.metrics.callbacks.WithLabelValues(providerName, "ignored").Inc()
 		return got, nil
 	}
+	news := newsOf(token, in)
+	if e.repeats.known(news, time.Now()) {
+		e.metrics.callbacks.WithLabelValues(providerName, "repeat").Inc()
+		return got, nil
+	}
 	e.metrics.callbacks.WithLabelValues(providerName, "hint").Inc()
-	return got, e.hint(ctx, a, got)
+	if err := e.hint(ctx, a, got); err != nil {
+		return got, err
+	}
+	e.repeats.remember(news, time.Now()) // only what has been acted on
+	return got, nil
 }
 
 // hint makes the attempt due now, or, while the submit call's outcome is not known,
@@ -121,4 +132,53 @@ func (h *callbackHints) of(hash string) (string, json.RawMessage) {
 	defer h.mu.Unlock()
 	hint := h.byID[hash]
 	return hint.upstreamID, hint.handle
+}
+
+// callbackRepeats remembers the callbacks that were acted on, so that a sender's repetitions
+// and a replayer's cost neither a write nor a look. It forgets when the process ends: then a
+// repeat costs one look.
+type callbackRepeats struct {
+	mu sync.Mutex
+	at map[[sha256.Size]byte]time.Time
+}
+
+const (
+	// repeatLife is longer than any upstream is known to repeat a callback in one go.
+	repeatLife = 10 * time.Minute
+	// maxRepeats bounds the memory: about two megabytes.
+	maxRepeats = 20_000
+)
+
+// newsOf names a callback: by the id of the delivery where the sender gives one, else by what
+// it says.
+func newsOf(token string, in provider.InboundCallback) [sha256.Size]byte {
+	h := sha256.New()
+	h.Write([]byte(token))
+	h.Write([]byte{0})
+	if id := in.Header.Get("webhook-id"); id != "" {
+		h.Write([]byte(id))
+	} else {
+		h.Write([]byte{0})
+		h.Write(in.Body)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func (r *callbackRepeats) known(news [sha256.Size]byte, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, ok := r.at[news]
+	return ok && now.Sub(at) < repeatLife
+}
+
+func (r *callbackRepeats) remember(news [sha256.Size]byte, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.at) >= maxRepeats {
+		maps.DeleteFunc(r.at, func(_ [sha256.Size]byte, at time.Time) bool { return now.Sub(at) >= repeatLife })
+	}
+	if r.at == nil || len(r.at) >= maxRepeats {
+		r.at = map[[sha256.Size]byte]time.Time{} // a flood: forgetting costs looks, not jobs
+	}
+	r.at[news] = now
 }

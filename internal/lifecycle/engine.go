@@ -137,6 +137,7 @@ type Engine struct {
 	metrics   *metrics
 	durations durations
 	hints     callbackHints
+	repeats   callbackRepeats
 
 	held heldLeases
 
