@@ -1,11 +1,17 @@
 package store
 
-import "time"
+import (
+	"time"
+
+	"github.com/kinora/kinora"
+)
 
 // An organisation's events are read in the order in which they became visible, so that a reader who remembers how far
 // it got misses none. Neither ids nor times give that order: a transaction that took its time may commit an older event
 // after a newer one was read. So the reader gives each event its position itself, when it first sees it, one reader at
 // a time. Whoever writes an event does nothing for it, and events that nobody listens for never get one.
+//
+// endpoint.disabled is never placed: it is for the operator hook, and streams are for whoever has an API key.
 
 // PlacedEvent is an event and its position.
 type PlacedEvent struct {
@@ -16,8 +22,8 @@ type PlacedEvent struct {
 // HasUnplacedEvents tells whether an organisation has events created since floor that have no position yet.
 func (tx *Tx) HasUnplacedEvents(organisation string, floor time.Time) (bool, error) {
 	found := false
-	err := tx.Query(`SELECT 1 FROM events WHERE organisation_id = ? AND position = 0 AND generation_id IS NOT NULL AND created_at >= ? LIMIT 1`,
-		[]any{organisation, Micros(floor)}, func(row Row) error {
+	err := tx.Query(`SELECT 1 FROM events WHERE organisation_id = ? AND position = 0 AND type <> ? AND created_at >= ? LIMIT 1`,
+		[]any{organisation, string(kinora.EventEndpointDisabled), Micros(floor)}, func(row Row) error {
 			found = true
 			var one int
 			return row.Scan(&one)
@@ -40,8 +46,8 @@ func (tx *Tx) PlaceEvents(organisation string, floor, now time.Time, limit int) 
 	}
 	next := max(last+1, Micros(now))
 	var sets [][]any
-	err = tx.Query(`SELECT id FROM events WHERE organisation_id = ? AND position = 0 AND generation_id IS NOT NULL AND created_at >= ? ORDER BY created_at, id LIMIT ?`,
-		[]any{organisation, Micros(floor), limit}, func(row Row) error {
+	err = tx.Query(`SELECT id FROM events WHERE organisation_id = ? AND position = 0 AND type <> ? AND created_at >= ? ORDER BY created_at, id LIMIT ?`,
+		[]any{organisation, string(kinora.EventEndpointDisabled), Micros(floor), limit}, func(row Row) error {
 			var id string
 			err := row.Scan(&id)
 			sets = append(sets, []any{next + int64(len(sets)), id})

@@ -70,7 +70,7 @@ func (l *listening) ids() (ids []string) {
 
 // note writes an event that is not about a generation.
 func note(tx *store.Tx, organisation, eventID string, at time.Time) error {
-	return tx.InsertEvent(&kinora.Event{ID: eventID, OrganisationID: organisation, Type: "endpoint.disabled", Body: `{"id":"` + eventID + `"}`, CreatedAt: at})
+	return tx.InsertEvent(&kinora.Event{ID: eventID, OrganisationID: organisation, Type: "note", Body: `{"id":"` + eventID + `"}`, CreatedAt: at})
 }
 
 // A stream brings what a receiver would get, signed the same, in its organisation alone and from now on.
