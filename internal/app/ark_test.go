@@ -8,9 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,8 +101,8 @@ func newArkWorld(t *testing.T, dsn string, pace float64) *arkWorld {
 	cfg.Network.AllowPrefixes = []string{"127.0.0.0/8"}
 	cfg.Webhooks.AllowHTTP = true
 	cfg.ShutdownGrace = config.Duration(5 * time.Second)
-	on := true
-	cfg.Sandbox.Enabled = &on // with it, upstreams on this machine are given this server's local address to call back
+	front, behind := newFront(t)
+	cfg.PublicURL = front // upstreams are only given a public address to call back
 	cfg.Accounts = []config.Account{{Name: "ark-cn", Provider: "ark", BaseURL: upstream.URL + "/api/v3", Settings: map[string]config.Secret{"api_key": "ark-key-1"}}}
 	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: pace, Backoff: 0.01}})
 	if err != nil {
@@ -115,7 +118,26 @@ func newArkWorld(t *testing.T, dsn string, pace float64) *arkWorld {
 			t.Errorf("stop: %v", err)
 		}
 	})
+	behind(a)
 	return &arkWorld{t: t, app: a, sim: sim, sent: sent, in: newInbox(t, func() string { return a.Bootstrapped().Secret.Text })}
+}
+
+// newFront is a proxy with an address that is known before the server's is.
+func newFront(t *testing.T) (address string, behind func(*app.App)) {
+	t.Helper()
+	var server atomic.Pointer[url.URL]
+	front := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(server.Load()) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	})
+	t.Cleanup(front.Close)
+	return front.URL, func(a *app.App) {
+		u, err := url.Parse(a.LocalURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Store(u)
+	}
 }
 
 // submitted is a submit's answer, as it came.
@@ -227,7 +249,7 @@ func TestArkManagedCallbacks(t *testing.T) {
 		w.failed(got[refused.id], kinora.FailureContentRejected)
 		w.failed(got[expired.id], kinora.FailureTimeout)
 		for _, task := range w.sim.Stats().Tasks {
-			if !strings.HasPrefix(task.CallbackURL, w.app.LocalURL()+"/callbacks/ark/") {
+			if !strings.HasPrefix(task.CallbackURL, w.app.URL()+"/callbacks/ark/") {
 				t.Errorf("%s is to call %s", task.ID, task.CallbackURL)
 			}
 		}
