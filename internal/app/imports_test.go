@@ -48,7 +48,7 @@ var layers = map[string][]string{
 	"internal/simulator":             {},
 	"internal/simulator/ark":         {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/fleet": {"internal/simulator", "internal/simulator/ark", "internal/simulator/kling", "internal/simulator/minimax",
-		"internal/simulator/sandbox", "internal/simulator/vidu"},
+		"internal/simulator/sandbox", "internal/simulator/sandbox/render", "internal/simulator/vidu"},
 	"internal/simulator/minimax":        {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/kling":          {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/simulator/sandbox":        {"internal/simulator", "internal/simulator/sandbox/h264", "internal/simulator/sandbox/render", "client/webhook"},

@@ -41,8 +41,9 @@ type TaskStats struct {
 	CallbackURL string    `json:"callback_url,omitempty"`
 	Status      string    `json:"status"`
 	CreatedAt   time.Time `json:"created_at"`
-	Looks       int       `json:"looks"`     // queries that named it
-	Callbacks   int       `json:"callbacks"` // sends
+	EndedAt     time.Time `json:"ended_at,omitzero"` // zero while in flight
+	Looks       int       `json:"looks"`             // queries that named it
+	Callbacks   int       `json:"callbacks"`         // sends
 	Downloads   int       `json:"downloads"`
 }
 
@@ -57,9 +58,12 @@ func (s *Simulator) Stats() Stats {
 		Images: append([]ImageCall{}, s.calls...),
 	}
 	for _, t := range s.order {
-		status, _ := t.state(now)
+		status, since := t.state(now)
 		shown := TaskStats{ID: t.id, Model: t.Model, Prompt: t.prompt, Seconds: t.seconds, CallbackURL: t.CallbackURL, Status: status,
 			CreatedAt: t.created, Looks: t.looks, Callbacks: t.notices, Downloads: t.downloads}
+		if final(status) {
+			shown.EndedAt = since
+		}
 		if t.SafetyIdentifier != nil {
 			shown.Reference = *t.SafetyIdentifier
 		}

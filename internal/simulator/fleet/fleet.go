@@ -16,11 +16,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora/internal/simulator"
-	"github.com/kinora/kinora/internal/simulator/ark"
-	"github.com/kinora/kinora/internal/simulator/kling"
-	"github.com/kinora/kinora/internal/simulator/minimax"
-	"github.com/kinora/kinora/internal/simulator/sandbox"
-	"github.com/kinora/kinora/internal/simulator/vidu"
 )
 
 // The secrets of the simulated accounts. They open nothing else.
@@ -37,6 +32,11 @@ type Options struct {
 	Port int      // of the first; the others follow in the order of Names. 0 = any free ones
 	// JobTime is how long a job takes when it does not say; 0 = each simulator's own.
 	JobTime time.Duration
+	// Jobs is how many each upstream runs at once, and how many it remembers; 0 = each
+	// simulator's own. Only those that bound either heed it.
+	Jobs int
+	// OneFile lets every output be the same small clip, whatever was asked for.
+	OneFile bool
 }
 
 // Upstream is one that runs.
@@ -44,48 +44,18 @@ type Upstream struct {
 	Name     string            `json:"name"` // the provider's
 	URL      string            `json:"base_url"`
 	Settings map[string]string `json:"settings"` // of an account that it knows
+
+	activity func() Activity
 }
+
+// Activity tells what the upstream has done until now.
+func (u *Upstream) Activity() Activity { return u.activity() }
 
 // Fleet is what Start has started.
 type Fleet struct {
 	Upstreams []Upstream
 
 	closers []func(context.Context) error
-}
-
-// server is a simulated upstream.
-type server interface {
-	http.Handler
-	Close() error
-}
-
-// kind is how one of the upstreams is made, and what opens it.
-type kind struct {
-	name     string
-	path     string // of the base URL
-	settings map[string]string
-	start    func(o Options) (server, error)
-}
-
-func kinds() []kind {
-	key := map[string]string{"api_key": APIKey}
-	return []kind{
-		{"sandbox", "", map[string]string{"api_key": APIKey, "webhook_secret": WebhookSecret}, func(o Options) (server, error) {
-			return sandbox.New(sandbox.Config{Accounts: []sandbox.Account{{Key: APIKey, WebhookSecret: WebhookSecret}}, ImageDelay: o.JobTime, VideoDelay: o.JobTime})
-		}},
-		{"kling", "", map[string]string{"api_key": APIKey, "webhook_secret": WebhookSecret}, func(o Options) (server, error) {
-			return kling.New(kling.Config{Accounts: []kling.Account{{Key: APIKey, AccessKey: AccessKey, SecretKey: SecretKey, WebhookSecrets: []string{WebhookSecret}}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
-		}},
-		{"ark", "/api/v3", key, func(o Options) (server, error) {
-			return ark.New(ark.Config{Accounts: []ark.Account{{Key: APIKey}}, QueueTime: o.JobTime / 4, RunTime: o.JobTime - o.JobTime/4, ImageTime: o.JobTime})
-		}},
-		{"minimax", "", key, func(o Options) (server, error) {
-			return minimax.New(minimax.Config{Accounts: []minimax.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
-		}},
-		{"vidu", "", key, func(o Options) (server, error) {
-			return vidu.New(vidu.Config{Accounts: []vidu.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
-		}},
-	}
 }
 
 // Names lists the upstreams that can be started, in the order of their ports.
@@ -121,15 +91,21 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 }
 
 func (f *Fleet) add(k kind, o Options, port int) error {
-	s, err := k.start(o)
+	s, activity, err := k.start(o)
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.name, err)
 	}
-	l, err := simulator.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), s)
+	var handler http.Handler = s
+	if o.OneFile {
+		if handler, err = oneFile(k.files, s); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", k.name, err), s.Close())
+		}
+	}
+	l, err := simulator.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), handler)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", k.name, err), s.Close())
 	}
-	f.Upstreams = append(f.Upstreams, Upstream{Name: k.name, URL: l.URL + k.path, Settings: k.settings})
+	f.Upstreams = append(f.Upstreams, Upstream{Name: k.name, URL: l.URL + k.path, Settings: k.settings, activity: activity})
 	f.closers = append(f.closers, func(ctx context.Context) error { return errors.Join(l.Close(ctx), s.Close()) })
 	return nil
 }

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -50,7 +51,7 @@ func TestEveryUpstreamWorks(t *testing.T) {
 	}
 	for _, u := range f.Upstreams {
 		t.Run(u.Name, func(t *testing.T) {
-			c := models[u.Name]
+			c, began := models[u.Name], time.Now()
 			up := provider.Upstream{Account: provider.Account{Name: "x", Provider: u.Name, BaseURL: u.URL, Settings: u.Settings}, Client: client}
 			req := provider.Request{ClientRef: "task_01HF8Z3KQX2A6Y4N3R8M5W7V9P_0", Model: c.model, UpstreamModel: c.model, Kind: kinora.KindVideo, Prompt: "two kites over a quiet bay"}
 			if err := c.provider.Validate(req); err != nil {
@@ -60,14 +61,26 @@ func TestEveryUpstreamWorks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			long := req
+			long.ClientRef, long.Prompt = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q_0", "a third kite [[time=1h]]"
+			if u.Name == sandbox.Name {
+				long.Prompt, long.Metadata = "a third kite", map[string]json.RawMessage{"sandbox": json.RawMessage(`{"delay":"1h"}`)}
+			}
+			waiting, err := c.provider.Submit(t.Context(), up, long)
+			if err != nil {
+				t.Fatal(err)
+			}
 			job := provider.Job{UpstreamID: got.UpstreamID, Handle: got.Handle, ClientRef: req.ClientRef, UpstreamModel: c.model, Kind: req.Kind}
+			polls := int64(0)
 			for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				polls++
 				reports, err := c.provider.Poll(t.Context(), up, []provider.Job{job})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if len(reports) == 1 && reports[0].State == provider.StateSucceeded {
 					download(t, client, reports[0].Outputs[0].URL)
+					checkActivity(t, u.Activity(), got.UpstreamID, waiting.UpstreamID, began, polls)
 					return
 				}
 				if time.Now().After(end) {
@@ -75,6 +88,54 @@ func TestEveryUpstreamWorks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkActivity wants one job that has ended since began, one that has not, and at least so
+// many calls: MiniMax has a second one for a file's address.
+func checkActivity(t *testing.T, a fleet.Activity, ended, waiting string, began time.Time, polls int64) {
+	t.Helper()
+	at := map[string]time.Time{}
+	for _, j := range a.Jobs {
+		at[j.ID] = j.EndedAt
+	}
+	// An upstream may round the times that it shows.
+	if e := at[ended]; e.Before(began.Truncate(time.Second)) || e.After(time.Now()) {
+		t.Errorf("the job ended at %v, after %v", e, began)
+	}
+	if e, known := at[waiting]; !known || !e.IsZero() {
+		t.Errorf("a job of an hour has ended at %v (known: %v)", e, known)
+	}
+	if len(a.Jobs) != 2 || a.Ended != 1 || a.Calls < polls || a.Calls > polls+1 {
+		t.Errorf("%d jobs, %d ended, %d calls of %d polls", len(a.Jobs), a.Ended, a.Calls, polls)
+	}
+}
+
+// With one file for all, drawing costs nothing, and nothing else changes.
+func TestOneFileForAll(t *testing.T) {
+	f, err := fleet.Start(t.Context(), fleet.Options{OneFile: true, Jobs: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{}
+	t.Cleanup(func() {
+		client.CloseIdleConnections()
+		if err := f.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	paths := map[string]string{"sandbox": "/v1/files/", "kling": "/files/", "ark": "/tos/", "minimax": "/cdn/", "vidu": "/files/"}
+	for _, u := range f.Upstreams {
+		base := strings.TrimSuffix(u.URL, "/api/v3")
+		download(t, client, base+paths[u.Name]+"any.mp4")
+		res, err := client.Get(base + "/elsewhere")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			t.Errorf("%s: any path has the file", u.Name)
+		}
 	}
 }
 

@@ -37,7 +37,8 @@ type TaskStats struct {
 	CallbackURL string    `json:"callback_url"`
 	Status      string    `json:"status"`
 	CreatedAt   time.Time `json:"created_at"`
-	Looks       int       `json:"looks"` // queries that showed it
+	EndedAt     time.Time `json:"ended_at,omitzero"` // zero while in flight
+	Looks       int       `json:"looks"`             // queries that showed it
 	Callbacks   int       `json:"callbacks"`
 	Downloads   int       `json:"downloads"`
 }
@@ -58,10 +59,14 @@ func (s *Simulator) Stats() Stats {
 		if t.route.family == modern {
 			path = "/" + t.route.name + "/" + t.model
 		}
-		out.Tasks = append(out.Tasks, TaskStats{
+		shown := TaskStats{
 			ID: t.id, Path: path, Model: t.model, ExternalID: t.external, CallbackURL: t.callback, Status: t.state(now), CreatedAt: t.created,
 			Looks: t.looks, Callbacks: t.callbacks, Downloads: t.downloads,
-		})
+		}
+		if t.over(now) {
+			shown.EndedAt = t.ended
+		}
+		out.Tasks = append(out.Tasks, shown)
 	}
 	return out
 }

@@ -82,6 +82,17 @@ func (j *job) state(now time.Time) state {
 	return succeeded
 }
 
+// endedAt is when the job ended; the zero time while it has not.
+func (j *job) endedAt(now time.Time) time.Time {
+	switch st := j.state(now); {
+	case st == cancelled:
+		return j.cancelled
+	case st.final():
+		return j.finished
+	}
+	return time.Time{}
+}
+
 // failure is the code that the job ends with; 0 = none.
 func (j *job) failure() int {
 	if !j.orders.Has("fail") {
@@ -179,7 +190,7 @@ type Job struct {
 	Body        json.RawMessage   // of the submit, as it came
 	Posts       []json.RawMessage // callbacks, as sent
 	Queries     int
-	Ended       bool
+	EndedAt     time.Time // zero while in flight
 	Cancelled   bool
 	Deleted     bool
 }
@@ -194,7 +205,7 @@ func (s *Simulator) Jobs() []Job {
 	for _, j := range s.jobs {
 		out = append(out, Job{
 			ID: j.id, Version: j.version, Model: j.model, Prompt: j.prompt, CallbackURL: j.callbackURL, Body: j.body,
-			Posts: slices.Clone(j.posts), Queries: j.queries, Ended: j.state(now).final(), Cancelled: !j.cancelled.IsZero(), Deleted: j.deleted,
+			Posts: slices.Clone(j.posts), Queries: j.queries, EndedAt: j.endedAt(now), Cancelled: !j.cancelled.IsZero(), Deleted: j.deleted,
 		})
 	}
 	return out

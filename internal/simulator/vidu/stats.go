@@ -42,8 +42,9 @@ type TaskStats struct {
 	State       string    `json:"state"`
 	ErrCode     string    `json:"err_code"`
 	CreatedAt   time.Time `json:"created_at"`
-	Looks       int       `json:"looks"` // queries of its own
-	Lists       int       `json:"lists"` // lists that showed it
+	EndedAt     time.Time `json:"ended_at,omitzero"` // zero while in flight
+	Looks       int       `json:"looks"`             // queries of its own
+	Lists       int       `json:"lists"`             // lists that showed it
 	Callbacks   int       `json:"callbacks"`
 	Downloads   int       `json:"downloads"`
 }
@@ -63,7 +64,7 @@ func (s *Simulator) Stats() Stats {
 	for _, t := range s.order {
 		out.Tasks = append(out.Tasks, TaskStats{
 			ID: t.id, Route: t.route, Model: t.Model, Payload: t.Payload, CallbackURL: t.CallbackURL, State: t.state(now), ErrCode: t.errCode,
-			CreatedAt: t.created, Looks: t.looks, Lists: t.lists, Callbacks: t.callbacks, Downloads: t.downloads,
+			CreatedAt: t.created, EndedAt: t.ended, Looks: t.looks, Lists: t.lists, Callbacks: t.callbacks, Downloads: t.downloads,
 		})
 	}
 	return out
