@@ -28,18 +28,23 @@ type Options struct {
 	Binary string // the kinora program
 	Dir    string // data folder of the program
 	DSN    string // "" = SQLite in Dir
-	// Upstream is the sandbox that the program's one account leads to. Its Accounts are set here.
+	// Accounts is YAML for accounts at upstreams that the caller runs: the items of a list,
+	// indented. Empty = one account, named up, at a sandbox that runs here.
+	Accounts string
+	// Upstream is that sandbox. Its Accounts are set here.
 	Upstream sandbox.Config
-	// Account is YAML for the limits of that account, e.g. "max_in_flight: 20000".
+	// Account is YAML for the limits of its account, e.g. "max_in_flight: 20000".
 	Account string
+	// Uncalled keeps the program's own address from it, so that it asks no upstream to call back.
+	Uncalled bool
 	// Config is further YAML for the program.
 	Config string
 }
 
 // Rig is a program that can be started, killed and started again.
 type Rig struct {
-	Upstream *sandbox.Server
-	Key      string // an API key of the default organisation; set by the first Start
+	Upstream *sandbox.Server // nil when Options.Accounts leads elsewhere
+	Key      string          // an API key of the default organisation; set by the first Start
 	URL      string
 
 	o      Options
@@ -51,35 +56,54 @@ const upstreamKey = "sbx-key-of-the-rig"
 
 // New starts the surroundings. Close ends them.
 func New(o Options) (*Rig, error) {
-	o.Upstream.Accounts = []sandbox.Account{{Key: upstreamKey}}
-	up, err := sandbox.New(o.Upstream)
-	if err != nil {
-		return nil, err
+	r := &Rig{o: o, config: filepath.Join(o.Dir, "kinora.yaml")}
+	accounts := o.Accounts
+	if accounts == "" {
+		address, err := r.startSandbox()
+		if err != nil {
+			return nil, err
+		}
+		accounts = fmt.Sprintf(`  - {name: up, provider: sandbox, base_url: "http://%s", settings: {api_key: %s}%s}`, address, upstreamKey, prefixed(", ", o.Account))
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	r := &Rig{Upstream: up, o: o, config: filepath.Join(o.Dir, "kinora.yaml"), server: &http.Server{Handler: up, ReadHeaderTimeout: time.Minute}}
-	go func() { _ = r.server.Serve(l) }()
 	own, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
+		r.Close()
 		return nil, err
 	}
 	address := own.Addr().String()
 	_ = own.Close()
 	r.URL = "http://" + address
+	public := r.URL
+	if o.Uncalled {
+		public = ""
+	}
 	text := fmt.Sprintf(`listen: %s
-public_url: %s
+public_url: %q
 data_dir: %q
 database: %q
 sandbox: {enabled: false}
 network: {allow_prefixes: [127.0.0.0/8]}
 accounts:
-  - {name: up, provider: sandbox, base_url: "http://%s", settings: {api_key: %s}%s}
 %s
-`, address, r.URL, o.Dir, o.DSN, l.Addr(), upstreamKey, prefixed(", ", o.Account), o.Config)
+%s
+`, address, public, o.Dir, o.DSN, accounts, o.Config)
 	return r, os.WriteFile(r.config, []byte(text), 0o600)
+}
+
+// startSandbox starts the upstream and returns where it listens.
+func (r *Rig) startSandbox() (net.Addr, error) {
+	r.o.Upstream.Accounts = []sandbox.Account{{Key: upstreamKey}}
+	up, err := sandbox.New(r.o.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, up.Close())
+	}
+	r.Upstream, r.server = up, &http.Server{Handler: up, ReadHeaderTimeout: time.Minute}
+	go func() { _ = r.server.Serve(l) }()
+	return l.Addr(), nil
 }
 
 func prefixed(p, s string) string {
@@ -91,6 +115,9 @@ func prefixed(p, s string) string {
 
 // Close ends the surroundings.
 func (r *Rig) Close() {
+	if r.Upstream == nil {
+		return
+	}
 	_ = r.server.Close()
 	_ = r.Upstream.Close()
 }
