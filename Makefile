@@ -34,6 +34,9 @@ bench: build ## Measure this machine and Kinora on it (kinora bench)
 bench-webhooks: build ## Measure deliveries in the situations that hurt (kinora bench webhooks)
 	bin/kinora bench webhooks
 
+bench-upstreams: build ## Measure how late the ends of upstreams' jobs are seen (kinora bench upstreams)
+	bin/kinora bench upstreams
+
 bench-river: ## Repeat the comparison of River jobs and the due index on SQLite
 	$(GO) test ./internal/queue -run '^$$' -bench . -benchtime 20000x
 
@@ -50,4 +53,4 @@ tidy: ## Bring go.mod and go.sum in line with the code
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help build test race crash outage fuzz bench bench-webhooks bench-river vet lint tidy clean
+.PHONY: help build test race crash outage fuzz bench bench-webhooks bench-upstreams bench-river vet lint tidy clean

@@ -12,13 +12,13 @@ import (
 )
 
 type benchCommand struct {
-	Suite string `arg:"" optional:"" help:"webhooks: deliveries alone, in every situation that hurts. Without it: the whole program."`
+	Suite string `arg:"" optional:"" help:"webhooks: deliveries alone, in every situation that hurts. upstreams: how late the end of a job at each upstream is seen, and what asking for it costs. Without it: the whole program."`
 
 	Database string        `name:"database" help:"An empty PostgreSQL database (postgres://…) to measure on. Without it: SQLite in a temporary folder." placeholder:"URL"`
 	Duration time.Duration `name:"duration" default:"5s" help:"How long each timed measurement lasts."`
-	InFlight []int         `name:"in-flight" default:"50,500,5000" help:"Generations in flight for the detection measurement."`
+	InFlight []int         `name:"in-flight" help:"Generations in flight for the detection measurement (50,500,5000), or at each upstream (50,1000)." placeholder:"N,…"`
 	Backlog  int           `name:"backlog" default:"20000" help:"Deliveries that wait for the sustained measurement."`
-	Only     []string      `name:"only" help:"Measure only these: ${measurements}; of webhooks: ${webhook_measurements}." placeholder:"NAME"`
+	Only     []string      `name:"only" help:"Measure only these: ${measurements}; of webhooks: ${webhook_measurements}; of upstreams: ${upstream_measurements}." placeholder:"NAME"`
 }
 
 func (b *benchCommand) Run(ctx context.Context, c *console) error {
@@ -29,6 +29,11 @@ func (b *benchCommand) Run(ctx context.Context, c *console) error {
 	for _, name := range b.Only {
 		if !slices.Contains(all, name) {
 			return usage(fmt.Sprintf("there is no measurement %q", name), "there are "+strings.Join(all, ", "))
+		}
+	}
+	for _, n := range b.InFlight {
+		if n < 1 {
+			return usage(fmt.Sprintf("%d generations cannot be in flight", n), "give numbers from 1")
 		}
 	}
 	binary, err := os.Executable()

@@ -107,7 +107,10 @@ func (c *console) parse(ctx context.Context, args []string) (parsed *kong.Contex
 		kong.Writers(c.out, c.err), kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(int) { ended = true }), // parsing goes on regardless; what it says then is not of interest
-		kong.Vars{"measurements": strings.Join(bench.Measurements(""), ", "), "webhook_measurements": strings.Join(bench.Measurements("webhooks"), ", ")},
+		kong.Vars{
+			"measurements": strings.Join(bench.Measurements(""), ", "), "webhook_measurements": strings.Join(bench.Measurements("webhooks"), ", "),
+			"upstream_measurements": strings.Join(bench.Measurements("upstreams"), ", "),
+		},
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(durationFlag)),
 		kong.Bind(c), kong.BindTo(ctx, (*context.Context)(nil)),
 	)

@@ -28,11 +28,13 @@ type Options struct {
 	DSN    string // empty = SQLite in a temporary folder; else an empty PostgreSQL database
 	// Duration is how long each timed measurement lasts; 0 = 5 s.
 	Duration time.Duration
-	// InFlight are the numbers of generations in flight for the detection measurement.
+	// InFlight are the numbers of generations in flight for the detection measurement, and at each
+	// of the upstreams; empty = 50, 500 and 5,000, of the upstreams 50 and 1,000.
 	InFlight []int
 	// Backlog is how many deliveries wait for the sustained measurement.
 	Backlog int
-	// Suite is "" for the figures of the whole program, "webhooks" for those of deliveries alone.
+	// Suite is "" for the figures of the whole program, "webhooks" for those of deliveries alone,
+	// "upstreams" for what watching each upstream's jobs costs and how late it is.
 	Suite string
 	// Only limits the run to these measurements; empty = all of the suite.
 	Only []string
@@ -41,11 +43,14 @@ type Options struct {
 }
 
 // Suites are the names that Options.Suite takes, beside none.
-func Suites() []string { return []string{"webhooks"} }
+func Suites() []string { return []string{"webhooks", "upstreams"} }
 
 // Measurements are the names that Options.Only takes, in the order in which they run: those of a suite.
 func Measurements(suite string) []string {
-	if suite == "webhooks" {
+	switch suite {
+	case "upstreams":
+		return upstreamNames()
+	case "webhooks":
 		return []string{"ceilings", "deliveries", "latency", "hanging", "storm", "lateness", "destinations", "recovery"}
 	}
 	return []string{"ceilings", "submits", "detection", "webhooks", "deliveries", "isolation", "memory", "due"}
@@ -91,6 +96,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	if len(o.InFlight) == 0 {
 		o.InFlight = []int{50, 500, 5000}
+		if o.Suite == "upstreams" {
+			o.InFlight = []int{50, 1000}
+		}
 	}
 	if o.Backlog <= 0 {
 		o.Backlog = 20_000
@@ -104,6 +112,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		if err := r.requireEmpty(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if o.Suite == "upstreams" { // several of them at a time
+		if err := r.upstreams(ctx); err != nil {
+			return &r.report, fmt.Errorf("bench: upstreams: %w", err)
+		}
+		return &r.report, nil
 	}
 	steps := map[string]func(context.Context) error{
 		"ceilings": r.ceilings, "submits": r.submits, "detection": r.detection, "webhooks": r.webhooks,
@@ -146,8 +160,13 @@ func (r *run) requireEmpty(ctx context.Context) error {
 	})
 }
 
-// world starts a fresh program around which one measurement is made.
+// world starts a fresh program around which one measurement is made, with a sandbox as its upstream.
 func (r *run) world(ctx context.Context, up sandbox.Config, account, config string) (*rig.Rig, string, func(), error) {
+	return r.worldOf(ctx, rig.Options{Upstream: up, Account: account, Config: config})
+}
+
+// worldOf is world with whatever upstreams o has.
+func (r *run) worldOf(ctx context.Context, o rig.Options) (*rig.Rig, string, func(), error) {
 	dir, err := os.MkdirTemp("", "kinora-bench-")
 	if err != nil {
 		return nil, "", nil, err
@@ -155,7 +174,8 @@ func (r *run) world(ctx context.Context, up sandbox.Config, account, config stri
 	if err := r.clear(ctx); err != nil {
 		return nil, "", nil, err
 	}
-	w, err := rig.New(rig.Options{Binary: r.o.Binary, Dir: dir, DSN: r.o.DSN, Upstream: up, Account: account, Config: config})
+	o.Binary, o.Dir, o.DSN = r.o.Binary, dir, r.o.DSN
+	w, err := rig.New(o)
 	if err != nil {
 		return nil, "", nil, err
 	}

@@ -109,6 +109,16 @@ func (r *run) read(ctx context.Context, dir string, fn func(tx *store.Tx) error)
 }
 
 func (r *run) submitJobs(ctx context.Context, w *rig.Rig, n int) error {
+	return submitAll(ctx, w, n, func(i int) string {
+		return fmt.Sprintf(`{"model":"sandbox-image","input":{"prompt":"job %d","size":"64x64","metadata":{"sandbox":{"delay":"%dms"}}}}`, i, jobTime().Milliseconds())
+	})
+}
+
+// jobTime is how long a job takes: 5 to 15 s.
+func jobTime() time.Duration { return 5*time.Second + rand.N(10*time.Second) }
+
+// submitAll submits n generations, whose bodies it asks for by number, eight at a time.
+func submitAll(ctx context.Context, w *rig.Rig, n int, body func(i int) string) error {
 	c := newClient()
 	defer c.CloseIdleConnections()
 	var wg sync.WaitGroup
@@ -118,9 +128,7 @@ func (r *run) submitJobs(ctx context.Context, w *rig.Rig, n int) error {
 	for range 8 {
 		wg.Go(func() {
 			for i := range next {
-				delay := 5000 + rand.IntN(10_000)
-				text := fmt.Sprintf(`{"model":"sandbox-image","input":{"prompt":"job %d","size":"64x64","metadata":{"sandbox":{"delay":"%dms"}}}}`, i, delay)
-				if err := post(ctx, c, w.URL+"/api/generate/submit", w.Key, text, nil); err != nil {
+				if err := post(ctx, c, w.URL+"/api/generate/submit", w.Key, body(i), nil); err != nil {
 					mu.Lock()
 					failed = err
 					mu.Unlock()
