@@ -329,3 +329,32 @@ func TestModernVideos(t *testing.T) {
 	s.Callbacks = modernCallbacks()
 	providertest.Run(t, s)
 }
+
+func FuzzAnswers(f *testing.F) {
+	f.Add([]byte(`{"code":0,"data":` + legacyAccepted + `}`))
+	f.Add([]byte(`{"code":0,"data":[` + modernAccepted + `]}`))
+	f.Add([]byte(`{"code":0,"data":{"task_id":7,"task_status":"succeed","task_result":{"images":[{"url":"u"}],"series_images":{}}}}`))
+	f.Add([]byte(`{"code":1201,"message":"duration and aspect_ratio","request_id":{}}`))
+	f.Add([]byte(`{"code":"0","data":[{"id":"1","status":null,"outputs":7}]}`))
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		env, ok := readEnvelope(answer)
+		if ok {
+			list, _ := env.many()
+			if one, ok := env.one(); ok {
+				list = append(list, *one)
+			}
+			for _, shown := range list {
+				r := shown.report(provider.Job{UpstreamID: shown.id(), Kind: kinora.KindVideo})
+				if r.State == "" || r.Progress < -1 || r.State == provider.StateFailed && r.Err == nil || r.State == provider.StateSucceeded && len(r.Outputs) == 0 {
+					t.Errorf("report %+v", r)
+				}
+			}
+		}
+		for _, status := range []int{301, 400, 404, 409, 429} {
+			a := provider.Answer{Status: status, Body: answer}
+			if e := refused(a, video("kling-v1", 0)); e.Class == "" || e.Class == provider.OutcomeUnknown || e.Message == "" {
+				t.Errorf("refusal %+v", e)
+			}
+		}
+	})
+}
