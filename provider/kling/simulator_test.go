@@ -126,10 +126,13 @@ func TestEveryRoute(t *testing.T) {
 					t.Fatalf("after %v: %+v, %v", step.after, reports, err)
 				}
 				for _, o := range reports[0].Outputs {
-					if res, err := w.keyed.Client.Get(o.URL); err != nil || res.StatusCode != 200 || o.Kind != r.Kind {
-						t.Errorf("output %+v: %v", o, err)
-					} else {
-						res.Body.Close()
+					res, err := w.keyed.Client.Get(o.URL)
+					if err != nil {
+						t.Fatal(err)
+					}
+					res.Body.Close()
+					if res.StatusCode != http.StatusOK || o.Kind != r.Kind {
+						t.Errorf("output %+v: %d", o, res.StatusCode)
 					}
 				}
 				if n := len(reports[0].Outputs); step.want == provider.StateSucceeded && n != map[bool]int{true: 3, false: 1}[name == "image"] {

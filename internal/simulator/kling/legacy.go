@@ -73,8 +73,8 @@ func readLength(f *fields, o *order, most int) {
 	o.seconds = n
 }
 
-func readRatio(f *fields, o *order, otherwise string, ratios ...string) {
-	o.ratio = f.word("aspect_ratio", otherwise, ratios...)
+func readRatio(f *fields, o *order, ratios ...string) {
+	o.ratio = f.word("aspect_ratio", "16:9", ratios...)
 }
 
 func readCamera(f *fields) {
@@ -131,7 +131,7 @@ func readText2Video(f *fields, o *order) {
 	readVideo(f, o)
 	readLength(f, o, 15)
 	readShots(f, o)
-	readRatio(f, o, "16:9", videoRatios...)
+	readRatio(f, o, videoRatios...)
 	f.exclude("voice_list", "element_list")
 }
 
@@ -167,7 +167,7 @@ func readMultiImage2Video(f *fields, o *order) {
 	if len(o.images) == 0 {
 		f.lacking("image_list")
 	}
-	readRatio(f, o, "16:9", videoRatios...)
+	readRatio(f, o, videoRatios...)
 }
 
 func readMotionControl(f *fields, o *order) {
@@ -195,12 +195,12 @@ func readOmniVideo(f *fields, o *order) {
 		o.images = append(o.images, item.picture("image_url"))
 		item.word("type", "", "first_frame", "end_frame")
 	}
-	readRatio(f, o, "16:9", videoRatios...)
+	readRatio(f, o, videoRatios...)
 }
 
 func readGenerations(f *fields, o *order) {
 	readImages(f, o, "1k", "2k")
-	readRatio(f, o, "16:9", imageRatios...)
+	readRatio(f, o, imageRatios...)
 	image := f.picture("image")
 	if image != "" {
 		o.images = []string{image}
@@ -217,7 +217,7 @@ func readGenerations(f *fields, o *order) {
 
 func readMultiImage2Image(f *fields, o *order) {
 	readImages(f, o, "1k", "2k")
-	readRatio(f, o, "16:9", imageRatios...)
+	readRatio(f, o, imageRatios...)
 	o.images = pictures(f, "subject_image_list", "subject_image", 4)
 	if len(o.images) == 0 {
 		f.lacking("subject_image_list")
@@ -228,7 +228,7 @@ func readMultiImage2Image(f *fields, o *order) {
 
 func readOmniImage(f *fields, o *order) {
 	readImages(f, o, "1k", "2k", "4k")
-	readRatio(f, o, "16:9", append(slices.Clone(imageRatios), "auto")...)
+	readRatio(f, o, append(slices.Clone(imageRatios), "auto")...)
 	if o.ratio == "auto" {
 		o.ratio = "1:1"
 	}
