@@ -42,15 +42,16 @@ func providers() []provider.Provider {
 // sandboxListener takes the port of the last start again where it is free: the URLs of
 // outputs that are still to be fetched lead there.
 func sandboxListener(dataDir string) (net.Listener, error) {
+	ctx, listen := context.Background(), net.ListenConfig{}
 	file := filepath.Join(dataDir, "sandbox.port")
 	if text, err := os.ReadFile(file); err == nil {
 		if port, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 16); err == nil && port > 0 {
-			if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(port))); err == nil {
+			if l, err := listen.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(port))); err == nil {
 				return l, nil
 			}
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

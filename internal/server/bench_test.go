@@ -33,7 +33,7 @@ func benchServer(b *testing.B) *Server {
 		Authenticator: fakeAuthenticator{}, Generations: &instant{}, Files: brokenFiles{}, FileSigner: &blob.Signer{},
 		FileURL:  func(string) (string, time.Time) { return "", testTime },
 		Gatherer: registry, Registerer: registry,
-		Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 		Limits: Limits{Submit: Limit{PerMinute: 600_000_000}},
 	})
 	if err != nil {

@@ -80,7 +80,7 @@ func writeBody(x *exchange, status int, contentType []string, body []byte) {
 	h["Content-Type"] = contentType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.WriteHeader(status)
-	x.Write(body) // an error means that the caller has gone
+	_, _ = x.Write(body) // an error means that the caller has gone
 }
 
 // maxPooled keeps one large answer from holding its memory for ever.

@@ -203,7 +203,7 @@ func TestHashTellsDocumentsNotSpellings(t *testing.T) {
 			}
 			return d.hash()
 		}
-		if hash(a) != hash(a) {
+		if first, second := hash(a), hash(a); first != second {
 			t.Fatal("two spellings of one document have different hashes")
 		}
 		x, _ := json.Marshal(a)

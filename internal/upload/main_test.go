@@ -68,7 +68,7 @@ func (f *fixture) save(file []byte) (*kinora.Upload, error) {
 func (f *fixture) keys() []string {
 	f.t.Helper()
 	var list []string
-	err := f.files.Files.List(context.Background(), "", func(a blob.Attributes) error {
+	err := f.files.List(context.Background(), "", func(a blob.Attributes) error {
 		list = append(list, a.Key)
 		return nil
 	})
