@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -188,72 +187,53 @@ func scanEndpoint(row Row) (*kinora.Endpoint, error) {
 	return r.endpoint()
 }
 
-// endpointRow is a row of endpointColumns; all is NULL where an outer join found none.
+// endpointRow is a row of endpointColumns.
 type endpointRow struct {
-	id, organisation, name, url, description, types, names, headers, reason sql.NullString
-	rate, created, updated                                                  sql.NullInt64
-	failingSince, failures, disabled, missed, replayFrom, replayTo          sql.NullInt64
+	e                                                              kinora.Endpoint
+	types, names, reason                                           string
+	created, updated, failing, disabled, missed, replays, replayed int64
 }
 
 func (r *endpointRow) into() []any {
-	return []any{&r.id, &r.organisation, &r.name, &r.url, &r.description, &r.types, &r.names, &r.headers, &r.rate, &r.created, &r.updated,
-		&r.failingSince, &r.failures, &r.disabled, &r.reason, &r.missed, &r.replayFrom, &r.replayTo}
+	e := &r.e
+	return []any{&e.ID, &e.OrganisationID, &e.Name, &e.URL, &e.Description, &r.types, &r.names, &e.SealedHeaders, &e.Rate, &r.created, &r.updated,
+		&r.failing, &e.Failures, &r.disabled, &r.reason, &r.missed, &r.replays, &r.replayed}
 }
 
 func (r *endpointRow) endpoint() (*kinora.Endpoint, error) {
-	e := &kinora.Endpoint{ID: r.id.String, OrganisationID: r.organisation.String, Name: r.name.String, URL: r.url.String,
-		Description: r.description.String, SealedHeaders: r.headers.String, Rate: int(r.rate.Int64), CreatedAt: Time(r.created.Int64), UpdatedAt: Time(r.updated.Int64),
-		EndpointHealth: kinora.EndpointHealth{FailingSince: Time(r.failingSince.Int64), Failures: int(r.failures.Int64),
-			DisabledAt: Time(r.disabled.Int64), Reason: kinora.DisableReason(r.reason.String), MissedSince: Time(r.missed.Int64),
-			ReplayFrom: Time(r.replayFrom.Int64), ReplayUntil: Time(r.replayTo.Int64)}}
-	if err := json.Unmarshal([]byte(r.types.String), &e.EventTypes); err != nil {
+	e := &r.e
+	e.CreatedAt, e.UpdatedAt = Time(r.created), Time(r.updated)
+	e.FailingSince, e.DisabledAt, e.Reason = Time(r.failing), Time(r.disabled), kinora.DisableReason(r.reason)
+	e.MissedSince, e.ReplayFrom, e.ReplayUntil = Time(r.missed), Time(r.replays), Time(r.replayed)
+	if err := json.Unmarshal([]byte(r.types), &e.EventTypes); err != nil {
 		return nil, err
 	}
-	return e, json.Unmarshal([]byte(r.names.String), &e.HeaderNames)
+	return e, json.Unmarshal([]byte(r.names), &e.HeaderNames)
 }
 
 // Audience reads an organisation with its endpoints, and its default among them where that has
-// a row, in one round trip: all that decides where its events go. ErrNotFound when there is none.
+// a row: all that decides where its events go. Where there are none this is one look, as cheap
+// as reading the organisation alone. ErrNotFound when there is no such organisation.
 func (tx *Tx) Audience(organisation string) (*kinora.Organisation, []*kinora.Endpoint, error) {
 	var (
-		org  *kinora.Organisation
-		list []*kinora.Endpoint
+		r    organisationRow
+		some bool
 	)
-	err := tx.Query(audienceQuery, []any{organisation}, func(row Row) error {
-		var (
-			o organisationRow
-			e endpointRow
-		)
-		err := row.Scan(append(o.into(), e.into()...)...)
-		if err != nil {
-			return err
-		}
-		if org == nil {
-			if org, err = o.organisation(); err != nil {
-				return err
-			}
-		}
-		if !e.id.Valid {
-			return nil
-		}
-		endpoint, err := e.endpoint()
-		if err != nil {
-			return err
-		}
-		replaceDefault(endpoint, org.DefaultWebhook)
-		list = append(list, endpoint)
-		return nil
-	})
-	if err == nil && org == nil {
-		err = ErrNotFound
+	err := tx.QueryRow(`SELECT `+organisationColumns+`, EXISTS (SELECT 1 FROM endpoints e WHERE e.organisation_id = organisations.id)
+		FROM organisations WHERE id = ?`, organisation).Scan(append(r.into(), &some)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	org, err := r.organisation()
+	if err != nil || !some {
+		return org, nil, err
+	}
+	list, err := tx.endpoints(`SELECT `+endpointColumns+` FROM endpoints WHERE organisation_id = ? ORDER BY created_at, id`, organisation)
+	for _, e := range list {
+		replaceDefault(e, org.DefaultWebhook)
 	}
 	return org, list, err
 }
-
-const audienceQuery = `SELECT o.id, o.name, o.default_webhook, o.webhook_hosts, o.operator_hook, o.disabled, o.created_at,
-	e.id, e.organisation_id, e.name, e.url, e.description, e.event_types, e.header_names, e.headers, e.rate, e.created_at, e.updated_at,
-	e.failing_since, e.failures, e.disabled_at, e.disabled_reason, e.missed_since, e.replay_from, e.replay_until
-	FROM organisations o LEFT JOIN endpoints e ON e.organisation_id = o.id WHERE o.id = ? ORDER BY e.created_at, e.id`
 
 // ReviveMissed puts deliveries of an endpoint that died between two instants back to wait for
 // it, with the whole schedule before them again; those that died first before others, at most
