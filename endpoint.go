@@ -89,6 +89,14 @@ func (h EndpointHealth) Succeeded() EndpointHealth {
 	return h
 }
 
+// Moved is after the endpoint has got another URL. How it failed until then was about the old one.
+func (h EndpointHealth) Moved() EndpointHealth {
+	if h.Enabled() {
+		h.FailingSince, h.Failures = time.Time{}, 0
+	}
+	return h
+}
+
 // Failed is after an attempt that failed and that began at started.
 func (h EndpointHealth) Failed(started, now time.Time, rule DisableRule) EndpointHealth {
 	if !h.Enabled() {

@@ -232,7 +232,9 @@ func (s *Service) applyURL(org *kinora.Organisation, e *kinora.Endpoint, url *st
 	if err := s.checkURL(org, "url", *url); err != nil {
 		return err
 	}
-	e.URL = *url
+	if *url != e.URL {
+		e.URL, e.EndpointHealth = *url, e.Moved()
+	}
 	return nil
 }
 

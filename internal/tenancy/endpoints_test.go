@@ -272,6 +272,46 @@ func TestEnableAndDisable(t *testing.T) {
 	})
 }
 
+// With another URL an endpoint has a new time to prove itself in; what it missed stays missed, and it stays disabled.
+func TestAnotherURLStartsTheFailingAnew(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		n := newNode(t, db, newClock(), nil)
+		org := newOrganisation(t, n, OrganisationChange{})
+		made, err := n.CreateEndpoint(t.Context(), org.ID, endpointChange("a", "https://a.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			enabled  bool
+			url      string
+			failures int
+		}{
+			{true, "https://a.example", 2},
+			{true, "https://b.example", 0},
+			{false, "https://c.example", 2},
+		} {
+			err := db.Update(t.Context(), func(tx *store.Tx) error {
+				e, err := tx.LockEndpoint(made.ID)
+				if err != nil {
+					return err
+				}
+				e.EndpointHealth = kinora.EndpointHealth{FailingSince: n.instant(), Failures: 2, MissedSince: n.instant()}
+				if !step.enabled {
+					e.EndpointHealth = e.Disable(kinora.DisabledGone, n.instant())
+				}
+				return tx.SaveEndpointHealth(e)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{URL: &step.url})
+			if err != nil || e.Failures != step.failures || e.FailingSince.IsZero() != (step.failures == 0) || e.Enabled() != step.enabled || e.MissedSince.IsZero() {
+				t.Errorf("%s: %+v, %v", step.url, e, err)
+			}
+		}
+	})
+}
+
 // Sealed headers are among what a change of the master key renews, and belong to their row.
 func TestEndpointHeadersAreSealed(t *testing.T) {
 	db, c := storetest.SQLite(t), newClock()

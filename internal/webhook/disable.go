@@ -16,7 +16,7 @@ import (
 type news struct {
 	endpoint     string
 	organisation string
-	url          string // where the delivery was to go; tells whether a default is still the same
+	url          string // where it was made; tells whether the endpoint is still there
 	good         bool
 	gone         bool
 	started      time.Time
@@ -56,6 +56,11 @@ func (s *Dispatcher) rows(tx *store.Tx, list []result) ([]store.DeliveryResult, 
 	disabled := map[string]time.Time{}
 	for i, r := range list {
 		rows[i] = r.DeliveryResult
+		if r.news != nil && r.news.gone {
+			if err := s.goOn(tx, r, &rows[i]); err != nil {
+				return nil, err
+			}
+		}
 		if !r.missed || r.Delivery.LastError != missedText {
 			continue
 		}
@@ -73,6 +78,23 @@ func (s *Dispatcher) rows(tx *store.Tx, list []result) ([]store.DeliveryResult, 
 		rows[i].Delivery = &d
 	}
 	return rows, nil
+}
+
+// goOn makes a delivery due that would end because of a 410 from where its endpoint no longer is: like what waits,
+// it follows to the new URL.
+func (s *Dispatcher) goOn(tx *store.Tx, r result, row *store.DeliveryResult) error {
+	x, err := tx.Endpoint(r.news.organisation, r.news.endpoint)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (x.Default() || !x.Enabled() || x.URL == r.news.url) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d, a := *r.Delivery, *r.Attempt
+	d.State, d.DueAt, d.FinishedAt = kinora.DeliveryPending, s.cfg.Now(), time.Time{}
+	a.NextAt = d.DueAt
+	row.Delivery, row.Attempt = &d, &a
+	return nil
 }
 
 // learn notes what results tell about their endpoints, and returns those that are disabled now.
@@ -128,8 +150,8 @@ func (s *Dispatcher) observe(x *kinora.Endpoint, heard []*news) *news {
 	for _, n := range heard {
 		before := x.Enabled()
 		switch {
-		case x.Default() && x.URL != n.url:
-			continue
+		case x.URL != n.url && (x.Default() || x.Enabled()):
+			continue // the answer of an earlier URL says nothing about this one
 		case n.good:
 			x.EndpointHealth = x.Succeeded()
 		case n.gone:

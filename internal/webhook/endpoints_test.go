@@ -354,6 +354,52 @@ func TestTheDefaultIsDisabledToo(t *testing.T) {
 	})
 }
 
+// An answer that an endpoint's old URL gives after it was corrected says nothing about the new one; a delivery that it
+// would have ended goes there.
+func TestTheOldURLAnswersTooLate(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		for _, status := range []int{410, 500} {
+			w := newWorld(t, db)
+			asked, release := make(chan struct{}), make(chan struct{})
+			wrong := newReceiver(t, func(*call) answer {
+				close(asked)
+				<-release
+				return answer{status: status}
+			})
+			right := newReceiver(t, always(200))
+			org := w.organisation(fmt.Sprint("org_", status), "")
+			e := w.endpoint(org, wrong.url())
+			d := w.run(t, func(c *webhook.Config) {
+				c.Schedule, c.Poll = steps(time.Millisecond), 5*time.Millisecond
+				c.Disable = kinora.DisableRule{After: time.Nanosecond, Attempts: 1}
+			})
+			delivery := w.event(org)
+			d.Nudge()
+			<-asked
+			w.clock.add(time.Second)
+			w.update(func(tx *store.Tx) error {
+				e, err := tx.LockEndpoint(e.ID)
+				if err != nil {
+					return err
+				}
+				e.URL = right.url()
+				return tx.SaveEndpoint(e)
+			})
+			close(release)
+			eventually(t, "the end", func() bool {
+				s := w.delivery(delivery.ID).State
+				return s == "delivered" || s == "dead" || !w.health(e.ID).Enabled()
+			})
+			if h := w.health(e.ID); !h.Enabled() || h.Failures != 0 || w.delivery(delivery.ID).State != kinora.DeliveryDelivered {
+				t.Errorf("%d: %+v, %+v", status, h, w.delivery(delivery.ID))
+			}
+			if log := w.log(delivery.ID); len(log) != 2 || log[0].Status != status || log[0].NextAt.IsZero() {
+				t.Errorf("%d: the log is %+v", status, log)
+			}
+		}
+	})
+}
+
 // What waits for an endpoint that is removed ends as dead, and says why; what waits for one
 // whose URL is changed goes to the new one.
 func TestWhatWaitsFollowsItsEndpoint(t *testing.T) {
