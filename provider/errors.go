@@ -42,11 +42,35 @@ type Error struct {
 	HTTPStatus int           // 0 = none
 	RetryAfter time.Duration // the upstream's wish; 0 = none
 	Err        error         // transport cause; not for callers
+	// Scope is what a refusal of the account concerns; "" = see AccountWide.
+	Scope Scope
 	// CallbackRefused says that an Invalid submit was refused for its callback URL alone,
 	// which the upstream has tried in vain. Where that is this server's own, the lifecycle
 	// submits again without one.
 	CallbackRefused bool
 }
+
+// AccountWide tells whether a refusal of class Balance, Credential or Permission concerns the
+// account as a whole, and not one model alone: a plan that lacks a model is no reason to
+// leave the others alone. Credentials always do; what a provider says in Scope decides
+// for the rest, by default money does and permission does not.
+func (e *Error) AccountWide() bool {
+	switch e.Scope {
+	case ScopeAccount:
+		return true
+	case ScopeModel:
+		return false
+	}
+	return e.Class != Permission
+}
+
+// Scope is what a refusal of an account concerns.
+type Scope string
+
+const (
+	ScopeAccount Scope = "account"
+	ScopeModel   Scope = "model"
+)
 
 func (e *Error) Error() string {
 	s := fmt.Sprintf("%s: %s", e.Class, e.Message)

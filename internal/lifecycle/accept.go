@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -30,7 +31,7 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		return nil, kinora.Errorf(kinora.ErrInvalid, "unsupported model: %s", clip(s.Model))
 	}
 	p := e.providers[m.Provider]
-	if len(e.laneAccounts(e.laneOf(m))) == 0 {
+	if !slices.ContainsFunc(e.laneAccounts(e.laneOf(m)), func(acc *account) bool { return !acc.Retired }) {
 		return nil, &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account is configured for this model",
 			Hint: "add an account of provider " + m.Provider}
 	}
@@ -199,6 +200,9 @@ func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Mode
 	}
 	if a == nil {
 		return req
+	}
+	if a.UpstreamModel != "" {
+		req.UpstreamModel = a.UpstreamModel // as it was called, whatever is configured since
 	}
 	req.ClientRef, req.SubmittedAt = a.ID(), a.SubmittedAt
 	switch a.CallbackMode {

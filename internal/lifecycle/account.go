@@ -56,16 +56,34 @@ type account struct {
 	trust   callbackTrust
 	scale   float64 // of every rest; 1 outside tests
 
-	mu           sync.Mutex
-	parkedUntil  time.Time // the upstream is too busy for us
-	refusedUntil time.Time // it refuses the account itself: money, key, permission
-	readsAfter   time.Time // it is too busy for polls
-	unanswered   int       // submits in a row without a usable answer
-	restUntil    time.Time // what the breaker makes of them
-	probing      bool      // after the rest: one submit is out
-	lastClass    provider.Class
-	lastCode     string
-	lastAt       time.Time
+	mu          sync.Mutex
+	parkedUntil time.Time            // the upstream is too busy for us
+	barredModel map[string]time.Time // it refuses the account, by upstream model; "" = for all of them
+	doubtful    bool                 // it refused the account as a whole, and has taken nothing since
+	readsAfter  time.Time            // it is too busy for polls
+	breakers    [2]breaker           // of short calls, and of those that last as long as the generation
+	lastClass   provider.Class
+	lastCode    string
+	lastAt      time.Time
+}
+
+// breaker keeps submits from an upstream that gives no usable answers. Short and long calls
+// have one each: a long one is a bad probe for short ones.
+type breaker struct {
+	unanswered int       // submits in a row
+	restUntil  time.Time // what is made of them
+	probing    bool      // after the rest: one submit is out
+}
+
+func (b *breaker) resting(now time.Time) bool {
+	return now.Before(b.restUntil) || b.unanswered >= breakAfter
+}
+
+func (a *account) breaker(synchronous bool) *breaker {
+	if synchronous {
+		return &a.breakers[1]
+	}
+	return &a.breakers[0]
 }
 
 func newAccount(a Account, scale float64) *account {
@@ -86,45 +104,67 @@ func perMinute(n int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(float64(n)/60), max(1, n/10))
 }
 
-// park keeps new work away from the account for a while. refused says that the account
-// itself was refused (money, key, permission), which more waiting does not mend.
-func (a *account) park(now time.Time, d time.Duration, refused bool) {
+// park keeps new work away from the account for a while.
+func (a *account) park(now time.Time, d time.Duration) {
 	if a.Indifferent {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	until := now.Add(d)
-	if until.After(a.parkedUntil) {
+	if until := now.Add(d); until.After(a.parkedUntil) {
 		a.parkedUntil = until
-	}
-	if refused && until.After(a.refusedUntil) {
-		a.refusedUntil = until
 	}
 }
 
-// refused tells whether the account itself is refused at present, or takes no work at all.
-func (a *account) refused(now time.Time) bool {
+// bar keeps work of an upstream model away from the account for a while, because it is
+// refused (money, key, permission), which more waiting does not mend; "" = of all models.
+// After that one submit is let through at a time until one is taken, so that a refusal that
+// stands costs one generation and not a queue of them. It reports whether the account was
+// barred so already, by a refusal that came a moment before.
+func (a *account) bar(now time.Time, d time.Duration, upstreamModel string) (already bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	already = now.Before(a.barredModel[upstreamModel])
+	if a.barredModel == nil {
+		a.barredModel = map[string]time.Time{}
+	}
+	if until := now.Add(d); until.After(a.barredModel[upstreamModel]) {
+		a.barredModel[upstreamModel] = until
+	}
+	a.doubtful = a.doubtful || upstreamModel == ""
+	return already
+}
+
+// barred tells whether the account is refused at present, as a whole or for a model, or takes
+// no work at all.
+func (a *account) barred(now time.Time, upstreamModel string) bool {
 	if a.Retired {
 		return true
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return now.Before(a.refusedUntil)
+	return now.Before(a.barredModel[""]) || now.Before(a.barredModel[upstreamModel])
+}
+
+// barredUntil is when the account takes work of a model again, apart from its other rests.
+func (a *account) barredUntil(upstreamModel string) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.barredModel[upstreamModel]
 }
 
 // room is how many submits may begin now as far as this node's knowledge goes.
-func (a *account) room(now time.Time) int {
+func (a *account) room(now time.Time, synchronous bool) int {
 	if a.Retired {
 		return 0
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := a.MaxInFlight
+	n, b := a.MaxInFlight, a.breaker(synchronous)
 	switch {
-	case now.Before(a.parkedUntil), now.Before(a.restUntil), a.probing:
+	case now.Before(a.parkedUntil), now.Before(a.barredModel[""]), now.Before(b.restUntil), b.probing:
 		return 0
-	case a.unanswered >= breakAfter:
+	case b.unanswered >= breakAfter, a.doubtful:
 		n = 1
 	}
 	if a.submits != nil {
@@ -134,50 +174,65 @@ func (a *account) room(now time.Time) int {
 }
 
 // begun notes that n submits were claimed.
-func (a *account) begun(now time.Time, n int) {
+func (a *account) begun(now time.Time, n int, synchronous bool) {
 	if a.submits != nil {
 		a.submits.ReserveN(now, n)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.probing = a.unanswered >= breakAfter
+	b := a.breaker(synchronous)
+	b.probing = b.unanswered >= breakAfter || a.doubtful
 }
 
-// withdrawn notes that a claimed submit was never made.
-func (a *account) withdrawn() {
+// withdrawn notes that a claimed submit has ended, made or not.
+func (a *account) withdrawn(synchronous bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.probing = false
+	a.breaker(synchronous).probing = false
 }
 
 // answered notes the outcome of a submit; nil = accepted. An upstream that refuses is
 // alive; one that gives no usable answer several times in a row is left alone for a while,
 // and then tried with one submit at a time until it answers.
-func (a *account) answered(now time.Time, pe *provider.Error) (rest time.Duration) {
+func (a *account) answered(now time.Time, pe *provider.Error, synchronous bool) (rest time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.probing = false
+	b := a.breaker(synchronous)
+	b.probing = false
 	if pe != nil {
 		a.lastClass, a.lastCode, a.lastAt = pe.Class, pe.Code, now
 	}
-	if pe == nil || pe.Class != provider.Unavailable && pe.Class != provider.OutcomeUnknown {
-		a.unanswered, a.restUntil = 0, time.Time{}
+	switch class := classOf(pe); class {
+	case provider.Unavailable, provider.OutcomeUnknown:
+	case provider.Balance, provider.Credential, provider.Permission, provider.Rate:
+		b.unanswered, b.restUntil = 0, time.Time{}
+		return 0
+	default:
+		// Taken, or refused for what it asks: the account itself is welcome.
+		b.unanswered, b.restUntil, a.doubtful = 0, time.Time{}, false
 		return 0
 	}
 	if a.Indifferent {
 		return 0
 	}
-	a.unanswered++
-	if a.unanswered < breakAfter || now.Before(a.restUntil) {
+	b.unanswered++
+	if b.unanswered < breakAfter || now.Before(b.restUntil) {
 		return 0 // one of those that were under way when the rest began
 	}
 	rest = longestRest
-	if doublings := a.unanswered - breakAfter; doublings < 6 {
+	if doublings := b.unanswered - breakAfter; doublings < 6 {
 		rest = min(firstRest<<doublings, longestRest)
 	}
 	rest = jitter(time.Duration(float64(rest) * a.scale))
-	a.restUntil = now.Add(rest)
+	b.restUntil = now.Add(rest)
 	return rest
+}
+
+func classOf(pe *provider.Error) provider.Class {
+	if pe == nil {
+		return ""
+	}
+	return pe.Class
 }
 
 // restReads keeps polls away for a while.
@@ -227,10 +282,12 @@ func (a *account) state(now time.Time, inFlight, today int) (kinora.AccountState
 	switch {
 	case a.Retired:
 		return kinora.AccountRetired, time.Time{}
-	case now.Before(a.refusedUntil):
-		return kinora.AccountRefused, a.refusedUntil
-	case now.Before(a.restUntil), a.unanswered >= breakAfter:
-		return kinora.AccountResting, a.restUntil
+	case now.Before(a.barredModel[""]), a.doubtful:
+		return kinora.AccountRefused, a.barredModel[""]
+	case a.breakers[0].resting(now):
+		return kinora.AccountResting, a.breakers[0].restUntil
+	case a.breakers[1].resting(now):
+		return kinora.AccountResting, a.breakers[1].restUntil
 	case a.PerDay > 0 && today >= a.PerDay:
 		return kinora.AccountSpent, dayOf(now).Add(24 * time.Hour)
 	case now.Before(a.parkedUntil):

@@ -18,41 +18,41 @@ func TestAnAccountRestsAndIsProbed(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	a := newAccount(Account{}, 1)
 	for range breakAfter - 1 {
-		a.begun(now, 1)
-		a.answered(now, silence)
+		a.begun(now, 1, false)
+		a.answered(now, silence, false)
 	}
-	if a.room(now) == 0 {
+	if a.room(now, false) == 0 {
 		t.Fatal("it rests too soon")
 	}
-	a.begun(now, 1)
-	rest := a.answered(now, silence)
-	if rest < firstRest*8/10 || a.room(now) != 0 || a.room(now.Add(rest-1)) != 0 {
-		t.Fatalf("rest %v, room %d", rest, a.room(now))
+	a.begun(now, 1, false)
+	rest := a.answered(now, silence, false)
+	if rest < firstRest*8/10 || a.room(now, false) != 0 || a.room(now.Add(rest-1), false) != 0 {
+		t.Fatalf("rest %v, room %d", rest, a.room(now, false))
 	}
-	if later := a.answered(now, silence); later != 0 {
+	if later := a.answered(now, silence, false); later != 0 {
 		t.Errorf("an answer that was under way starts another rest of %v", later)
 	}
 	now = now.Add(rest)
-	if a.room(now) != 1 {
-		t.Fatalf("room %d after the rest, want one probe", a.room(now))
+	if a.room(now, false) != 1 {
+		t.Fatalf("room %d after the rest, want one probe", a.room(now, false))
 	}
-	a.begun(now, 1)
-	if a.room(now) != 0 {
+	a.begun(now, 1, false)
+	if a.room(now, false) != 0 {
 		t.Error("a second probe beside the first")
 	}
-	if longer := a.answered(now, silence); longer <= rest {
+	if longer := a.answered(now, silence, false); longer <= rest {
 		t.Errorf("the second rest is %v, the first was %v", longer, rest)
 	}
 	now = now.Add(longestRest * 2)
-	a.begun(now, 1)
-	a.withdrawn()
-	if a.room(now) != 1 {
+	a.begun(now, 1, false)
+	a.withdrawn(false)
+	if a.room(now, false) != 1 {
 		t.Error("a probe that was never made keeps the account shut")
 	}
-	a.begun(now, 1)
-	a.answered(now, provider.Errorf(provider.Invalid, "a refusal is an answer"))
-	if a.room(now) != defaultInFlight {
-		t.Errorf("room %d after an answer", a.room(now))
+	a.begun(now, 1, false)
+	a.answered(now, provider.Errorf(provider.Invalid, "a refusal is an answer"), false)
+	if a.room(now, false) != defaultInFlight {
+		t.Errorf("room %d after an answer", a.room(now, false))
 	}
 }
 
@@ -65,18 +65,18 @@ func TestAnAccountAlwaysComesBack(t *testing.T) {
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "what") {
 			case 0:
-				if n := a.room(now); n > 0 {
-					a.begun(now, 1)
+				if n := a.room(now, false); n > 0 {
+					a.begun(now, 1, false)
 					out++
 				}
 			case 1:
 				if out > 0 {
-					a.answered(now, silence)
+					a.answered(now, silence, false)
 					out--
 				}
 			case 2:
 				if out > 0 {
-					a.withdrawn()
+					a.withdrawn(false)
 					out--
 				}
 			case 3:
@@ -84,16 +84,16 @@ func TestAnAccountAlwaysComesBack(t *testing.T) {
 			}
 		}
 		for ; out > 0; out-- {
-			a.answered(now, silence)
+			a.answered(now, silence, false)
 		}
 		now = now.Add(2 * longestRest)
-		if a.room(now) == 0 {
+		if a.room(now, false) == 0 {
 			t.Fatal("shut for good")
 		}
-		a.begun(now, 1)
-		a.answered(now, nil)
-		if a.room(now) != 10 {
-			t.Fatalf("room %d after an acceptance", a.room(now))
+		a.begun(now, 1, false)
+		a.answered(now, nil, false)
+		if a.room(now, false) != 10 {
+			t.Fatalf("room %d after an acceptance", a.room(now, false))
 		}
 	})
 }
@@ -102,13 +102,13 @@ func TestSubmitRateIsTakenOnlyByWhatIsClaimed(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	a := newAccount(Account{PerMinute: 60}, 1)
 	for range 100 {
-		if a.room(now) != 6 {
-			t.Fatalf("room %d: looking costs", a.room(now))
+		if a.room(now, false) != 6 {
+			t.Fatalf("room %d: looking costs", a.room(now, false))
 		}
 	}
-	a.begun(now, 6)
-	if a.room(now) != 0 || a.room(now.Add(time.Second)) != 1 {
-		t.Errorf("room %d, a second later %d", a.room(now), a.room(now.Add(time.Second)))
+	a.begun(now, 6, false)
+	if a.room(now, false) != 0 || a.room(now.Add(time.Second), false) != 1 {
+		t.Errorf("room %d, a second later %d", a.room(now, false), a.room(now.Add(time.Second), false))
 	}
 }
 
@@ -219,4 +219,58 @@ type mixed struct{ provider.Provider }
 
 func (mixed) Describe() provider.Description {
 	return provider.Description{Traits: func(m string) provider.Traits { return provider.Traits{Synchronous: m == "image"} }}
+}
+
+// After a refusal of the account one submit is tried at a time until one is taken: a queue is
+// not burnt on an empty balance. A refusal for what a submit asks shows that the account is welcome.
+func TestARefusedAccountIsProbed(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	balance := provider.Errorf(provider.Balance, "no money")
+	a := newAccount(Account{MaxInFlight: 10}, 1)
+	a.begun(now, 10, false)
+	a.answered(now, balance, false)
+	a.bar(now, parkBalance, "")
+	if a.room(now, false) != 0 || !a.barred(now, "any") {
+		t.Fatal("it takes work although it has no money")
+	}
+	for range 3 {
+		now = now.Add(parkBalance)
+		if n := a.room(now, false); n != 1 {
+			t.Fatalf("room %d after the rest, want one probe", n)
+		}
+		a.begun(now, 1, false)
+		if a.room(now, false) != 0 {
+			t.Fatal("a second probe beside the first")
+		}
+		a.answered(now, balance, false)
+		a.bar(now, parkBalance, "")
+	}
+	now = now.Add(parkBalance)
+	a.begun(now, 1, false)
+	a.answered(now, provider.Errorf(provider.Moderation, "no"), false)
+	if n := a.room(now, false); n != 10 {
+		t.Errorf("room %d after an answer about the request", n)
+	}
+	a.bar(now, parkBalance, "small")
+	if a.room(now, false) != 10 || !a.barred(now, "small") || a.barred(now, "large") || a.barred(now.Add(parkBalance), "small") {
+		t.Error("a refusal of one model is not about that model alone")
+	}
+}
+
+// Long calls that go unanswered keep no short ones waiting, and their probe none either.
+func TestLongCallsHaveABreakerOfTheirOwn(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	a := newAccount(Account{}, 1)
+	for range breakAfter {
+		a.begun(now, 1, true)
+		a.answered(now, silence, true)
+	}
+	if a.room(now, true) != 0 || a.room(now, false) != defaultInFlight {
+		t.Errorf("room %d and %d", a.room(now, true), a.room(now, false))
+	}
+	now = now.Add(longestRest * 2)
+	a.begun(now, 1, true)
+	if a.room(now, true) != 0 || a.room(now, false) != defaultInFlight {
+		t.Errorf("beside a long probe: room %d and %d", a.room(now, true), a.room(now, false))
+	}
 }

@@ -46,6 +46,9 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 		e.metrics.callbacks.WithLabelValues(providerName, "refused").Inc()
 		return provider.Callback{}, &kinora.Error{Code: kinora.ErrUnauthorized, Op: "callback", Message: "the callback cannot be verified", Err: err}
 	}
+	if a.State.Terminal() && got.UpstreamID != "" && a.UpstreamID == "" {
+		return got, e.abandoned(ctx, a, got)
+	}
 	if !got.Hint || a.State.Terminal() {
 		e.metrics.callbacks.WithLabelValues(providerName, "ignored").Inc()
 		return got, nil
@@ -71,18 +74,15 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 		e.hints.put(a.CallbackHash, got.UpstreamID, got.Handle)
 	}
 	err := e.db.Update(ctx, func(tx *store.Tx) error {
-		if a.State == kinora.AttemptQueued && got.UpstreamID != "" {
-			// The call before was taken for lost, and was not: no second one may be made.
-			proven := *a
-			proven.State, proven.UpstreamID, proven.Handle = kinora.AttemptUnsettled, got.UpstreamID, got.Handle
-			proven.DueAt, proven.DoneAt = now, now
-			if err := tx.SaveAttempt(&proven, kinora.AttemptQueued); err == nil || !errors.Is(err, store.ErrStale) {
+		if got.UpstreamID != "" {
+			noted, err := tx.NoteUpstreamID(a, got.UpstreamID, got.Handle, now)
+			if err != nil {
 				return err
 			}
-		}
-		if got.UpstreamID != "" {
-			if err := tx.NoteUpstreamID(a, got.UpstreamID, got.Handle, now); err != nil {
-				return err
+			if noted {
+				if err := tx.StartGeneration(a.GenerationID, now); err != nil {
+					return err
+				}
 			}
 		}
 		return tx.HintAttempt(a, now)
@@ -93,6 +93,24 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 	e.nudge(a.Lane, func(l *lane) bell { return l.watch })
 	e.nudge(a.Lane, func(l *lane) bell { return l.urgent })
 	e.nudge(a.Lane, func(l *lane) bell { return l.settle })
+	return nil
+}
+
+// abandoned takes the news of a job whose generation was ended while nobody knew whether the
+// job existed: it is nobody's, and is cancelled where that can be done.
+func (e *Engine) abandoned(ctx context.Context, a *kinora.Attempt, got provider.Callback) error {
+	noted := false
+	err := e.db.Update(ctx, func(tx *store.Tx) (err error) {
+		noted, err = tx.NoteLateUpstreamID(a, got.UpstreamID)
+		return err
+	})
+	if err != nil || !noted {
+		return err
+	}
+	e.metrics.callbacks.WithLabelValues(a.Provider, "abandoned").Inc()
+	e.log.Warn("a callback names a job whose generation has ended; it is cancelled upstream if that can be done", "attempt", a.ID(), "provider", a.Provider)
+	a.UpstreamID, a.Handle = got.UpstreamID, got.Handle
+	e.cancelUpstream(a)
 	return nil
 }
 

@@ -307,6 +307,12 @@ func (e *Engine) laneOf(m *kinora.Model) string {
 	return name + ":" + strings.Join(names, ",")
 }
 
+// isSynchronous tells whether a lane's submit calls last as long as the generation.
+func isSynchronous(lane string) bool {
+	name, _, _ := strings.Cut(lane, ":")
+	return strings.HasSuffix(name, synchronousLane)
+}
+
 // laneProvider is the provider's part of a lane's name.
 func laneProvider(lane string) string {
 	name, _, _ := strings.Cut(lane, ":")
@@ -351,7 +357,7 @@ func (e *Engine) startLane(name, providerName string) {
 		return
 	}
 	l := &lane{
-		name: name, provider: e.providers[providerName], accounts: e.laneAccounts(name),
+		name: name, provider: e.providers[providerName], accounts: e.laneAccounts(name), synchronous: isSynchronous(name),
 		submit: newBell(), settle: newBell(), watch: newBell(), urgent: newBell(), collect: newBell(),
 	}
 	e.lanes[name] = l
@@ -392,6 +398,8 @@ type lane struct {
 	name     string
 	provider provider.Provider
 	accounts []*account
+	// synchronous says that submit calls last as long as the generation.
+	synchronous bool
 
 	submit, settle, watch, collect bell
 	urgent                         bell // a callback has come: do not gather

@@ -17,11 +17,23 @@ func (e *Engine) fail(g *kinora.Generation, a *kinora.Attempt, code kinora.Failu
 	e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(code, message), nil)
 }
 
-// finish ends a generation and keeps trying while the database is out of reach. It reports
-// whether this end won.
-func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, to kinora.GenerationState, failure *kinora.Failure, outputs []kinora.Output) bool {
+// finish ends a generation and keeps trying while the database is out of reach; also is
+// written in the same transaction. It reports whether this end won.
+func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, to kinora.GenerationState, failure *kinora.Failure, outputs []kinora.Output, also ...func(*store.Tx) error) bool {
 	from := a.State
-	keep := func(write func(*store.Tx) error) error { return e.persist("end of generation", write) }
+	keep := func(write func(*store.Tx) error) error {
+		return e.persist("end of generation", func(tx *store.Tx) error {
+			if err := write(tx); err != nil {
+				return err
+			}
+			for _, do := range also {
+				if err := do(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	err := e.end(keep, g, a, to, failure, outputs)
 	if errors.Is(err, errEnded) {
 		a.State = from

@@ -180,7 +180,7 @@ func (e *Engine) reconciled(l *lane, g *kinora.Generation, a *kinora.Attempt, fr
 		a.State = from
 		a.Tries++
 		if a.Tries >= maxTries {
-			e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
+			e.reject(g, a, kinora.FailureUpstream, "the upstream was not available")
 			return
 		}
 		e.log.Info("a submit of unknown outcome created nothing; it is made again", "attempt", a.ID(), "provider", a.Provider)

@@ -109,17 +109,23 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 		}
 		saves := make([]store.AttemptSave, 0, len(list))
 		for _, a := range list {
-			acc := slots.take()
-			if acc == nil {
+			if m := e.models[a.Model]; m != nil {
+				a.UpstreamModel = m.UpstreamModel
+			}
+			acc, until := slots.take(a.UpstreamModel, now)
+			if acc == nil && until.IsZero() {
 				break
+			}
+			if acc == nil {
+				// What no account takes of this model must not keep other models waiting.
+				a.DueAt = until
+				saves = append(saves, store.AttemptSave{Attempt: a, From: kinora.AttemptQueued})
+				continue
 			}
 			a.Account, a.State, a.SubmittedAt = acc.Name, kinora.AttemptSubmitting, now
 			a.LeaseOwner, a.DueAt = e.node.id, time.Time{}
 			a.CallbackToken, a.UpstreamID, a.Handle = newToken(), "", nil
 			a.CallbackHash = kinora.CallbackHash(a.CallbackToken)
-			if m := e.models[a.Model]; m != nil {
-				a.UpstreamModel = m.UpstreamModel
-			}
 			saves = append(saves, store.AttemptSave{Attempt: a, From: kinora.AttemptQueued})
 		}
 		stale, err := tx.SaveAttempts(saves)
@@ -131,7 +137,7 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 			lost[a] = true
 		}
 		for _, s := range saves {
-			if !lost[s.Attempt] {
+			if !lost[s.Attempt] && s.Attempt.State == kinora.AttemptSubmitting {
 				s.Attempt.Version++
 				claimed = append(claimed, s.Attempt)
 			}
@@ -142,7 +148,7 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 		return nil, err
 	}
 	for name, n := range byAccount(claimed) {
-		e.accounts[name].begun(now, n)
+		e.accounts[name].begun(now, n, l.synchronous)
 	}
 	return claimed, nil
 }
@@ -190,7 +196,7 @@ type slot struct {
 func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error) {
 	s := &slots{}
 	for _, acc := range l.accounts {
-		room := acc.room(now)
+		room := acc.room(now, l.synchronous)
 		if room == 0 {
 			continue
 		}
@@ -214,33 +220,43 @@ func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error)
 	return s, nil
 }
 
-// take picks an account by weight among those with room; nil = none.
-func (s *slots) take() *account {
-	if len(s.free) == 0 {
-		return nil
-	}
+// take picks an account by weight among those with room that take work of a model. nil =
+// none: until tells when one will that has room; zero = none has.
+func (s *slots) take(upstreamModel string, now time.Time) (picked *account, until time.Time) {
+	var open []int
 	sum := 0
-	for _, f := range s.free {
+	for i, f := range s.free {
+		if barred := f.account.barredUntil(upstreamModel); barred.After(now) {
+			if until.IsZero() || barred.Before(until) {
+				until = barred
+			}
+			continue
+		}
+		open = append(open, i)
 		sum += f.account.Weight
 	}
+	if len(open) == 0 {
+		return nil, until
+	}
 	pick := mathrand.IntN(sum)
-	i := 0
-	for pick >= s.free[i].account.Weight {
-		pick -= s.free[i].account.Weight
-		i++
+	for _, i := range open {
+		if pick -= s.free[i].account.Weight; pick >= 0 {
+			continue
+		}
+		picked = s.free[i].account
+		if s.free[i].room--; s.free[i].room == 0 {
+			s.free = append(s.free[:i], s.free[i+1:]...)
+		}
+		break
 	}
-	acc := s.free[i].account
-	if s.free[i].room--; s.free[i].room == 0 {
-		s.free = append(s.free[:i], s.free[i+1:]...)
-	}
-	return acc
+	return picked, time.Time{}
 }
 
 // submit makes the one call that a claimed attempt stands for and commits its outcome.
 func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	claimed := time.Now()
 	m, acc := e.models[a.Model], e.accounts[a.Account]
-	defer acc.withdrawn()
+	defer acc.withdrawn(l.synchronous)
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
 		// Nothing was called: the intent can be taken back as if it had never been.
@@ -270,20 +286,20 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.request(g, a, m))
 	e.metrics.observeSubmit(a.Provider, err, time.Since(started))
 	if err == nil {
-		acc.answered(time.Now(), nil)
+		acc.answered(time.Now(), nil, l.synchronous)
 		e.accepted(l, a, accepted)
 		return
 	}
 	pe := provider.AsError(err, provider.OutcomeUnknown)
 	if call.Err() == nil { // a call that this node broke off says nothing about the upstream
-		e.unanswered(acc, pe)
+		e.unanswered(l, acc, pe)
 	}
 	e.refused(l, g, a, acc, pe)
 }
 
 // unanswered counts a failed submit against its account's health.
-func (e *Engine) unanswered(acc *account, pe *provider.Error) {
-	rest := acc.answered(time.Now(), pe)
+func (e *Engine) unanswered(l *lane, acc *account, pe *provider.Error) {
+	rest := acc.answered(time.Now(), pe, l.synchronous)
 	if rest == 0 {
 		return
 	}
@@ -355,7 +371,8 @@ func (e *Engine) overtaken(l *lane, a *kinora.Attempt) {
 				ended = now.State.Terminal()
 			}
 		}
-		return tx.NoteUpstreamID(a, a.UpstreamID, a.Handle, time.Now())
+		_, err = tx.NoteUpstreamID(a, a.UpstreamID, a.Handle, time.Now())
+		return err
 	})
 	e.logLost("late acceptance", a, err)
 	if ended {
@@ -387,41 +404,57 @@ func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *
 	case provider.OutcomeUnknown:
 		e.unsettle(l, a)
 	case provider.Rate:
-		acc.park(now, max(parkRate, min(pe.RetryAfter, time.Hour)), false)
+		acc.park(now, max(parkRate, min(pe.RetryAfter, time.Hour)))
 		// The account rests as a whole; how often it was too busy says nothing about this attempt.
 		e.requeue(a, e.backoff(2, time.Second, 30*time.Second, pe.RetryAfter))
 	case provider.Unavailable:
 		if a.Tries+1 >= maxTries {
-			e.fail(g, a, kinora.FailureUpstream, "the upstream was not available")
+			e.reject(g, a, kinora.FailureUpstream, "the upstream was not available")
 			return
 		}
 		a.Tries++
 		e.requeue(a, e.backoff(a.Tries, time.Second, time.Minute, pe.RetryAfter))
 	case provider.Balance, provider.Credential, provider.Permission:
-		rest := parkCredential
-		if pe.Class == provider.Balance {
-			rest = parkBalance
-		}
-		acc.park(now, rest, true)
-		if !acc.Indifferent {
-			e.log.Error("an upstream refuses the account; it takes no new work for a while",
-				"account", acc.Name, "provider", acc.Provider, "class", string(pe.Class), "code", pe.Code, "for", rest)
-		}
-		if !acc.Indifferent && e.otherAccount(l, now) {
-			e.requeue(a, 0)
-			return
-		}
-		e.fail(g, a, kinora.FailureUpstream, "the upstream account cannot be used at present")
+		e.barred(l, g, a, acc, pe, now)
 	default:
 		code, message := failureOf(pe)
-		e.fail(g, a, code, message)
+		e.reject(g, a, code, message)
 	}
 }
 
-// otherAccount tells whether some account of the lane takes work, now or after a rest.
-func (e *Engine) otherAccount(l *lane, now time.Time) bool {
+// barred deals with a refusal that is about the account, or about the account with this
+// model: it takes no such work for a while, and another account may.
+func (e *Engine) barred(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *account, pe *provider.Error, now time.Time) {
+	rest := parkCredential
+	if pe.Class == provider.Balance {
+		rest = parkBalance
+	}
+	if !acc.Indifferent {
+		model := a.UpstreamModel
+		if pe.AccountWide() {
+			model = ""
+		}
+		already := acc.bar(now, rest, model)
+		if !already {
+			e.log.Error("an upstream refuses the account; it takes no such work for a while", "account", acc.Name, "provider", acc.Provider,
+				"model", model, "class", string(pe.Class), "code", pe.Code, "for", rest)
+		}
+		if e.otherAccount(l, a.UpstreamModel, now) {
+			e.requeue(a, 0)
+			return
+		}
+		if already && model == "" {
+			e.requeue(a, rest) // one generation has told that the account is refused; the others wait
+			return
+		}
+	}
+	e.reject(g, a, kinora.FailureUpstream, "the upstream account cannot be used at present")
+}
+
+// otherAccount tells whether some account of the lane takes work of a model, now or after a rest.
+func (e *Engine) otherAccount(l *lane, upstreamModel string, now time.Time) bool {
 	for _, acc := range l.accounts {
-		if !acc.refused(now) {
+		if !acc.barred(now, upstreamModel) {
 			return true
 		}
 	}
@@ -437,23 +470,47 @@ func note(a *kinora.Attempt, pe *provider.Error) {
 	a.ErrorClass, a.ErrorCode, a.ErrorMessage = string(pe.Class), storable(clip(pe.Code)), storable(text)
 }
 
-// requeue puts a submitting attempt back: the upstream provably created nothing.
+// requeue puts a submitting attempt back, because the upstream provably created nothing. A
+// callback that has named a job meanwhile proves the contrary, whatever the call's answer
+// was: then it is settled instead.
 func (e *Engine) requeue(a *kinora.Attempt, after time.Duration) {
 	from := a.State
-	a.State, a.LeaseOwner = kinora.AttemptQueued, ""
-	a.DueAt = time.Now().Add(after)
-	a.ReadErrors = 0
+	a.LeaseOwner, a.ReadErrors = "", 0
 	err := e.persist("requeued attempt", func(tx *store.Tx) error {
+		now := time.Now()
+		named, err := tx.NotedUpstreamID(a)
+		if err != nil {
+			return err
+		}
+		if named != "" {
+			a.State, a.DueAt, a.DoneAt = kinora.AttemptUnsettled, now, now
+			if err := tx.SaveAttempt(a, from); err != nil {
+				return err
+			}
+			return tx.StartGeneration(a.GenerationID, now)
+		}
+		a.State, a.DueAt = kinora.AttemptQueued, now.Add(after)
 		if err := tx.SaveAttempt(a, from); err != nil {
 			return err
 		}
-		if acc := e.accounts[a.Account]; acc != nil && acc.PerDay > 0 {
-			return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
-		}
-		return nil
+		return e.uncount(tx, a)
 	})
 	e.logLost("requeued attempt", a, err)
 	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
+	e.nudge(a.Lane, func(l *lane) bell { return l.settle })
+}
+
+// uncount takes a submit that created nothing out of its account's day.
+func (e *Engine) uncount(tx *store.Tx, a *kinora.Attempt) error {
+	if acc := e.accounts[a.Account]; acc == nil || acc.PerDay == 0 {
+		return nil
+	}
+	return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
+}
+
+// reject ends a generation whose submit was refused, so that nothing exists upstream.
+func (e *Engine) reject(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
+	e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(code, message), nil, func(tx *store.Tx) error { return e.uncount(tx, a) })
 }
 
 // drop ends an attempt whose generation has ended without it.

@@ -18,9 +18,10 @@ const (
 	// gather is how long a lane whose upstream takes many jobs in one call lets due ones come
 	// together, so that fifty jobs in flight do not cost a call each time one falls due.
 	gather = 250 * time.Millisecond
-	// goneLooks is how often an upstream must say "no such task" before it is believed: some
-	// say so right after the submit.
-	goneLooks = 4
+	// goneLooks is how often in a row an upstream must say "no such task", or that an output is
+	// not there, before it is believed: about four minutes. Some say so right after the submit,
+	// and some while their readers fail over; what they have made has been paid for.
+	goneLooks = 9
 )
 
 // watchLoop looks at the open attempts of a lane when they fall due, as many in one call

@@ -202,13 +202,35 @@ func (tx *Tx) HintAttempt(a *kinora.Attempt, now time.Time) error {
 }
 
 // NoteUpstreamID keeps the upstream's id that a callback brought for an attempt whose
-// submit call has not been settled. It leaves lease and version alone: whoever is
-// submitting goes on, and settling finds the id if that call is lost.
-func (tx *Tx) NoteUpstreamID(a *kinora.Attempt, upstreamID string, handle json.RawMessage, now time.Time) error {
-	_, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, handle = ?, due_at = CASE WHEN state = 'unsettled' AND due_at > 0 THEN ? ELSE due_at END
-		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled') AND upstream_id = '' AND callback_hash = ?`,
-		upstreamID, string(handle), Micros(now), a.GenerationID, a.Ordinal, a.CallbackHash)
-	return err
+// submit call has not been settled, and reports whether there was such a one. It leaves
+// lease and version of a call alone: whoever is submitting goes on, and settling finds the
+// id if that call is lost. An attempt whose call was taken for one that created nothing, and
+// that waits for the next, becomes unsettled: no second call may be made.
+func (tx *Tx) NoteUpstreamID(a *kinora.Attempt, upstreamID string, handle json.RawMessage, now time.Time) (bool, error) {
+	n, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, handle = ?,
+		due_at = CASE WHEN state = 'queued' OR state = 'unsettled' AND due_at > 0 THEN ? ELSE due_at END,
+		done_at = CASE WHEN state = 'queued' THEN ? ELSE done_at END,
+		version = CASE WHEN state = 'queued' THEN version + 1 ELSE version END,
+		state = CASE WHEN state = 'queued' THEN 'unsettled' ELSE state END
+		WHERE generation_id = ? AND ordinal = ? AND state IN ('queued', 'submitting', 'unsettled') AND upstream_id = '' AND callback_hash = ? AND callback_hash <> ''`,
+		upstreamID, string(handle), Micros(now), Micros(now), a.GenerationID, a.Ordinal, a.CallbackHash)
+	return n > 0, err
+}
+
+// NotedUpstreamID reads the upstream's id of an attempt, and keeps others from writing one
+// until the transaction ends.
+func (tx *Tx) NotedUpstreamID(a *kinora.Attempt) (string, error) {
+	var id string
+	err := tx.QueryRow(`SELECT upstream_id FROM attempts WHERE generation_id = ? AND ordinal = ? {for update}`, a.GenerationID, a.Ordinal).Scan(&id)
+	return id, err
+}
+
+// NoteLateUpstreamID keeps the upstream's id that a callback brought for an attempt that had
+// ended without one, and reports whether there was such a one.
+func (tx *Tx) NoteLateUpstreamID(a *kinora.Attempt, upstreamID string) (bool, error) {
+	n, err := tx.Exec(`UPDATE attempts SET upstream_id = ? WHERE generation_id = ? AND ordinal = ? AND upstream_id = ''
+		AND state IN ('cancelled', 'failed') AND callback_hash = ? AND callback_hash <> ''`, upstreamID, a.GenerationID, a.Ordinal, a.CallbackHash)
+	return n > 0, err
 }
 
 // LeasedAttempts lists the attempts that a node holds.

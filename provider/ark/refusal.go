@@ -128,6 +128,9 @@ func refusal(up provider.Upstream, a provider.Answer, req provider.Request) *pro
 	default:
 		e.Class = provider.Invalid
 	}
+	if code := string(p.Code); strings.HasPrefix(code, "QuotaExceeded") || strings.HasPrefix(code, "SetLimitExceeded") {
+		e.Scope = provider.ScopeModel // free quotas, queues and spending caps are the model's own
+	}
 	e.Message = messages[e.Class]
 	if field := callerField(p.Param, req); e.Class == provider.Invalid && field != "" {
 		e.Message = "the upstream refused " + field

@@ -54,12 +54,17 @@ func refusal(a provider.Answer) *provider.Error {
 	default:
 		e.Class = provider.Invalid
 	}
+	e.Scope = scopes[codeOf(a)]
 	e.Message = messages[e.Class]
 	if said, ok := messagesByCode[codeOf(a)]; ok {
 		e.Message = said
 	}
 	return e
 }
+
+// scopes are those of refusals that concern more or less than their class usually does:
+// resource packs are bought for a model version each, and an address is no model's.
+var scopes = map[int64]provider.Scope{1102: provider.ScopeModel, 1304: provider.ScopeAccount}
 
 // messagesByCode say more than the class where an operator needs it.
 var messagesByCode = map[int64]string{

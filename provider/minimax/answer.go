@@ -138,6 +138,9 @@ func refusal(a provider.Answer, effect provider.Effect) *provider.Error {
 	e := &provider.Error{
 		Class: c.class(a.Status, effect), HTTPStatus: a.Status, Code: c.code, Detail: c.detail(), RetryAfter: a.RetryAfter(time.Now()),
 	}
+	if c.code == "2038" {
+		e.Scope = provider.ScopeAccount // who has not said who he is may use no model
+	}
 	if e.Code == "" {
 		e.Code = c.kind
 	}
