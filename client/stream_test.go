@@ -31,6 +31,7 @@ func block(id int, body string) string {
 // Each connection says a little and breaks; the next goes on behind the last whole event.
 func TestStreamGoesOnWhereItBroke(t *testing.T) {
 	scripts := []string{
+		"retry: 1000\n\n", // no id yet: it begins as before
 		"retry: 1000\nid: 10\n\n",
 		block(11, "a") + ": still here\n\n" + "id: 12\ndata: {\"head", // broken in the middle
 		"", // no stream at all: 503
@@ -69,10 +70,10 @@ func TestStreamGoesOnWhereItBroke(t *testing.T) {
 	if err != enough || !slices.Equal(got, []string{"11evt_11a", "12evt_12b", "13evt_13c", "14evt_14d"}) {
 		t.Errorf("%v, got %v", err, got)
 	}
-	if !slices.Equal(asked, []string{"since=2026-01-31T12%3A00%3A00Z", "10", "11", "11", "13"}) {
+	if !slices.Equal(asked, []string{"since=2026-01-31T12%3A00%3A00Z", "since=2026-01-31T12%3A00%3A00Z", "10", "11", "11", "13"}) {
 		t.Errorf("asked for %q", asked)
 	}
-	if breaks != 4 || clock.pauses != 4 || connects != 4 {
+	if breaks != 5 || clock.pauses != 5 || connects != 5 {
 		t.Errorf("%d breaks, %d pauses, %d connections", breaks, clock.pauses, connects)
 	}
 }

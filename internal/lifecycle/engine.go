@@ -120,8 +120,8 @@ type Events interface {
 	Check(org *kinora.Organisation, url string) error
 	// Emit writes the event of a generation that ends, and the deliveries that tell it.
 	Emit(tx *store.Tx, e *kinora.Event, g *kinora.Generation, now time.Time) error
-	// Nudge says that deliveries were committed.
-	Nudge()
+	// Nudge says that an event of an organisation and its deliveries were committed.
+	Nudge(organisation string)
 }
 
 // Engine runs the lifecycle. Make it with New, then Start.

@@ -216,7 +216,7 @@ func (*events) Emit(tx *store.Tx, e *kinora.Event, g *kinora.Generation, now tim
 		URL: url, Destination: url, State: kinora.DeliveryPending, DueAt: now, CreatedAt: now}})
 }
 
-func (e *events) Nudge() { e.mu.Lock(); e.nudges++; e.mu.Unlock() }
+func (e *events) Nudge(string) { e.mu.Lock(); e.nudges++; e.mu.Unlock() }
 
 const organisation = "org_01JXJ0A0000000000000000001"
 

@@ -96,7 +96,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(404, "POST", record+"x/cancel", "")
 	add(200, "GET", "/v1/models", "")
 	add(200, "GET", eventsPath, "")
-	add(200, "GET", eventsPath+"?since=2026-06-14T10:00:00Z", "", header("Last-Event-ID", "1781433000000000"))
+	add(200, "GET", eventsPath+"?since=2026-06-14T10:00:00Z", "", header("Last-Event-ID", "1781433000000000-1781432000000000"))
 	add(422, "GET", eventsPath+"?since=yesterday", "")
 	add(500, "GET", eventsPath, "").config = []func(*Config){func(c *Config) { c.Streams = documentedStreams{errors.New("x")} }}
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 const (
@@ -24,6 +23,8 @@ const (
 	maxStreamsPerKey = 8
 	// maxStreamSince is how far back a stream may begin.
 	maxStreamSince = 30 * 24 * time.Hour
+	// sinceGrace is for whoever asks for 30 days: by a clock of his own, and some time ago when it is read.
+	sinceGrace = time.Minute
 	// streamRetry is what readers are asked to wait before they come back, in milliseconds.
 	streamRetry = "1000"
 )
@@ -31,7 +32,7 @@ const (
 // Streams hands out an organisation's events as they become visible.
 type Streams interface {
 	// Listen writes to sink until ctx ends, sink returns an error, or the database cannot be read.
-	Listen(ctx context.Context, organisationID string, from webhook.StreamStart, heartbeat time.Duration, sink webhook.StreamSink) error
+	Listen(ctx context.Context, organisationID string, at kinora.StreamPlace, heartbeat time.Duration, sink kinora.StreamSink) error
 }
 
 // Server-sent events (WHATWG HTML, section 9.2) with the webhooks of an organisation, for development without a public
@@ -51,7 +52,7 @@ type streamedWebhook struct {
 }
 
 func (s *Server) stream(ctx context.Context, x *exchange, r *http.Request) error {
-	from, err := s.streamStart(r)
+	at, err := s.streamStart(r)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (s *Server) stream(ctx context.Context, x *exchange, r *http.Request) error
 
 	out := &eventWriter{x: x, control: http.NewResponseController(x.w)}
 	_ = out.control.SetReadDeadline(time.Time{}) // there is nothing more to read, and its passing would end the request
-	err = s.cfg.Streams.Listen(ctx, x.organisation.ID, from, s.heartbeat, webhook.StreamSink{
+	err = s.cfg.Streams.Listen(ctx, x.organisation.ID, at, s.heartbeat, kinora.StreamSink{
 		Begin: out.begin,
 		Event: out.event,
 		Idle: func() error {
@@ -82,26 +83,29 @@ func (s *Server) stream(ctx context.Context, x *exchange, r *http.Request) error
 }
 
 // streamStart reads where the stream is to begin: Last-Event-ID, as a reader that comes back sends it by itself, else
-// the parameter since.
-func (s *Server) streamStart(r *http.Request) (from webhook.StreamStart, err error) {
+// the parameter since. Neither reaches further back than maxStreamSince; who comes back after so long goes on there.
+func (s *Server) streamStart(r *http.Request) (at kinora.StreamPlace, err error) {
+	earliest := s.now().Add(-maxStreamSince)
 	if text := r.Header.Get("Last-Event-ID"); text != "" {
-		from.After, err = strconv.ParseInt(text, 10, 64)
-		if err != nil || from.After <= 0 {
-			return from, refuse(kinora.ErrInvalid, "Last-Event-ID is not one of this stream")
+		if at, err = kinora.ParseStreamPlace(text); err != nil {
+			return at, refuse(kinora.ErrInvalid, "Last-Event-ID is not one of this stream")
 		}
-		return from, nil
+		if at.Since.Before(earliest) {
+			at.Since = earliest
+		}
+		return at, nil
 	}
 	text := r.URL.Query().Get("since")
 	if text == "" {
-		return from, nil
+		return at, nil
 	}
-	if from.Since, err = time.Parse(time.RFC3339, text); err != nil {
-		return from, refuse(kinora.ErrInvalid, "since must be a time such as 2026-01-31T12:00:00Z")
+	if at.Since, err = time.Parse(time.RFC3339, text); err != nil {
+		return at, refuse(kinora.ErrInvalid, "since must be a time such as 2026-01-31T12:00:00Z")
 	}
-	if from.Since.Before(s.now().Add(-maxStreamSince)) {
-		return from, refuse(kinora.ErrInvalid, "since must not be more than 30 days ago")
+	if at.Since.Before(earliest.Add(-sinceGrace)) {
+		return at, refuse(kinora.ErrInvalid, "since must not be more than 30 days ago")
 	}
-	return from, nil
+	return at, nil
 }
 
 // eventWriter writes server-sent events. One event at a time is in memory, and a reader that takes none for
@@ -112,23 +116,23 @@ type eventWriter struct {
 	buf     bytes.Buffer
 }
 
-func (w *eventWriter) begin(position int64) error {
+func (w *eventWriter) begin(at kinora.StreamPlace) error {
 	h := w.x.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would otherwise collect what comes
 	h.Set("Cache-Control", "no-store, no-transform")
 	w.x.WriteHeader(http.StatusOK)
 	// An id without data is remembered by the reader and shown to nobody.
-	return w.write("retry: " + streamRetry + "\nid: " + strconv.FormatInt(position, 10) + "\n\n")
+	return w.write("retry: " + streamRetry + "\nid: " + at.String() + "\n\n")
 }
 
-func (w *eventWriter) event(e webhook.Streamed) error {
+func (w *eventWriter) event(e kinora.Streamed) error {
 	data := streamedWebhook{Headers: make(map[string]string, len(e.Header)), Body: string(e.Body)}
 	for name := range e.Header {
 		data.Headers[name] = e.Header.Get(name)
 	}
 	w.buf.Reset()
-	w.buf.WriteString("id: " + strconv.FormatInt(e.Position, 10) + "\nevent: webhook\ndata: ")
+	w.buf.WriteString("id: " + e.Place.String() + "\nevent: webhook\ndata: ")
 	enc := json.NewEncoder(&w.buf) // one line, with a line end
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(data); err != nil {

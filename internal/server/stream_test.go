@@ -12,35 +12,41 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // documentedStreams begins, sends one event, and ends.
 type documentedStreams struct{ err error }
 
-func (d documentedStreams) Listen(_ context.Context, _ string, _ webhook.StreamStart, _ time.Duration, sink webhook.StreamSink) error {
+func (d documentedStreams) Listen(_ context.Context, _ string, _ kinora.StreamPlace, _ time.Duration, sink kinora.StreamSink) error {
 	if d.err != nil {
 		return d.err
 	}
-	return errors.Join(sink.Begin(7), sink.Event(streamedEvent(8)))
+	return errors.Join(sink.Begin(streamPlace(7)), sink.Event(streamedEvent(8)))
 }
 
-func streamedEvent(position int64) webhook.Streamed {
-	return webhook.Streamed{Position: position, Type: "generation.completed", Header: http.Header{"Webhook-Id": {"evt_1"}}, Body: []byte("{\"text\":\"<ä>\\n\"}\n")}
+func streamPlace(position int64) kinora.StreamPlace {
+	return kinora.StreamPlace{Position: position, Since: time.UnixMicro(1_781_400_000_000_000).UTC()}
+}
+
+func streamedEvent(position int64) kinora.Streamed {
+	return kinora.Streamed{Place: streamPlace(position), Type: "generation.completed", Header: http.Header{"Webhook-Id": {"evt_1"}}, Body: []byte("{\"text\":\"<ä>\\n\"}\n")}
 }
 
 // fakeStreams lets a test play the events.
 type fakeStreams struct {
-	from  chan webhook.StreamStart
-	steps chan func(webhook.StreamSink) error
+	from  chan kinora.StreamPlace
+	steps chan func(kinora.StreamSink) error
 }
 
-func (f *fakeStreams) Listen(ctx context.Context, organisation string, from webhook.StreamStart, heartbeat time.Duration, sink webhook.StreamSink) error {
+func (f *fakeStreams) Listen(ctx context.Context, organisation string, from kinora.StreamPlace, heartbeat time.Duration, sink kinora.StreamSink) error {
 	if organisation != ownID || heartbeat != streamHeartbeat {
 		return errors.New("asked for something else")
 	}
 	f.from <- from
-	if err := sink.Begin(max(from.After, 1)); err != nil {
+	if from.IsZero() {
+		from = streamPlace(1)
+	}
+	if err := sink.Begin(from); err != nil {
 		return err
 	}
 	for {
@@ -58,7 +64,7 @@ func (f *fakeStreams) Listen(ctx context.Context, organisation string, from webh
 // streamFixture is a server on a real connection: streams need one.
 func streamFixture(t *testing.T) (*fixture, *fakeStreams, string) {
 	t.Helper()
-	streams := &fakeStreams{from: make(chan webhook.StreamStart, 20), steps: make(chan func(webhook.StreamSink) error)}
+	streams := &fakeStreams{from: make(chan kinora.StreamPlace, 20), steps: make(chan func(kinora.StreamSink) error)}
 	f := newFixture(t, func(c *Config) { c.Streams = streams })
 	// Far shorter than the stream lasts: no deadline of the server's may end it.
 	h := HTTPServer(HTTPConfig{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond}, f.Handler())
@@ -109,22 +115,22 @@ func block(t *testing.T, r *bufio.Reader) string {
 
 func TestStream(t *testing.T) {
 	f, streams, url := streamFixture(t)
-	resp, r := openStream(t, url+eventsPath, testKey, "Last-Event-ID", "41")
+	resp, r := openStream(t, url+eventsPath, testKey, "Last-Event-ID", "41-1781400000000000")
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" || resp.Header.Get("X-Accel-Buffering") != "no" ||
 		resp.Header.Get("Cache-Control") != "no-store, no-transform" {
 		t.Errorf("%d, %v", resp.StatusCode, resp.Header)
 	}
-	if from := <-streams.from; from.After != 41 {
+	if from := <-streams.from; from != streamPlace(41) {
 		t.Errorf("begins %+v", from)
 	}
-	if got := block(t, r); got != "retry: 1000\nid: 41\n" {
+	if got := block(t, r); got != "retry: 1000\nid: 41-1781400000000000\n" {
 		t.Errorf("%q", got)
 	}
-	streams.steps <- func(s webhook.StreamSink) error { return s.Event(streamedEvent(42)) }
-	if got := block(t, r); got != "id: 42\nevent: webhook\ndata: "+`{"headers":{"Webhook-Id":"evt_1"},"body":"{\"text\":\"<ä>\\n\"}\n"}`+"\n" {
+	streams.steps <- func(s kinora.StreamSink) error { return s.Event(streamedEvent(42)) }
+	if got := block(t, r); got != "id: 42-1781400000000000\nevent: webhook\ndata: "+`{"headers":{"Webhook-Id":"evt_1"},"body":"{\"text\":\"<ä>\\n\"}\n"}`+"\n" {
 		t.Errorf("%s", got)
 	}
-	streams.steps <- func(s webhook.StreamSink) error { return s.Idle() }
+	streams.steps <- func(s kinora.StreamSink) error { return s.Idle() }
 	if got := block(t, r); got != ": still here\n" {
 		t.Errorf("%q", got)
 	}
@@ -142,6 +148,11 @@ func TestStreamStart(t *testing.T) {
 	}{
 		"now":          {"", "", 200, ""},
 		"since":        {"?since=2026-06-14T09:00:00Z", "", 200, "2026-06-14T09:00:00Z"},
+		"back":         {"", "5-1781400000000000", 200, "2026-06-14T01:20:00Z"},
+		"back early":   {"", "0-1781400000000000", 200, "2026-06-14T01:20:00Z"},
+		"back late":    {"", "5-1577836800000000", 200, "2026-05-15"},
+		"made up":      {"", "2", 422, ""},
+		"30 days":      {"?since=2026-05-15T10:29:59Z", "", 200, "2026-05-15T10:29:59Z"},
 		"long ago":     {"?since=2020-06-14T09:00:00Z", "", 422, ""},
 		"no time":      {"?since=1h", "", 422, ""},
 		"no position":  {"", "evt_1", 422, ""},
@@ -155,7 +166,7 @@ func TestStreamStart(t *testing.T) {
 		}
 		if tc.status == 200 {
 			from := <-streams.from
-			if tc.since == "" && !from.Since.IsZero() || tc.since != "" && from.Since.Format(time.RFC3339) != tc.since {
+			if tc.since == "" && !from.Since.IsZero() || tc.since != "" && !strings.HasPrefix(from.Since.Format(time.RFC3339), tc.since) {
 				t.Errorf("%s: begins %+v", name, from)
 			}
 		}
@@ -194,7 +205,7 @@ func TestStreamsPerKeyAreLimited(t *testing.T) {
 // A key that was revoked in between ends its stream with the next heartbeat.
 func TestStreamEndsWithItsKey(t *testing.T) {
 	var revoked bool
-	streams := &fakeStreams{from: make(chan webhook.StreamStart, 1), steps: make(chan func(webhook.StreamSink) error)}
+	streams := &fakeStreams{from: make(chan kinora.StreamPlace, 1), steps: make(chan func(kinora.StreamSink) error)}
 	f := newFixture(t, func(c *Config) {
 		inner := c.Authenticator
 		c.Streams = streams
@@ -209,7 +220,7 @@ func TestStreamEndsWithItsKey(t *testing.T) {
 	defer ts.Close()
 	_, r := openStream(t, ts.URL+eventsPath, testKey)
 	block(t, r)
-	streams.steps <- func(s webhook.StreamSink) error { revoked = true; return s.Idle() }
+	streams.steps <- func(s kinora.StreamSink) error { revoked = true; return s.Idle() }
 	if rest, err := io.ReadAll(r); err != nil || len(rest) != 0 {
 		t.Errorf("%q, %v", rest, err)
 	}

@@ -102,7 +102,7 @@ func measureLatency(b *testing.B, w *world) {
 			defer mu.Unlock()
 			sent[job] = time.Now()
 		})
-		d.Nudge()
+		d.Nudge("org_1")
 	}
 	<-all
 	b.StopTimer()
@@ -216,7 +216,7 @@ func BenchmarkLogVisible(b *testing.B) {
 			for range b.N {
 				<-tick.C
 				w.event(org)
-				d.Nudge()
+				d.Nudge("org_1")
 				deliveryID := <-answered
 				for at := time.Now(); ; time.Sleep(time.Millisecond) {
 					if len(w.log(deliveryID)) > 0 {

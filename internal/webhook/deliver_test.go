@@ -35,7 +35,7 @@ func TestDeliversASignedEvent(t *testing.T) {
 		})
 		d := w.run(t, nil)
 		delivery := w.event(w.organisation("org_1", rcv.url()))
-		d.Nudge()
+		d.Nudge("org_1")
 		got := w.until(t, delivery.ID, kinora.DeliveryDelivered)
 
 		calls := rcv.seen()
@@ -78,7 +78,7 @@ func TestRetriesUntilDelivered(t *testing.T) {
 		})
 		d := w.run(t, nil)
 		delivery := w.event(w.organisation("org_1", rcv.url()))
-		d.Nudge()
+		d.Nudge("org_1")
 		for attempt, step := range []time.Duration{5 * time.Second, 5 * time.Minute} {
 			var got *kinora.Delivery
 			eventually(t, "the next attempt to be scheduled", func() bool {
@@ -152,7 +152,7 @@ func TestOneAttemptEndsIt(t *testing.T) {
 		for name, tt := range tests {
 			deliveries[name] = w.events(1, func(int) (string, string) { return tt.organisation, tt.url })[0]
 		}
-		d.Nudge()
+		d.Nudge("org_1")
 		for name, tt := range tests {
 			got := w.until(t, deliveries[name].ID, kinora.DeliveryDead)
 			log := w.log(got.ID)
@@ -178,7 +178,7 @@ func TestRefusedAtDial(t *testing.T) {
 	t.Cleanup(guard.Close)
 	d := w.run(t, func(c *webhook.Config) { c.Guard, c.Client = guard, guard.WebhookClient() })
 	delivery := w.event(w.organisation("org_1", strings.Replace(forbidden.url(), "127.0.0.1", "rebound.example.com", 1)))
-	d.Nudge()
+	d.Nudge("org_1")
 	got := w.until(t, delivery.ID, kinora.DeliveryDead)
 	if log := w.log(got.ID); got.Attempts != 1 || log[0].Fault != kinora.FaultPolicy || strings.Contains(log[0].Error, "127.0.0.1") {
 		t.Errorf("%+v, log %+v", got, log)
@@ -224,7 +224,7 @@ func TestTransientFailures(t *testing.T) {
 	for name, tt := range tests {
 		deliveries[name] = w.event(w.organisation("org_"+strings.ReplaceAll(name, " ", "_"), tt.rcv.url()))
 	}
-	d.Nudge()
+	d.Nudge("org_1")
 	for name, tt := range tests {
 		var got *kinora.Delivery
 		eventually(t, name, func() bool { got = w.delivery(deliveries[name].ID); return got.Attempts == 1 })
@@ -271,7 +271,7 @@ func TestOneDeadlineOverEverything(t *testing.T) {
 	d := w.run(t, func(c *webhook.Config) { c.Timeout, c.Schedule = 2*time.Second, steps(time.Hour) })
 	hanging := w.event(w.organisation("org_hangs", newReceiver(t, write(hang)).url()))
 	dripping := w.event(w.organisation("org_drips", newReceiver(t, write(drip)).url()))
-	d.Nudge()
+	d.Nudge("org_1")
 	for _, tt := range []struct {
 		delivery *kinora.Delivery
 		status   int
@@ -307,7 +307,7 @@ func TestScheduleEndsDead(t *testing.T) {
 		rcv := newReceiver(t, always(500))
 		d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Millisecond, time.Millisecond, time.Millisecond) })
 		delivery := w.event(w.organisation("org_1", rcv.url()))
-		d.Nudge()
+		d.Nudge("org_1")
 		got := w.until(t, delivery.ID, kinora.DeliveryDead)
 		if n := len(rcv.seen()); n != 4 || got.Attempts != 4 || len(w.log(got.ID)) != 4 || !w.log(got.ID)[3].NextAt.IsZero() {
 			t.Errorf("%d calls, %+v", n, got)
@@ -321,7 +321,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	busy := newReceiver(t, func(*call) answer { return answer{status: 503, header: http.Header{"Retry-After": {"120"}}} })
 	d := w.run(t, nil)
 	a, b := w.event(w.organisation("org_a", limited.url())), w.event(w.organisation("org_b", busy.url()))
-	d.Nudge()
+	d.Nudge("org_1")
 	for _, tt := range []struct {
 		delivery *kinora.Delivery
 		least    time.Duration
@@ -348,7 +348,7 @@ func TestRotation(t *testing.T) {
 	delivery := w.event(org)
 	for attempt, texts := range [][]string{{secretA}, {secretB, secretA}, {secretB}, {imported}} {
 		w.secrets.set(org, texts...)
-		d.Nudge()
+		d.Nudge("org_1")
 		eventually(t, "an attempt", func() bool { return w.delivery(delivery.ID).Attempts == attempt+1 })
 		w.clock.add(2 * time.Hour)
 		d.Wake()
@@ -381,7 +381,7 @@ func TestSecretsThatCannotBeHad(t *testing.T) {
 	w.secrets.set(none)
 	d := w.run(t, nil)
 	delivery := w.event(none)
-	d.Nudge()
+	d.Nudge("org_1")
 	eventually(t, "the attempt", func() bool { return w.delivery(delivery.ID).Attempts == 1 })
 	if log := w.log(delivery.ID); log[0].Fault != kinora.FaultOurs || !strings.Contains(log[0].Error, "no signing secret") {
 		t.Errorf("log %+v", log)
@@ -392,7 +392,7 @@ func TestSecretsThatCannotBeHad(t *testing.T) {
 	w.secrets.err = &kinora.Error{Code: kinora.ErrUnavailable, Message: "away"}
 	w.secrets.mu.Unlock()
 	other := w.event(w.organisation("org_other", rcv.url()))
-	d.Nudge()
+	d.Nudge("org_1")
 	eventually(t, "it to be given back", func() bool { return w.delivery(other.ID).Version >= 2 })
 	if got := w.delivery(other.ID); got.Attempts != 0 {
 		t.Errorf("counted as an attempt: %+v", got)
@@ -427,7 +427,7 @@ func TestLogKeepsLittleAndNoSecrets(t *testing.T) {
 	})
 	d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Hour) })
 	delivery := w.event(w.organisation("org_1", rcv.url()))
-	d.Nudge()
+	d.Nudge("org_1")
 	eventually(t, "the attempt", func() bool { return w.delivery(delivery.ID).Attempts == 1 })
 	status.Store(200)
 	w.clock.add(2 * time.Hour)
@@ -464,7 +464,7 @@ func TestABugInOneAttemptHurtsNobodyElse(t *testing.T) {
 		}
 	})
 	more := w.events(20, func(int) (string, string) { return org, "" })
-	d.Nudge()
+	d.Nudge("org_1")
 	for _, x := range more {
 		w.until(t, x.ID, kinora.DeliveryDelivered)
 	}

@@ -259,6 +259,6 @@ func (s *Dispatcher) announce(disabled []*kinora.Endpoint) {
 			"reason", string(x.Reason), "failures", x.Failures, "failing_since", x.FailingSince)
 	}
 	if len(disabled) > 0 {
-		s.Nudge()
+		ring(s.claimers[trackFresh].bell) // the event goes to the operator hook, and over no stream
 	}
 }

@@ -161,11 +161,12 @@ func (s *Dispatcher) Emit(tx *store.Tx, e *kinora.Event, g *kinora.Generation, n
 	return err
 }
 
-// Nudge says that deliveries were committed, so that their first attempts start at once and
-// not with the next look. It never blocks.
-func (s *Dispatcher) Nudge() {
+// Nudge says that an event of an organisation and its deliveries were committed, so that their
+// first attempts start at once and not with the next look, and that the organisation's streams
+// go on. It never blocks.
+func (s *Dispatcher) Nudge(organisation string) {
 	ring(s.claimers[trackFresh].bell)
-	s.listeners.wake()
+	s.listeners.wake(organisation)
 }
 
 // Start begins to deliver and returns at once. When ctx ends nothing new is claimed, as in

@@ -110,7 +110,7 @@ func TestFanOut(t *testing.T) {
 		if len(deliveries) != 4 {
 			t.Fatalf("%d deliveries, want two of each event", len(deliveries))
 		}
-		d.Nudge()
+		d.Nudge("org_1")
 		w.settled(t)
 		for name, tt := range map[string]struct {
 			rcv  *receiver
@@ -161,7 +161,7 @@ func TestEndpointHeadersAreSecrets(t *testing.T) {
 	broken := w.endpoint(org, bad.url(), func(e *kinora.Endpoint) { e.SealedHeaders = `{"X-A":"b\r\nWebhook-Id: c"}` })
 	d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Millisecond) })
 	for _, delivery := range w.events(1, func(int) (string, string) { return org, "" }) {
-		d.Nudge()
+		d.Nudge("org_1")
 		want := kinora.DeliveryDelivered
 		if delivery.EndpointID == broken.ID {
 			want = kinora.DeliveryDead
@@ -196,7 +196,7 @@ func TestGoneDisablesAndReplayDelivers(t *testing.T) {
 
 		end := func(n int) {
 			w.events(n, func(int) (string, string) { return org, "" })
-			d.Nudge()
+			d.Nudge("org_1")
 		}
 		end(1)
 		h := w.disabled(t, e.ID)
@@ -271,7 +271,7 @@ func TestFailingDisables(t *testing.T) {
 			t.Helper()
 			status.Store(int32(answer))
 			delivery := w.event(org)
-			d.Nudge()
+			d.Nudge("org_1")
 			w.until(t, delivery.ID, want)
 		}
 		one(500, kinora.DeliveryDead) // two attempts
@@ -318,7 +318,7 @@ func TestTheDefaultIsDisabledToo(t *testing.T) {
 		org := w.organisation("org_1", gone.url())
 		d := w.run(t, nil)
 		first := w.event(org)
-		d.Nudge()
+		d.Nudge("org_1")
 		w.until(t, first.ID, kinora.DeliveryDead)
 		preset := kinora.DefaultEndpointID(org)
 		w.disabled(t, preset)
@@ -326,7 +326,7 @@ func TestTheDefaultIsDisabledToo(t *testing.T) {
 			w.events(1, func(int) (string, string) { return org, own.url() })
 		}
 		second := w.event(org)
-		d.Nudge()
+		d.Nudge("org_1")
 		w.settled(t)
 		if len(gone.seen()) != 1 || len(own.seen()) != 2 || w.delivery(second.ID).LastError == "" {
 			t.Errorf("%d and %d POSTs; %+v", len(gone.seen()), len(own.seen()), w.delivery(second.ID))
@@ -340,7 +340,7 @@ func TestTheDefaultIsDisabledToo(t *testing.T) {
 			return tx.SaveOrganisation(o)
 		})
 		third := w.event(org)
-		d.Nudge()
+		d.Nudge("org_1")
 		w.until(t, third.ID, kinora.DeliveryDelivered)
 		// An old delivery to the old URL changes nothing about the new one.
 		if _, err := d.Redeliver(t.Context(), org, first.ID); err != nil {
@@ -374,7 +374,7 @@ func TestTheOldURLAnswersTooLate(t *testing.T) {
 				c.Disable = kinora.DisableRule{After: time.Nanosecond, Attempts: 1}
 			})
 			delivery := w.event(org)
-			d.Nudge()
+			d.Nudge("org_1")
 			<-asked
 			w.clock.add(time.Second)
 			w.update(func(tx *store.Tx) error {
@@ -413,7 +413,7 @@ func TestWhatWaitsFollowsItsEndpoint(t *testing.T) {
 			c.Limits = webhook.Limits{Pause: time.Hour, MaxPause: time.Hour}
 		})
 		deliveries := w.events(60, func(int) (string, string) { return org, "" })
-		d.Nudge()
+		d.Nudge("org_1")
 		eventually(t, "all of them to wait", func() bool {
 			return w.count(`state = 'held'`)+w.count(`due_at > 0 AND attempts > 0`) == len(deliveries)
 		})
@@ -456,7 +456,7 @@ func TestRateLimit(t *testing.T) {
 		const n = 12
 		w.events(n, func(int) (string, string) { return org, "" })
 		d := w.run(t, nil)
-		d.Nudge()
+		d.Nudge("org_1")
 		w.settled(t)
 		if a, b := len(limited.seen()), len(free.seen()); a != 2*n || b != n {
 			t.Fatalf("%d and %d POSTs", a, b)
@@ -545,7 +545,7 @@ func TestNothingIsMissedForGood(t *testing.T) {
 				for range rounds {
 					w.events(each, func(int) (string, string) { return org, "" })
 					for _, d := range nodes {
-						d.Nudge()
+						d.Nudge("org_1")
 					}
 				}
 			})

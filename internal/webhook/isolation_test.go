@@ -70,7 +70,7 @@ func TestAHangingDestinationDelaysNobody(t *testing.T) {
 		}
 		// What comes now finds its way too.
 		late := w.events(50, func(int) (string, string) { return org, good.url() })
-		d.Nudge()
+		d.Nudge("org_1")
 		for _, x := range late {
 			w.until(t, x.ID, kinora.DeliveryDelivered)
 		}
@@ -171,7 +171,7 @@ func TestRetriesNeverTakeTheRoomOfFirstAttempts(t *testing.T) {
 			return in[1] >= 8 && in[2] >= 8
 		})
 		ds := w.events(100, func(int) (string, string) { return quiet, "" })
-		d.Nudge()
+		d.Nudge("org_1")
 		for _, x := range ds {
 			w.until(t, x.ID, kinora.DeliveryDelivered)
 		}
@@ -201,7 +201,7 @@ func TestHeldDeliveriesAreTakenInOrderOfAge(t *testing.T) {
 			}
 		}
 		sameInstant(want, 6)
-		d.Nudge()
+		d.Nudge("org_1")
 		eventually(t, "the others to be held", func() bool { return w.count(`state = 'held'`) == 30 })
 		release()
 		w.settled(t)

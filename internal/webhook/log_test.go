@@ -33,7 +33,7 @@ func TestLogTellsWhatWasSent(t *testing.T) {
 		w.secrets.set("org_1", secretA, secretB)
 		d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Millisecond) })
 		delivery := w.event(w.organisation("org_1", rcv.url()))
-		d.Nudge()
+		d.Nudge("org_1")
 		w.until(t, delivery.ID, kinora.DeliveryDelivered)
 		got, log, err := d.Log(context.Background(), "org_1", delivery.ID)
 		if err != nil || got.ID != delivery.ID || len(log) != 2 {
@@ -100,7 +100,7 @@ func TestLogOfARefusedDelivery(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t))
 	d := w.run(t, nil)
 	delivery := w.event(w.organisation("org_1", "http://10.0.0.1/hook"))
-	d.Nudge()
+	d.Nudge("org_1")
 	w.until(t, delivery.ID, kinora.DeliveryDead)
 	_, log, err := d.Log(context.Background(), "", delivery.ID)
 	if err != nil || len(log) != 1 || log[0].RequestHeaders != nil || log[0].RequestBody != "" || log[0].Fault != kinora.FaultPolicy {
@@ -131,7 +131,7 @@ func TestLogIsThereWithTheOutcome(t *testing.T) {
 			}
 		}()
 		w.events(200, func(int) (string, string) { return org, "" })
-		d.Nudge()
+		d.Nudge("org_1")
 		w.settled(t)
 		cancel()
 		<-done

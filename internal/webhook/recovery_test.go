@@ -328,7 +328,7 @@ func TestTwoNodesShareTheWork(t *testing.T) {
 	for range n / 100 {
 		w.events(100, func(i int) (string, string) { return orgs[i%3], "" })
 		for _, d := range nodes {
-			d.Nudge()
+			d.Nudge("org_1")
 		}
 	}
 	w.settled(t)

@@ -23,7 +23,7 @@ func TestRedeliver(t *testing.T) {
 		rcv := newReceiver(t, func(*call) answer { return answer{status: int(status.Load())} })
 		d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Millisecond) })
 		delivery := w.event(w.organisation("org_1", rcv.url()))
-		d.Nudge()
+		d.Nudge("org_1")
 		w.until(t, delivery.ID, kinora.DeliveryDead)
 
 		// Still broken: one more attempt, and dead again.

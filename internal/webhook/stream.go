@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
@@ -15,55 +14,33 @@ const (
 	streamPage = 32
 	// placeBatch is how many events get their position in one transaction.
 	placeBatch = 500
-	// lateness is how much later than it was created an event may still become visible: a result that could not be
-	// written while the database was away is written when it is back.
-	lateness = 24 * time.Hour
+	// lateness is how long a transaction may take from the creation of its event to its commit, clocks that differ
+	// included. A stream "from now on" goes back so far, and passes over what is there already.
+	lateness = 2 * time.Minute
 	// streamDelivery stands where a delivery's id does: a stream has no deliveries.
 	streamDelivery = "stream"
 )
 
-// StreamStart says where a stream begins. The zero value: with what comes from now on.
-type StreamStart struct {
-	After int64     // behind this position, which an earlier stream told; 0 = none
-	Since time.Time // with the first event that was created then; zero = none. After goes first
-}
-
-// Streamed is an event as its delivery would be.
-type Streamed struct {
-	Position int64
-	Type     kinora.EventType
-	Header   http.Header
-	Body     []byte
-}
-
-// StreamSink takes a stream. An error of its methods ends it.
-type StreamSink struct {
-	Begin func(position int64) error // once, before the first event: where the stream can be taken up again
-	Event func(Streamed) error
-	Idle  func() error // every Heartbeat, whether or not events come
-}
-
 // Listen streams an organisation's events as they become visible, signed as a delivery made now would be. None is left
-// out and none comes twice between one stream and the next that begins behind its last position, on whichever node. It
+// out and none comes twice between one stream and the next that begins at its last place, on whichever node. It
 // returns when ctx ends, when the sink has had enough, or when the database or the secrets cannot be read.
-func (s *Dispatcher) Listen(ctx context.Context, organisation string, from StreamStart, heartbeat time.Duration, sink StreamSink) error {
-	bell, leave := s.listeners.join()
+func (s *Dispatcher) Listen(ctx context.Context, organisation string, at kinora.StreamPlace, heartbeat time.Duration, sink kinora.StreamSink) error {
+	bell, leave := s.listeners.join(organisation)
 	defer leave()
-	after, err := s.streamStart(ctx, organisation, from)
-	if err != nil {
-		return err
+	if at.IsZero() {
+		var err error
+		if at, err = s.streamEnd(ctx, organisation); err != nil {
+			return err
+		}
 	}
-	if err := sink.Begin(after); err != nil {
+	if err := sink.Begin(at); err != nil {
 		return err
-	}
-	if from.After > 0 {
-		from.Since = time.Time{}
 	}
 	beat, poll := time.NewTicker(heartbeat), time.NewTicker(s.cfg.Poll)
 	defer beat.Stop()
 	defer poll.Stop()
 	for {
-		page, err := s.streamPage(ctx, organisation, after, from)
+		page, err := s.streamPage(ctx, organisation, at)
 		if err != nil {
 			return err
 		}
@@ -71,7 +48,7 @@ func (s *Dispatcher) Listen(ctx context.Context, organisation string, from Strea
 			if err := sink.Event(e); err != nil {
 				return err
 			}
-			after = e.Position
+			at = e.Place
 		}
 		select {
 		case <-beat.C:
@@ -96,89 +73,86 @@ func (s *Dispatcher) Listen(ctx context.Context, organisation string, from Strea
 	}
 }
 
-// streamStart returns the position behind which a stream begins.
-func (s *Dispatcher) streamStart(ctx context.Context, organisation string, from StreamStart) (int64, error) {
-	switch {
-	case from.After > 0:
-		return from.After, nil
-	case !from.Since.IsZero():
-		return 0, nil
+// streamEnd returns the place behind everything that is there. What was created before the place's time gets no
+// position for it, however much that is.
+func (s *Dispatcher) streamEnd(ctx context.Context, organisation string) (kinora.StreamPlace, error) {
+	at := kinora.StreamPlace{Since: s.cfg.Now().Add(-lateness).UTC().Truncate(time.Microsecond)}
+	for more := true; more; {
+		var err error
+		if more, err = s.placeEvents(ctx, organisation, at.Since); err != nil {
+			return at, err
+		}
 	}
-	// What is there already is before now.
-	if err := s.placeEvents(ctx, organisation, s.cfg.Now().Add(-lateness)); err != nil {
-		return 0, err
-	}
-	var last int64
 	err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
-		last, err = tx.LastPosition(organisation)
+		at.Position, err = tx.LastPosition(organisation)
 		return err
 	})
-	return max(last, 1), err // 0 would mean: from the beginning
+	return at, err
 }
 
-// placeEvents gives every event created since floor its position.
-func (s *Dispatcher) placeEvents(ctx context.Context, organisation string, floor time.Time) error {
-	for {
-		some := false
-		err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
-			some, err = tx.HasUnplacedEvents(organisation, floor)
-			return err
-		})
-		if err != nil || !some {
-			return err
-		}
-		err = s.cfg.DB.Update(ctx, func(tx *store.Tx) error {
-			_, err := tx.PlaceEvents(organisation, floor, s.cfg.Now(), placeBatch)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+// placeEvents gives some of the events created since then their position, the oldest first. more says that there were
+// any.
+func (s *Dispatcher) placeEvents(ctx context.Context, organisation string, since time.Time) (more bool, err error) {
+	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		more, err = tx.HasUnplacedEvents(organisation, since)
+		return err
+	})
+	if err != nil || !more {
+		return false, err
 	}
+	return true, s.cfg.DB.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.PlaceEvents(organisation, since, s.cfg.Now(), placeBatch)
+		return err
+	})
 }
 
-// streamPage reads the next events behind a position.
-func (s *Dispatcher) streamPage(ctx context.Context, organisation string, after int64, from StreamStart) ([]Streamed, error) {
-	// A position is about the time at which it was given: whatever had none then is not much older.
-	floor := store.Time(after).Add(-lateness)
-	if after <= 1 {
-		floor = s.cfg.Now().Add(-lateness)
-	}
-	if !from.Since.IsZero() && from.Since.Before(floor) {
-		floor = from.Since
-	}
-	if err := s.placeEvents(ctx, organisation, floor); err != nil {
-		return nil, err
-	}
+// streamPage reads the next events of a stream. Positions are given no faster than its reader takes events: whoever
+// asks for a month of them does not keep the database from everything else.
+func (s *Dispatcher) streamPage(ctx context.Context, organisation string, at kinora.StreamPlace) ([]kinora.Streamed, error) {
 	var (
 		placed   []store.PlacedEvent
 		contents map[string]*store.EventContent
 	)
-	err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
-		if placed, err = tx.EventsAfter(organisation, after, from.Since, streamPage); err != nil || len(placed) == 0 {
+	for {
+		err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+			if placed, err = tx.EventsAfter(organisation, at.Position, at.Since, streamPage); err != nil || len(placed) == 0 {
+				return err
+			}
+			ids := make([]string, len(placed))
+			for i, p := range placed {
+				ids[i] = p.ID
+			}
+			contents, err = tx.EventContents(ids)
 			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		ids := make([]string, len(placed))
-		for i, p := range placed {
-			ids[i] = p.ID
+		if len(placed) == streamPage {
+			break
 		}
-		contents, err = tx.EventContents(ids)
-		return err
-	})
-	if err != nil || len(placed) == 0 {
-		return nil, err
+		more, err := s.placeEvents(ctx, organisation, at.Since)
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			break
+		}
+	}
+	if len(placed) == 0 {
+		return nil, nil
 	}
 	secrets, err := s.cfg.Secrets.WebhookSecrets(ctx, organisation)
 	if err != nil {
 		return nil, err
 	}
-	page := make([]Streamed, 0, len(placed))
+	page := make([]kinora.Streamed, 0, len(placed))
 	for _, p := range placed {
 		content := contents[p.ID]
 		if content == nil {
 			continue // its generation was removed in between
 		}
-		e, err := s.streamed(p.Position, content, secrets)
+		e, err := s.streamed(kinora.StreamPlace{Position: p.Position, Since: at.Since}, content, secrets)
 		if err != nil {
 			return nil, err
 		}
@@ -187,46 +161,51 @@ func (s *Dispatcher) streamPage(ctx context.Context, organisation string, after 
 	return page, nil
 }
 
-func (s *Dispatcher) streamed(position int64, content *store.EventContent, secrets []kinora.WebhookSecret) (Streamed, error) {
+func (s *Dispatcher) streamed(place kinora.StreamPlace, content *store.EventContent, secrets []kinora.WebhookSecret) (kinora.Streamed, error) {
 	body := []byte(content.Event.Body)
 	if len(body) == 0 {
 		var err error
 		if body, err = Payload(content.Event, content.Generation, content.Outputs, s.cfg.FileURL).Encode(); err != nil {
-			return Streamed{}, err
+			return kinora.Streamed{}, err
 		}
 	}
 	header, err := signature{
 		delivery: streamDelivery, event: content.Event.ID, eventType: content.Event.Type, attempt: 1,
 		at: s.cfg.Now(), secrets: secrets, userAgent: s.courier.userAgent,
 	}.headers(body)
-	return Streamed{Position: position, Type: content.Event.Type, Header: header, Body: body}, err
+	return kinora.Streamed{Place: place, Type: content.Event.Type, Header: header, Body: body}, err
 }
 
-// listeners are the streams of this node, to be woken when something was committed here.
+// listeners are the streams of this node, by organisation, to be woken when an event of it was committed here.
 type listeners struct {
 	mu    sync.Mutex
-	bells map[chan struct{}]struct{}
+	bells map[string]map[chan struct{}]struct{}
 }
 
-func (l *listeners) join() (bell chan struct{}, leave func()) {
+func (l *listeners) join(organisation string) (bell chan struct{}, leave func()) {
 	bell = make(chan struct{}, 1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bells == nil {
-		l.bells = map[chan struct{}]struct{}{}
+		l.bells = map[string]map[chan struct{}]struct{}{}
 	}
-	l.bells[bell] = struct{}{}
+	if l.bells[organisation] == nil {
+		l.bells[organisation] = map[chan struct{}]struct{}{}
+	}
+	l.bells[organisation][bell] = struct{}{}
 	return bell, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		delete(l.bells, bell)
+		if delete(l.bells[organisation], bell); len(l.bells[organisation]) == 0 {
+			delete(l.bells, organisation)
+		}
 	}
 }
 
-func (l *listeners) wake() {
+func (l *listeners) wake(organisation string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for bell := range l.bells {
+	for bell := range l.bells[organisation] {
 		ring(bell)
 	}
 }

@@ -32,7 +32,7 @@ func TestTrial(t *testing.T) {
 		org := w.organisation("org_1", rcv.url())
 		d := w.run(t, nil)
 		real := w.event(org) // what a real one looks like
-		d.Nudge()
+		d.Nudge("org_1")
 		w.until(t, real.ID, kinora.DeliveryDelivered)
 
 		got, err := d.SendTrial(context.Background(), webhook.TrialRequest{Organisation: org})
