@@ -255,7 +255,7 @@ func TestIndifferentAccountNeverRests(t *testing.T) {
 	})
 }
 
-// A repeated callback costs no look; another one does, and so does the same one of another job.
+// A delivery that is repeated costs no look, and words that are repeated cost one in a second.
 func TestRepeatedCallbacksCostNothing(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
@@ -293,16 +293,25 @@ func TestRepeatedCallbacksCostNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for i, c := range []struct{ body, id string }{{"up_1", ""}, {"up_1 again", ""}, {"up_1", "msg_1"}, {"up_1", "msg_2"}} {
-			call(c.body, c.id)
+		for i, id := range []string{"msg_1", "msg_2", "msg_3"} {
+			call("up_1", id)
 			eventually(t, "a look", func() bool { return looks() == i+1 })
 			for range 5 {
-				call(c.body, c.id)
+				call("up_1", id)
 			}
 		}
 		time.Sleep(4 * 50 * time.Millisecond) // four idle times: whatever was due would have been looked at
-		if n := looks(); n != 4 {
-			t.Errorf("%d looks for four different callbacks", n)
+		if n := looks(); n != 3 {
+			t.Errorf("%d looks for three deliveries", n)
+		}
+		// Words without an id: the first is looked into at once, and what follows once more after a pause.
+		for range 20 {
+			call("up_1 again", "")
+		}
+		eventually(t, "the look after the pause", func() bool { return looks() == 5 })
+		time.Sleep(4 * 50 * time.Millisecond)
+		if n := looks(); n != 5 {
+			t.Errorf("%d looks for twenty times the same words, want 2", n-3)
 		}
 	})
 }

@@ -53,22 +53,32 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 		e.metrics.callbacks.WithLabelValues(providerName, "ignored").Inc()
 		return got, nil
 	}
-	news := newsOf(token, in)
-	if e.repeats.known(news, time.Now()) {
+	now := time.Now()
+	news, named := newsOf(token, in)
+	last, repeated := e.repeats.last(news, now)
+	if repeated && named {
 		e.metrics.callbacks.WithLabelValues(providerName, "repeat").Inc()
 		return got, nil
 	}
+	at := now
+	if repeated && now.Sub(last) < repeatPause {
+		// The same words without a name of their own may be a repetition, or may have come true
+		// only now: they are looked into, but not more than once in the pause.
+		at = last.Add(repeatPause)
+	}
 	e.metrics.callbacks.WithLabelValues(providerName, "hint").Inc()
-	if err := e.hint(ctx, a, got); err != nil {
+	if err := e.hint(ctx, a, got, at); err != nil {
 		return got, err
 	}
-	e.repeats.remember(news, time.Now()) // only what has been acted on
+	if at == now {
+		e.repeats.remember(news, now) // only what has been acted on
+	}
 	return got, nil
 }
 
-// hint makes the attempt due now, or, while the submit call's outcome is not known,
+// hint makes the attempt due at an instant, which is now or soon, or, while the submit call's outcome is not known,
 // remembers the upstream's id so that settling can confirm it by a poll.
-func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callback) error {
+func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callback, at time.Time) error {
 	now := time.Now()
 	if a.State != kinora.AttemptOpen && got.UpstreamID != "" {
 		e.hints.put(a.CallbackHash, got.UpstreamID, got.Handle)
@@ -85,7 +95,7 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 				}
 			}
 		}
-		return tx.HintAttempt(a, now)
+		return tx.HintAttempt(a, at)
 	})
 	if err != nil {
 		return err
@@ -153,7 +163,8 @@ func (h *callbackHints) of(hash string) (string, json.RawMessage) {
 }
 
 // callbackRepeats remembers the callbacks that were acted on, so that a sender's repetitions
-// and a replayer's cost neither a write nor a look. It forgets when the process ends: then a
+// and a replayer's cost neither a write nor a look, or where they cannot be told from
+// news, one look in a pause. It forgets when the process ends: then a
 // repeat costs one look.
 type callbackRepeats struct {
 	mu sync.Mutex
@@ -163,30 +174,33 @@ type callbackRepeats struct {
 const (
 	// repeatLife is longer than any upstream is known to repeat a callback in one go.
 	repeatLife = 10 * time.Minute
+	// repeatPause is the least time between two looks for the same words.
+	repeatPause = time.Second
 	// maxRepeats bounds the memory: about two megabytes.
 	maxRepeats = 20_000
 )
 
-// newsOf names a callback: by the id of the delivery where the sender gives one, else by what
-// it says.
-func newsOf(token string, in provider.InboundCallback) [sha256.Size]byte {
+// newsOf tells callbacks apart: by the id of the delivery where the sender names it so, else
+// by what it says.
+func newsOf(token string, in provider.InboundCallback) (news [sha256.Size]byte, named bool) {
 	h := sha256.New()
 	h.Write([]byte(token))
 	h.Write([]byte{0})
-	if id := in.Header.Get("webhook-id"); id != "" {
+	id := in.Header.Get("webhook-id")
+	if id != "" {
 		h.Write([]byte(id))
 	} else {
 		h.Write([]byte{0})
 		h.Write(in.Body)
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return [sha256.Size]byte(h.Sum(nil)), id != ""
 }
 
-func (r *callbackRepeats) known(news [sha256.Size]byte, now time.Time) bool {
+func (r *callbackRepeats) last(news [sha256.Size]byte, now time.Time) (time.Time, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, ok := r.at[news]
-	return ok && now.Sub(at) < repeatLife
+	return at, ok && now.Sub(at) < repeatLife
 }
 
 func (r *callbackRepeats) remember(news [sha256.Size]byte, now time.Time) {
