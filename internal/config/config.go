@@ -99,7 +99,7 @@ type Network struct {
 type Limits struct {
 	MaxBody         Size `yaml:"max_body" env:"MAX_BODY" doc:"Largest JSON request."`
 	InFlight        int  `yaml:"in_flight" env:"IN_FLIGHT" doc:"Requests handled at once; more are answered 503. A request whose body has not arrived does not count. Uploads and downloads, callbacks and the admin API are counted apart."`
-	PerOrganisation int  `yaml:"per_organisation" env:"PER_ORGANISATION" doc:"How many of these one organisation may have at once; more are answered 429. 0: a quarter."`
+	PerOrganisation int  `yaml:"per_organisation" env:"PER_ORGANISATION" doc:"How many of these one organisation may have at once; more are answered 429. 0: a half."`
 	SubmitPerMinute int  `yaml:"submit_per_minute" env:"SUBMIT_PER_MINUTE" doc:"Submits per key and minute. 0: no limit."`
 	ReadPerMinute   *int `yaml:"read_per_minute" env:"READ_PER_MINUTE" doc:"Reads per key and minute, counted apart for tasks and for the generations API, where an organisation's keys share the number. 0: no limit. Unset: none for tasks, 1200 for the generations API."`
 	MaxOutput       Size `yaml:"max_output" env:"MAX_OUTPUT" doc:"Largest output file taken from an upstream."`

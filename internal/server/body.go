@@ -22,7 +22,7 @@ const (
 	lateness = time.Second
 	// readerCost is what a request costs beside its body while it is awaited: connection, buffers, stack.
 	readerCost = 24 << 10
-	// readMemory is for all bodies that are being read together; one organisation gets a quarter. It is more where
+	// readMemory is for all bodies that are being read together; one organisation gets a half. It is more where
 	// larger bodies are allowed.
 	readMemory = 128 << 20
 )
@@ -41,7 +41,7 @@ type budget struct {
 
 func newBudget(maxBody int64) *budget {
 	most := max(readMemory, 16*maxBody)
-	return &budget{most: most, share: most / 4, by: make(map[string]int64), readers: make(map[*reader]struct{})}
+	return &budget{most: most, share: most / 2, by: make(map[string]int64), readers: make(map[*reader]struct{})}
 }
 
 // reader is a body that is being read.

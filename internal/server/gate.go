@@ -19,10 +19,11 @@ type gate struct {
 	held  map[string]int // by organisation
 }
 
-// newGate makes a gate for most requests; share is the part of one organisation, 0 = a quarter.
+// newGate makes a gate for most requests; share is the part of one organisation, 0 = a half: whoever is alone on a server is not
+// to be refused early, and nobody can take all places.
 func newGate(most, share int) *gate {
 	if share == 0 {
-		share = max(1, most/4)
+		share = max(1, most/2)
 	}
 	return &gate{most: int64(most), share: share, held: make(map[string]int)}
 }

@@ -116,7 +116,7 @@ type Config struct {
 	// DefaultMaxInFlight and DefaultMaxTransfers.
 	MaxInFlight, MaxTransfers int
 	// OrganisationInFlight is how many of MaxInFlight one organisation may hold; what exceeds it is answered with 429. 0
-	// means a quarter. Of MaxTransfers it is always a quarter.
+	// means a half. Of MaxTransfers it is always a half.
 	OrganisationInFlight int
 	// RequestTimeout bounds the work on one request, uploads and downloads excepted. 0 means DefaultRequestTimeout.
 	RequestTimeout time.Duration
@@ -132,7 +132,7 @@ type Config struct {
 // Defaults and bounds of Config.
 const (
 	DefaultMaxBody        = 1 << 20
-	DefaultMaxInFlight    = 1024
+	DefaultMaxInFlight    = 2048
 	DefaultMaxTransfers   = 512
 	DefaultRequestTimeout = 30 * time.Second
 	MinAdminToken         = 16
