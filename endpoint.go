@@ -141,18 +141,19 @@ func (h EndpointHealth) Disable(reason DisableReason, now time.Time) EndpointHea
 	return h
 }
 
-// replaySlack is by how much another node's clock may be ahead when it notes that a delivery
-// was missed.
+// replaySlack is how much later a delivery may die that was under way when its endpoint was
+// enabled.
 const replaySlack = time.Second
 
 // Enable switches on, with a new time to prove itself in. With replay, what was missed since
-// the endpoint began to fail is delivered after all; without, that can still be asked for later.
-func (h EndpointHealth) Enable(replay bool, now time.Time) EndpointHealth {
+// the endpoint began to fail is delivered after all, as far as it died until then; without, that
+// can still be asked for later.
+func (h EndpointHealth) Enable(replay bool, until time.Time) EndpointHealth {
 	if !h.Enabled() {
 		h.DisabledAt, h.Reason, h.FailingSince, h.Failures = time.Time{}, "", time.Time{}, 0
 	}
 	if replay && !h.MissedSince.IsZero() {
-		h.ReplayFrom, h.ReplayUntil = earliest(h.MissedSince, h.ReplayFrom), instant(now).Add(replaySlack)
+		h.ReplayFrom, h.ReplayUntil = earliest(h.MissedSince, h.ReplayFrom), instant(until).Add(replaySlack)
 		h.MissedSince = time.Time{}
 	}
 	return h

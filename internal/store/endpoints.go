@@ -246,6 +246,13 @@ func (tx *Tx) ReviveMissed(endpoint string, from, until time.Time, limit int) (i
 	return int(n), err
 }
 
+// LastMissed tells when the last of an endpoint's deliveries died that are dead; zero = none is.
+func (tx *Tx) LastMissed(endpoint string) (time.Time, error) {
+	var last int64
+	err := tx.QueryRow(`SELECT coalesce(max(finished_at), 0) FROM deliveries WHERE endpoint_id = ? AND state = 'dead' AND endpoint_id <> ''`, endpoint).Scan(&last)
+	return Time(last), err
+}
+
 // PurgeEventsApart removes events that are not about a generation and were created before an
 // instant, with their deliveries and the log of those, at most limit of them. Those with a
 // delivery still on its way stay.

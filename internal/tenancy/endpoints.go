@@ -191,7 +191,7 @@ func (s *Service) applyEndpoint(tx *store.Tx, org *kinora.Organisation, e *kinor
 		func() error { return applyEventTypes(e, c.EventTypes) },
 		func() error { return applyRate(e, c.Rate) },
 		func() error { return s.changeHeaders(e, c.Headers) },
-		func() error { return s.applyEnabled(e, c.Enabled, c.ReplayMissed) },
+		func() error { return s.applyEnabled(tx, e, c.Enabled, c.ReplayMissed) },
 	} {
 		if err := apply(); err != nil {
 			return err
@@ -295,7 +295,7 @@ func applyRate(e *kinora.Endpoint, rate *int) error {
 	return nil
 }
 
-func (s *Service) applyEnabled(e *kinora.Endpoint, enabled *bool, replay bool) error {
+func (s *Service) applyEnabled(tx *store.Tx, e *kinora.Endpoint, enabled *bool, replay bool) error {
 	now := s.instant()
 	on := e.Enabled()
 	if enabled != nil {
@@ -305,7 +305,18 @@ func (s *Service) applyEnabled(e *kinora.Endpoint, enabled *bool, replay bool) e
 	case replay && !on:
 		return kinora.Errorf(kinora.ErrInvalid, "replay_missed: the endpoint is disabled; set enabled with it")
 	case on && (!e.Enabled() || replay):
-		e.EndpointHealth = e.Enable(replay, now)
+		until := now
+		if replay {
+			// A node whose clock is ahead may have noted later times. The lock on the endpoint keeps more from coming.
+			last, err := tx.LastMissed(e.ID)
+			if err != nil {
+				return err
+			}
+			if last.After(until) {
+				until = last
+			}
+		}
+		e.EndpointHealth = e.Enable(replay, until)
 	case !on:
 		e.EndpointHealth = e.Disable(kinora.DisabledByOperator, now)
 	}

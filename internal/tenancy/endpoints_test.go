@@ -312,6 +312,48 @@ func TestAnotherURLStartsTheFailingAnew(t *testing.T) {
 	})
 }
 
+// What a node missed whose clock is ahead belongs to a replay all the same; what others missed does not move its end.
+func TestAReplayReachesWhatAFastClockNoted(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		n := newNode(t, db, newClock(), nil)
+		org := newOrganisation(t, n, OrganisationChange{})
+		made, err := n.CreateEndpoint(t.Context(), org.ID, endpointChange("a", "https://a.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{Enabled: ptr(false)}); err != nil {
+			t.Fatal(err)
+		}
+		ahead := n.instant().Add(40 * time.Second)
+		err = db.Update(t.Context(), func(tx *store.Tx) error {
+			if err := tx.InsertEvent(&kinora.Event{ID: "evt_1", OrganisationID: org.ID, Type: kinora.EventEndpointDisabled, Body: "{}", CreatedAt: n.instant()}); err != nil {
+				return err
+			}
+			dead := func(id, endpoint string, died time.Time) *kinora.Delivery {
+				return &kinora.Delivery{ID: id, EventID: "evt_1", OrganisationID: org.ID, EndpointID: endpoint, Destination: "d", State: kinora.DeliveryDead, CreatedAt: died, FinishedAt: died}
+			}
+			return tx.InsertDeliveries([]*kinora.Delivery{dead("dlv_1", made.ID, n.instant()), dead("dlv_2", made.ID, ahead), dead("dlv_3", "ep_other", ahead.Add(time.Hour))})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{Enabled: ptr(true), ReplayMissed: true})
+		if err != nil || e.ReplayUntil.Before(ahead) || e.ReplayUntil.After(ahead.Add(time.Minute)) {
+			t.Fatalf("%+v, %v", e, err)
+		}
+		err = db.Update(t.Context(), func(tx *store.Tx) error {
+			revived, err := tx.ReviveMissed(e.ID, e.ReplayFrom, e.ReplayUntil, 10)
+			if revived != 2 {
+				t.Errorf("%d come back, want 2", revived)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // Sealed headers are among what a change of the master key renews, and belong to their row.
 func TestEndpointHeadersAreSealed(t *testing.T) {
 	db, c := storetest.SQLite(t), newClock()
