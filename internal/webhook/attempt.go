@@ -89,6 +89,7 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 	}
 	req.Header = header
 	log.Sent = sentRequest(header, p.secrets, Notice{Outputs: outputs}, body)
+	log.Sent.Custom = namesOf(p.headers)
 	if u.Host != hostOf(p.delivery.URL) {
 		log.Sent.Host = u.Host
 	}

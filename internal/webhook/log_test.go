@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -82,6 +83,32 @@ func TestLogTellsWhatWasSent(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Of an endpoint's own headers the log tells the names.
+func TestLogNamesAnEndpointsOwnHeaders(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	rcv := newReceiver(t, always(200))
+	org := w.organisation("org_1", "")
+	w.endpoint(org, rcv.url(), func(e *kinora.Endpoint) {
+		e.SealedHeaders = `{"X-Team":"night shift","Authorization":"Bearer letmein-please"}`
+	})
+	d := w.run(t, nil)
+	delivery := w.event(org)
+	d.Nudge(org)
+	w.until(t, delivery.ID, kinora.DeliveryDelivered)
+	_, log, err := d.Log(t.Context(), org, delivery.ID)
+	if err != nil || len(log) != 1 {
+		t.Fatalf("%d attempts, %v", len(log), err)
+	}
+	lines := log[0].RequestHeaders
+	want := []webhook.HeaderLine{{Name: "authorization", Value: "[hidden]"}, {Name: "x-team", Value: "[hidden]"}}
+	if diff := cmp.Diff(want, lines[max(0, len(lines)-2):]); diff != "" {
+		t.Error(diff)
+	}
+	if text := fmt.Sprintf("%+v", log); strings.Contains(text, "night shift") || strings.Contains(text, "letmein") {
+		t.Errorf("the log shows %s", text)
+	}
 }
 
 // What goes to an endpoint that has moved is logged as it was sent.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,15 @@ func sentRequest(header http.Header, secrets []kinora.WebhookSecret, n Notice, b
 		sent.LinksUntil = n.Outputs[0].ExpiresAt
 	}
 	return sent
+}
+
+// namesOf tells which headers of its own an endpoint was sent; nil = none.
+func namesOf(headers map[string]string) (names []string) {
+	for name := range headers {
+		names = append(names, strings.ToLower(name))
+	}
+	slices.Sort(names)
+	return names
 }
 
 // HeaderLine is a header of a request that was sent.

@@ -188,7 +188,7 @@ func (r *result) withoutTexts() {
 	d.LastError = ""
 	if r.Attempt != nil {
 		a := *r.Attempt
-		a.Error, a.Response, a.Address = "", "", ""
+		a.Error, a.Response, a.ResponseHead, a.Address, a.Sent = "", "", "", "", kinora.SentRequest{}
 		r.Attempt = &a
 	}
 	r.Delivery = &d
