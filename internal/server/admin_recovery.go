@@ -189,7 +189,7 @@ type trialView struct {
 }
 
 func viewTrial(t *webhook.Trial) trialView {
-	v := trialView{ID: t.ID, OrganisationID: t.OrganisationID, EndpointID: t.EndpointID, URL: withoutQuery(t.URL), EventID: t.EventID, JobID: t.JobID,
+	v := trialView{ID: t.ID, OrganisationID: t.OrganisationID, EndpointID: t.EndpointID, URL: redacted(t.URL), EventID: t.EventID, JobID: t.JobID,
 		Delivered: t.Delivered, Attempt: viewDeliveryAttempt(&t.Attempt.DeliveryAttempt)}
 	v.Attempt.Request = viewRequest(&t.Attempt)
 	return v

@@ -158,14 +158,14 @@ func viewGeneration(g *kinora.Generation, outputs []kinora.Output, attempts []*k
 		ID: g.ID, OrganisationID: g.OrganisationID, Surface: g.Surface, Model: g.Model, Kind: g.Kind, State: g.State, Progress: g.Progress,
 		Input: inputView{
 			Prompt: g.Input.Prompt, Size: g.Input.Size, Images: make([]string, len(g.Input.Images)), Duration: g.Input.Duration,
-			Metadata: g.Input.Metadata, CallbackURL: withoutQuery(g.Input.CallbackURL),
+			Metadata: g.Input.Metadata, CallbackURL: redacted(g.Input.CallbackURL),
 		},
-		Reference: g.Reference, Metadata: g.Metadata, Webhook: withoutQuery(g.WebhookURL), Failure: g.Failure,
+		Reference: g.Reference, Metadata: g.Metadata, Webhook: redacted(g.WebhookURL), Failure: g.Failure,
 		Outputs: make([]adminOutputView, len(outputs)), Attempts: make([]attemptView, len(attempts)),
 		CreatedAt: apiTime(g.CreatedAt), UpdatedAt: apiTime(g.UpdatedAt), CompletedAt: apiTime(g.CompletedAt), DeadlineAt: apiTime(g.DeadlineAt),
 	}
 	for i, image := range g.Input.Images {
-		v.Input.Images[i] = withoutQuery(image)
+		v.Input.Images[i] = redacted(image)
 	}
 	if v.Input.Metadata == nil {
 		v.Input.Metadata = map[string]json.RawMessage{}
@@ -257,7 +257,7 @@ func viewRequest(a *webhook.Logged) *requestView {
 
 func summariseDelivery(d *kinora.Delivery) deliverySummary {
 	return deliverySummary{
-		ID: d.ID, EventID: d.EventID, EventType: d.EventType, OrganisationID: d.OrganisationID, GenerationID: d.GenerationID, EndpointID: d.EndpointID, URL: withoutQuery(d.URL),
+		ID: d.ID, EventID: d.EventID, EventType: d.EventType, OrganisationID: d.OrganisationID, GenerationID: d.GenerationID, EndpointID: d.EndpointID, URL: redacted(d.URL),
 		State: d.State, AttemptCount: d.Attempts, LastStatus: d.LastStatus, LastError: d.LastError,
 		DueAt: apiTime(d.DueAt), CreatedAt: apiTime(d.CreatedAt), FinishedAt: apiTime(d.FinishedAt),
 	}
@@ -281,8 +281,8 @@ func viewDeliveryAttempt(a *kinora.DeliveryAttempt) deliveryAttemptView {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// withoutQuery shows a caller's URL without what may be a secret in it: the query, and a user's name and password.
-func withoutQuery(text string) string {
+// redacted shows a caller's URL without what may be a secret in it: the query, and a user's name and password.
+func redacted(text string) string {
 	if text == "" {
 		return ""
 	}

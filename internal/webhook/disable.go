@@ -223,7 +223,7 @@ func (s *Dispatcher) tell(tx *store.Tx, x *kinora.Endpoint, last *news) error {
 		return err
 	}
 	notice := disabledNotice{EventType: kinora.EventEndpointDisabled, OrganisationID: org.ID, EndpointID: x.ID, Name: x.Name,
-		URL: withoutQuery(x.URL), Reason: x.Reason, DisabledAt: x.DisabledAt.Truncate(time.Second), MissedSince: x.MissedSince.Truncate(time.Second),
+		URL: addressOf(x.URL), Reason: x.Reason, DisabledAt: x.DisabledAt.Truncate(time.Second), MissedSince: x.MissedSince.Truncate(time.Second),
 		LastStatus: last.status, LastError: last.err}
 	if !x.FailingSince.IsZero() {
 		since := x.FailingSince.Truncate(time.Second)
@@ -242,7 +242,8 @@ func (s *Dispatcher) tell(tx *store.Tx, x *kinora.Endpoint, last *news) error {
 		Destination: Destination(org.ID, org.OperatorHook), State: kinora.DeliveryPending, DueAt: now, CreatedAt: now}})
 }
 
-func withoutQuery(text string) string {
+// addressOf is a URL without query, fragment and credentials; empty where it cannot be read.
+func addressOf(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return ""

@@ -17,10 +17,11 @@
 // First attempts, retries and deliveries taken back from waiting are claimed apart and have
 // room of their own (the tracks of gate.go). Within a track, destinations that are slow,
 // failing or not yet known share at most half of the room, and of that half no organisation
-// gets more than is left for the others. A destination (organisation, scheme, host, port)
-// has a concurrency limit that starts small, grows with each 2xx and shrinks with each
-// failure to answer, and a breaker. What has no room is written back as held and costs
-// nothing until its destination has room again; it is then taken in order of age.
+// gets more than is left for the others. A destination (an endpoint; or organisation,
+// scheme, host and port of a request's own URL or the default callback URL) has a concurrency
+// limit that starts small, grows with each 2xx and shrinks with each failure to answer, and a
+// breaker. What has no room is written back as held and costs nothing until its destination
+// has room again; it is then taken in order of age.
 //
 // # Not its duty
 //
