@@ -11,6 +11,10 @@ const (
 	MaxEndpointHeaderBytes = 4 << 10 // names and values together
 )
 
+// HiddenHeader stands for a header's value wherever endpoints are shown. It is refused as a
+// value, so that what was read and is sent back cannot overwrite a secret.
+const HiddenHeader = "[hidden]"
+
 // CheckEndpointHeaders refuses what must not be sent as an endpoint's own headers. Names are
 // tokens of RFC 9110, 5.6.2, each there once, in whatever case; values are visible ASCII, with
 // spaces and tabs between (5.5, without the obsolete rest). Not allowed are the headers that

@@ -48,3 +48,30 @@ type ReplayFilter struct {
 	// Delivered takes those too that arrived: their receivers get them again.
 	Delivered bool `json:"delivered,omitempty"`
 }
+
+// Rates of replays, in deliveries a second.
+const (
+	DefaultReplayRate = 50
+	MaxReplayRate     = 1000
+)
+
+// ReplayRequest says what of an organisation's deliveries is to be revived: what failed, and
+// on request what arrived too. Zero fields do not matter.
+type ReplayRequest struct {
+	Organisation string
+	Endpoint     string // an endpoint's id
+	Destination  string // a URL of which scheme, host and port count
+	EventType    EventType
+	// Since and Until bound when the delivery was made, to the millisecond: Since ≤ t < Until.
+	// What is made after the replay is not its concern.
+	Since, Until time.Time
+	Delivered    bool // those too that arrived
+	Rate         int  // deliveries a second; 0 = DefaultReplayRate
+}
+
+// ReplayProgress is a replay and what has become of what it revived.
+type ReplayProgress struct {
+	*Replay
+	// Outcomes counts by state the deliveries that no later replay has revived again.
+	Outcomes map[DeliveryState]int
+}

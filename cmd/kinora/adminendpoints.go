@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/tenancy"
 )
 
 // endpointBody is the admin API's endpoint.
@@ -77,7 +76,7 @@ func (a *adminAPI) Endpoints(ctx context.Context, organisationID string) ([]*kin
 	return list, nil
 }
 
-func (a *adminAPI) CreateEndpoint(ctx context.Context, organisationID string, change tenancy.EndpointChange) (*kinora.Endpoint, error) {
+func (a *adminAPI) CreateEndpoint(ctx context.Context, organisationID string, change kinora.EndpointChange) (*kinora.Endpoint, error) {
 	var b endpointBody
 	if err := a.call(ctx, http.MethodPost, endpointsPath(organisationID), endpointChangeBody(change), &b); err != nil {
 		return nil, err
@@ -85,7 +84,7 @@ func (a *adminAPI) CreateEndpoint(ctx context.Context, organisationID string, ch
 	return b.endpoint(), nil
 }
 
-func (a *adminAPI) UpdateEndpoint(ctx context.Context, organisationID, endpointID string, change tenancy.EndpointChange) (*kinora.Endpoint, error) {
+func (a *adminAPI) UpdateEndpoint(ctx context.Context, organisationID, endpointID string, change kinora.EndpointChange) (*kinora.Endpoint, error) {
 	var b endpointBody
 	err := a.call(ctx, http.MethodPatch, endpointsPath(organisationID)+"/"+url.PathEscape(endpointID), endpointChangeBody(change), &b)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/tenancy"
 )
 
 type endpointCommand struct {
@@ -55,7 +54,7 @@ func endpointOf(e *kinora.Endpoint) endpointShape {
 		s.DisabledReason = &e.Reason
 	}
 	for _, name := range e.HeaderNames {
-		s.Headers[name] = tenancy.HiddenHeader
+		s.Headers[name] = kinora.HiddenHeader
 	}
 	return s
 }
@@ -68,8 +67,8 @@ type endpointSettings struct {
 	Headers     string   `help:"File of headers to send with each delivery, one \"Name: value\" a line; - = standard input. Their values are not shown again." placeholder:"FILE"`
 }
 
-func (s endpointSettings) change(c *console) (tenancy.EndpointChange, error) {
-	change := tenancy.EndpointChange{Description: s.Description, Rate: s.Rate}
+func (s endpointSettings) change(c *console) (kinora.EndpointChange, error) {
+	change := kinora.EndpointChange{Description: s.Description, Rate: s.Rate}
 	if len(s.Events) > 0 {
 		change.EventTypes = &s.Events
 	}
@@ -265,7 +264,7 @@ type endpointEnableCommand struct {
 func (e *endpointEnableCommand) Run(ctx context.Context, c *console) error {
 	on := true
 	return e.on(ctx, c, func(d directory, x *kinora.Endpoint) (*kinora.Endpoint, error) {
-		return d.UpdateEndpoint(ctx, x.OrganisationID, x.ID, tenancy.EndpointChange{Enabled: &on, ReplayMissed: e.Replay})
+		return d.UpdateEndpoint(ctx, x.OrganisationID, x.ID, kinora.EndpointChange{Enabled: &on, ReplayMissed: e.Replay})
 	})
 }
 
@@ -273,7 +272,7 @@ type endpointDisableCommand struct{ oneEndpoint }
 
 func (e *endpointDisableCommand) Run(ctx context.Context, c *console) error {
 	return e.on(ctx, c, func(d directory, x *kinora.Endpoint) (*kinora.Endpoint, error) {
-		return d.UpdateEndpoint(ctx, x.OrganisationID, x.ID, tenancy.EndpointChange{Enabled: new(bool)})
+		return d.UpdateEndpoint(ctx, x.OrganisationID, x.ID, kinora.EndpointChange{Enabled: new(bool)})
 	})
 }
 

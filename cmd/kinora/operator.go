@@ -30,8 +30,8 @@ type directory interface {
 	Keys(ctx context.Context, organisationID string) ([]*kinora.Key, error)
 	RevokeKey(ctx context.Context, organisationID, keyID string) error
 	Endpoints(ctx context.Context, organisationID string) ([]*kinora.Endpoint, error)
-	CreateEndpoint(ctx context.Context, organisationID string, change tenancy.EndpointChange) (*kinora.Endpoint, error)
-	UpdateEndpoint(ctx context.Context, organisationID, endpointID string, change tenancy.EndpointChange) (*kinora.Endpoint, error)
+	CreateEndpoint(ctx context.Context, organisationID string, change kinora.EndpointChange) (*kinora.Endpoint, error)
+	UpdateEndpoint(ctx context.Context, organisationID, endpointID string, change kinora.EndpointChange) (*kinora.Endpoint, error)
 	DeleteEndpoint(ctx context.Context, organisationID, endpointID string) error
 }
 

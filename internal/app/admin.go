@@ -34,12 +34,8 @@ func (a admin) UpdateOrganisation(ctx context.Context, organisationID string, c 
 	return a.Service.UpdateOrganisation(ctx, organisationID, tenancy.OrganisationChange(c))
 }
 
-func (a admin) CreateEndpoint(ctx context.Context, organisationID string, c server.EndpointChange) (*kinora.Endpoint, error) {
-	return a.Service.CreateEndpoint(ctx, organisationID, tenancy.EndpointChange(c))
-}
-
-func (a admin) UpdateEndpoint(ctx context.Context, organisationID, endpointID string, c server.EndpointChange) (*kinora.Endpoint, error) {
-	e, err := a.Service.UpdateEndpoint(ctx, organisationID, endpointID, tenancy.EndpointChange(c))
+func (a admin) UpdateEndpoint(ctx context.Context, organisationID, endpointID string, c kinora.EndpointChange) (*kinora.Endpoint, error) {
+	e, err := a.Service.UpdateEndpoint(ctx, organisationID, endpointID, c)
 	if err == nil && c.ReplayMissed {
 		a.dispatcher.ReplayMissed()
 	}

@@ -43,7 +43,7 @@ var layers = map[string][]string{
 	"internal/upload":                {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store"},
 	"internal/lifecycle":             {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store", "provider"},
 	"internal/webhook":               {"", "client/webhook", "internal/id", "internal/netguard", "internal/store"},
-	"internal/server":                {"", "api", "internal/blob", "internal/id", "internal/webhook", "provider"},
+	"internal/server":                {"", "api", "internal/blob", "internal/id", "provider"},
 	"api":                            {},
 	"internal/simulator":             {},
 	"internal/simulator/ark":         {"internal/simulator", "internal/simulator/sandbox/render"},

@@ -59,7 +59,7 @@ func replayCampaign(t *testing.T, bin, dsn string) {
 	p = w.start(t)
 	var r replayView
 	// The rate leaves time for the kills, each of which costs a start.
-	body := fmt.Sprintf(`{"organisation_id":%q,"rate":%d}`, organisation, max(min(*replayed/5, webhook.MaxReplayRate), 1))
+	body := fmt.Sprintf(`{"organisation_id":%q,"rate":%d}`, organisation, max(min(*replayed/5, kinora.MaxReplayRate), 1))
 	if err := w.Admin(context.Background(), http.MethodPost, "/admin/v1/replays", body, &r); err != nil {
 		t.Fatal(err)
 	}

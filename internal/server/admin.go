@@ -31,9 +31,9 @@ type Admin interface {
 	Endpoints(ctx context.Context, organisationID string) ([]*kinora.Endpoint, error)
 	Endpoint(ctx context.Context, organisationID, endpointID string) (*kinora.Endpoint, error)
 	// CreateEndpoint registers a destination. Errors: kinora.ErrInvalid, kinora.ErrConflict when the name is taken.
-	CreateEndpoint(ctx context.Context, organisationID string, c EndpointChange) (*kinora.Endpoint, error)
+	CreateEndpoint(ctx context.Context, organisationID string, c kinora.EndpointChange) (*kinora.Endpoint, error)
 	// UpdateEndpoint changes what c sets. Errors: kinora.ErrInvalid, kinora.ErrConflict when the name is taken.
-	UpdateEndpoint(ctx context.Context, organisationID, endpointID string, c EndpointChange) (*kinora.Endpoint, error)
+	UpdateEndpoint(ctx context.Context, organisationID, endpointID string, c kinora.EndpointChange) (*kinora.Endpoint, error)
 	DeleteEndpoint(ctx context.Context, organisationID, endpointID string) error
 
 	// WebhookSecrets lists the secrets that sign now, the current one first.

@@ -10,24 +10,23 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // Webhooks is what operators look at and repair of webhooks; *webhook.Dispatcher is one, and
 // its comments say what the methods do.
 type Webhooks interface {
-	Search(ctx context.Context, q webhook.Search, before string, limit int) (page []*kinora.Delivery, next string, err error)
-	Log(ctx context.Context, organisationID, deliveryID string) (*kinora.Delivery, []webhook.Logged, error)
+	Search(ctx context.Context, q kinora.DeliverySearch, before string, limit int) (page []*kinora.Delivery, next string, err error)
+	Log(ctx context.Context, organisationID, deliveryID string) (*kinora.Delivery, []kinora.LoggedAttempt, error)
 	Redeliver(ctx context.Context, organisationID, deliveryID string) (*kinora.Delivery, error)
 	Revive(ctx context.Context, organisationID, deliveryID string) (*kinora.Delivery, error)
 
-	StartReplay(ctx context.Context, q webhook.ReplayRequest) (*kinora.Replay, error)
-	Replay(ctx context.Context, organisationID, replayID string) (*webhook.ReplayProgress, error)
+	StartReplay(ctx context.Context, q kinora.ReplayRequest) (*kinora.Replay, error)
+	Replay(ctx context.Context, organisationID, replayID string) (*kinora.ReplayProgress, error)
 	Replays(ctx context.Context, organisationID string) ([]*kinora.Replay, error)
 	CancelReplay(ctx context.Context, organisationID, replayID string) (*kinora.Replay, error)
 
-	SendTrial(ctx context.Context, q webhook.TrialRequest) (*webhook.Trial, error)
-	Trials(ctx context.Context, organisationID string) ([]*webhook.Trial, error)
+	SendTrial(ctx context.Context, q kinora.TrialRequest) (*kinora.Trial, error)
+	Trials(ctx context.Context, organisationID string) ([]*kinora.Trial, error)
 }
 
 const (
@@ -58,7 +57,7 @@ func (s *Server) webhookRoutes() []route {
 // adminSearchDeliveries lists deliveries, newest first, by filter and page.
 func (s *Server) adminSearchDeliveries(ctx context.Context, x *exchange, r *http.Request) error {
 	p := parameters{values: r.URL.Query()}
-	q := webhook.Search{
+	q := kinora.DeliverySearch{
 		Organisation: p.text("organisation_id"), Generation: p.text("generation_id"), Endpoint: p.text("endpoint_id"), Destination: p.text("destination"),
 		EventType: kinora.EventType(p.text("event_type")),
 		State: kinora.DeliveryState(p.one("state", string(kinora.DeliveryPending), string(kinora.DeliveryHeld),
@@ -96,7 +95,7 @@ func (s *Server) adminSearchDeliveries(ctx context.Context, x *exchange, r *http
 
 func statusClass(text string) int {
 	if text == "" || text == "none" {
-		return map[string]int{"none": webhook.StatusNone}[text]
+		return map[string]int{"none": kinora.StatusNone}[text]
 	}
 	return int(text[0] - '0')
 }

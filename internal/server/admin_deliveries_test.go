@@ -12,21 +12,20 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // fakeWebhooks answers with what the fakeAdmin holds, and writes down there what it was asked for.
 type fakeWebhooks struct{ *fakeAdmin }
 
-func (f fakeWebhooks) Search(_ context.Context, q webhook.Search, before string, limit int) ([]*kinora.Delivery, string, error) {
+func (f fakeWebhooks) Search(_ context.Context, q kinora.DeliverySearch, before string, limit int) ([]*kinora.Delivery, string, error) {
 	text, _ := json.Marshal(q)
 	return []*kinora.Delivery{f.delivery()}, f.next, f.call("search %s %q %d", text, before, limit)
 }
 
-func (f fakeWebhooks) Log(_ context.Context, organisation, id string) (*kinora.Delivery, []webhook.Logged, error) {
-	var log []webhook.Logged
+func (f fakeWebhooks) Log(_ context.Context, organisation, id string) (*kinora.Delivery, []kinora.LoggedAttempt, error) {
+	var log []kinora.LoggedAttempt
 	for _, a := range f.attempts {
-		log = append(log, webhook.Logged{DeliveryAttempt: a, RequestBody: "{}", RequestHeaders: []webhook.HeaderLine{{Name: "host", Value: "a.example"}}})
+		log = append(log, kinora.LoggedAttempt{DeliveryAttempt: a, RequestBody: "{}", RequestHeaders: []kinora.HeaderLine{{Name: "host", Value: "a.example"}}})
 	}
 	return f.delivery(), log, f.call("delivery %q %s", organisation, id)
 }
@@ -48,9 +47,9 @@ func TestAdminDeliverySearch(t *testing.T) {
 	if status != 200 || answer != `{"deliveries":[{`+deliveryText+`}],"next_cursor":null}` {
 		t.Errorf("answered %d %s", status, answer)
 	}
-	want := webhook.Search{Organisation: ownID, Generation: taskOne, Destination: "https://a.example", Endpoint: "ep_1", EventType: kinora.EventFailed,
+	want := kinora.DeliverySearch{Organisation: ownID, Generation: taskOne, Destination: "https://a.example", Endpoint: "ep_1", EventType: kinora.EventFailed,
 		State: kinora.DeliveryDead, Status: -1, Since: time.Date(2026, 6, 14, 8, 30, 0, 0, time.UTC), Until: time.Date(2026, 6, 15, 0, 0, 0, 0, time.UTC)}
-	var got webhook.Search
+	var got kinora.DeliverySearch
 	text, _, _ := strings.Cut(strings.TrimPrefix(a.calls[0], "search "), "} ")
 	if err := json.Unmarshal([]byte(text+"}"), &got); err != nil || !got.Since.Equal(want.Since) || !got.Until.Equal(want.Until) {
 		t.Fatalf("%s: %v", a.calls[0], err)

@@ -7,23 +7,6 @@ import (
 	"github.com/kinora/kinora"
 )
 
-// EndpointChange says what of an endpoint is to be set; nil leaves a field as it is. It is the body of the requests too.
-type EndpointChange struct {
-	Name         *string            `json:"name"`
-	URL          *string            `json:"url"`
-	Description  *string            `json:"description"`
-	EventTypes   *[]string          `json:"event_types"`     // empty = all
-	Headers      map[string]*string `json:"headers"`         // set, or removed where null; those not named stay
-	Rate         *int               `json:"rate_per_second"` // 0 = no limit
-	Enabled      *bool              `json:"enabled"`
-	ReplayMissed bool               `json:"replay_missed"` // deliver what was missed while it was disabled
-}
-
-func (c EndpointChange) empty() bool {
-	return c.Name == nil && c.URL == nil && c.Description == nil && c.EventTypes == nil && c.Headers == nil && c.Rate == nil &&
-		c.Enabled == nil && !c.ReplayMissed
-}
-
 func (s *Server) adminEndpointRoutes(on func(method, pattern string, h handlerFunc) route, organisation string) []route {
 	const one = "/{endpoint_id}"
 	endpoints := organisation + "/endpoints"
@@ -51,7 +34,7 @@ func (s *Server) adminEndpoints(ctx context.Context, x *exchange, r *http.Reques
 }
 
 func (s *Server) adminCreateEndpoint(ctx context.Context, x *exchange, r *http.Request) error {
-	var c EndpointChange
+	var c kinora.EndpointChange
 	if err := s.adminBody(x, r, &c); err != nil {
 		return err
 	}
@@ -73,11 +56,11 @@ func (s *Server) adminEndpoint(ctx context.Context, x *exchange, r *http.Request
 }
 
 func (s *Server) adminUpdateEndpoint(ctx context.Context, x *exchange, r *http.Request) error {
-	var c EndpointChange
+	var c kinora.EndpointChange
 	if err := s.adminBody(x, r, &c); err != nil {
 		return err
 	}
-	if c.empty() {
+	if c.IsZero() {
 		return refuse(kinora.ErrInvalid, "the body sets nothing; give name, url, description, event_types, headers, rate_per_second, enabled or replay_missed")
 	}
 	e, err := s.cfg.Admin.UpdateEndpoint(ctx, r.PathValue("organisation_id"), r.PathValue("endpoint_id"), c)
@@ -122,9 +105,6 @@ type endpointView struct {
 	UpdatedAt      *string               `json:"updated_at"`
 }
 
-// hiddenHeader stands for every value: they are secrets.
-const hiddenHeader = "[hidden]"
-
 func viewEndpoint(e *kinora.Endpoint) endpointView {
 	v := endpointView{
 		ID: e.ID, OrganisationID: e.OrganisationID, Name: e.Name, Default: e.Default(), URL: e.URL, Description: e.Description,
@@ -136,7 +116,7 @@ func viewEndpoint(e *kinora.Endpoint) endpointView {
 		v.DisabledReason = &e.Reason
 	}
 	for _, name := range e.HeaderNames {
-		v.Headers[name] = hiddenHeader
+		v.Headers[name] = kinora.HiddenHeader // they are secrets
 	}
 	return v
 }

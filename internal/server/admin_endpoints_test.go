@@ -39,16 +39,16 @@ func (f *fakeAdmin) Endpoint(_ context.Context, org, endpoint string) (*kinora.E
 	return f.endpoint(), f.call("endpoint %s %s", org, endpoint)
 }
 
-func describedEndpoint(c EndpointChange) string {
+func describedEndpoint(c kinora.EndpointChange) string {
 	b, _ := json.Marshal(c)
 	return string(b)
 }
 
-func (f *fakeAdmin) CreateEndpoint(_ context.Context, org string, c EndpointChange) (*kinora.Endpoint, error) {
+func (f *fakeAdmin) CreateEndpoint(_ context.Context, org string, c kinora.EndpointChange) (*kinora.Endpoint, error) {
 	return f.endpoint(), f.call("create endpoint %s %s", org, describedEndpoint(c))
 }
 
-func (f *fakeAdmin) UpdateEndpoint(_ context.Context, org, endpoint string, c EndpointChange) (*kinora.Endpoint, error) {
+func (f *fakeAdmin) UpdateEndpoint(_ context.Context, org, endpoint string, c kinora.EndpointChange) (*kinora.Endpoint, error) {
 	return f.endpoint(), f.call("update endpoint %s %s %s", org, endpoint, describedEndpoint(c))
 }
 

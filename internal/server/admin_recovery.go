@@ -7,7 +7,6 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // recoveryRoutes are the operator's routes for replays and test events.
@@ -110,7 +109,7 @@ func (s *Server) adminStartReplay(ctx context.Context, x *exchange, r *http.Requ
 	if err := s.adminBody(x, r, &body); err != nil {
 		return err
 	}
-	ask := webhook.ReplayRequest{Organisation: body.OrganisationID, Endpoint: body.EndpointID, Destination: body.Destination,
+	ask := kinora.ReplayRequest{Organisation: body.OrganisationID, Endpoint: body.EndpointID, Destination: body.Destination,
 		EventType: body.EventType, Delivered: body.Delivered}
 	if body.OrganisationID == "" {
 		return refuse(kinora.ErrInvalid, "organisation_id is required")
@@ -123,7 +122,7 @@ func (s *Server) adminStartReplay(ctx context.Context, x *exchange, r *http.Requ
 	}
 	if body.Rate != nil {
 		if ask.Rate = *body.Rate; ask.Rate < 1 {
-			return refuse(kinora.ErrInvalid, "rate must be from 1 to %d deliveries a second", webhook.MaxReplayRate)
+			return refuse(kinora.ErrInvalid, "rate must be from 1 to %d deliveries a second", kinora.MaxReplayRate)
 		}
 	}
 	started, err := s.cfg.Webhooks.StartReplay(ctx, ask)
@@ -188,7 +187,7 @@ type trialView struct {
 	Attempt        deliveryAttemptView `json:"attempt"`
 }
 
-func viewTrial(t *webhook.Trial) trialView {
+func viewTrial(t *kinora.Trial) trialView {
 	v := trialView{ID: t.ID, OrganisationID: t.OrganisationID, EndpointID: t.EndpointID, URL: redacted(t.URL), EventID: t.EventID, JobID: t.JobID,
 		Delivered: t.Delivered, Attempt: viewDeliveryAttempt(&t.Attempt.DeliveryAttempt)}
 	v.Attempt.Request = viewRequest(&t.Attempt)
@@ -204,7 +203,7 @@ func (s *Server) adminSendTrial(ctx context.Context, x *exchange, r *http.Reques
 	if err := s.adminBody(x, r, &body); err != nil {
 		return err
 	}
-	t, err := s.cfg.Webhooks.SendTrial(ctx, webhook.TrialRequest{Organisation: r.PathValue("organisation_id"), Endpoint: body.EndpointID, URL: body.URL})
+	t, err := s.cfg.Webhooks.SendTrial(ctx, kinora.TrialRequest{Organisation: r.PathValue("organisation_id"), Endpoint: body.EndpointID, URL: body.URL})
 	if err != nil {
 		return err
 	}

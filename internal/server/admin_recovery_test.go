@@ -11,8 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/store"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 const replayOne = "rpl_01HF8Z3KQX2A6Y4N3R8M5W7V9P"
@@ -22,15 +20,15 @@ func (f fakeWebhooks) replay() *kinora.Replay {
 		Filter: kinora.ReplayFilter{Destination: "d", Since: testTime}, CreatedAt: testTime, UpdatedAt: testTime}
 }
 
-func (f fakeWebhooks) StartReplay(_ context.Context, q webhook.ReplayRequest) (*kinora.Replay, error) {
+func (f fakeWebhooks) StartReplay(_ context.Context, q kinora.ReplayRequest) (*kinora.Replay, error) {
 	f.replays = append(f.replays, q)
 	return f.replay(), f.call("start")
 }
 
-func (f fakeWebhooks) Replay(_ context.Context, organisation, id string) (*webhook.ReplayProgress, error) {
+func (f fakeWebhooks) Replay(_ context.Context, organisation, id string) (*kinora.ReplayProgress, error) {
 	r := f.replay()
 	r.Total = 9
-	return &webhook.ReplayProgress{Replay: r, Outcomes: map[kinora.DeliveryState]int{"pending": 1, "held": 2, "delivered": 3, "dead": 4}}, f.call("replay %q %s", organisation, id)
+	return &kinora.ReplayProgress{Replay: r, Outcomes: map[kinora.DeliveryState]int{"pending": 1, "held": 2, "delivered": 3, "dead": 4}}, f.call("replay %q %s", organisation, id)
 }
 
 func (f fakeWebhooks) Replays(_ context.Context, organisation string) ([]*kinora.Replay, error) {
@@ -41,17 +39,17 @@ func (f fakeWebhooks) CancelReplay(_ context.Context, organisation, id string) (
 	return f.replay(), f.call("cancel %q %s", organisation, id)
 }
 
-func (f fakeWebhooks) SendTrial(_ context.Context, q webhook.TrialRequest) (*webhook.Trial, error) {
+func (f fakeWebhooks) SendTrial(_ context.Context, q kinora.TrialRequest) (*kinora.Trial, error) {
 	return f.trial(), f.call("trial %s %s %s", q.Organisation, q.Endpoint, q.URL)
 }
 
-func (f fakeWebhooks) Trials(_ context.Context, organisation string) ([]*webhook.Trial, error) {
-	return []*webhook.Trial{f.trial()}, f.call("trials %s", organisation)
+func (f fakeWebhooks) Trials(_ context.Context, organisation string) ([]*kinora.Trial, error) {
+	return []*kinora.Trial{f.trial()}, f.call("trials %s", organisation)
 }
 
-func (f fakeWebhooks) trial() *webhook.Trial {
-	return &webhook.Trial{Trial: store.Trial{ID: deliveryOne, OrganisationID: ownID, URL: "https://a.example/?token=hush", EventID: "evt_1", JobID: "task_TEST"}, Delivered: true,
-		Attempt: webhook.Logged{DeliveryAttempt: kinora.DeliveryAttempt{Number: 1, StartedAt: testTime, Status: 204}}}
+func (f fakeWebhooks) trial() *kinora.Trial {
+	return &kinora.Trial{ID: deliveryOne, OrganisationID: ownID, URL: "https://a.example/?token=hush", EventID: "evt_1", JobID: "task_TEST", Delivered: true,
+		Attempt: kinora.LoggedAttempt{DeliveryAttempt: kinora.DeliveryAttempt{Number: 1, StartedAt: testTime, Status: 204}}}
 }
 
 const replayText = `{"id":"` + replayOne + `","organisation_id":"` + ownID + `","state":"running","endpoint_id":"","destination":"d","event_type":"","since":"2026-06-14T10:30:00Z","until":null,` +
@@ -61,7 +59,7 @@ func TestAdminReplays(t *testing.T) {
 	const path = "/admin/v1/replays"
 	f, a := adminFixture(t)
 	status, answer := f.admin("POST", path, `{"organisation_id":"o","endpoint_id":"e","destination":"d","event_type":"t","since":"2026-06-14T10:30:00Z","until":"2026-06-14T11:30:00Z","delivered":true,"rate":9}`)
-	want := []webhook.ReplayRequest{{Organisation: "o", Endpoint: "e", Destination: "d", EventType: "t", Since: testTime, Until: testTime.Add(time.Hour), Delivered: true, Rate: 9}}
+	want := []kinora.ReplayRequest{{Organisation: "o", Endpoint: "e", Destination: "d", EventType: "t", Since: testTime, Until: testTime.Add(time.Hour), Delivered: true, Rate: 9}}
 	if diff := cmp.Diff(want, a.replays); status != 202 || answer != replayText || diff != "" {
 		t.Errorf("answered %d %s\n%s", status, answer, diff)
 	}

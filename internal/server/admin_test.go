@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 const (
@@ -30,7 +29,7 @@ type fakeAdmin struct {
 	attempts      []kinora.DeliveryAttempt
 	generation    *kinora.Generation
 	next          string // cursor of every page
-	replays       []webhook.ReplayRequest
+	replays       []kinora.ReplayRequest
 }
 
 func (f *fakeAdmin) call(format string, args ...any) error {

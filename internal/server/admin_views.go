@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // What the admin API shows. No view has a field for a key's hash, a callback token, or what a provider keeps to find a job
@@ -242,13 +241,13 @@ type deliveryAttemptView struct {
 
 // requestView is what an attempt sent.
 type requestView struct {
-	Headers    []webhook.HeaderLine `json:"headers"`
-	Body       string               `json:"body"` // "" = its generation is no longer known
-	BodyBytes  int                  `json:"body_bytes"`
-	BodySHA256 string               `json:"body_sha256"` // base64 without padding, of what was sent
+	Headers    []kinora.HeaderLine `json:"headers"`
+	Body       string              `json:"body"` // "" = its generation is no longer known
+	BodyBytes  int                 `json:"body_bytes"`
+	BodySHA256 string              `json:"body_sha256"` // base64 without padding, of what was sent
 }
 
-func viewRequest(a *webhook.Logged) *requestView {
+func viewRequest(a *kinora.LoggedAttempt) *requestView {
 	if a.Sent.IsZero() {
 		return nil
 	}

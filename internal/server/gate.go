@@ -19,8 +19,8 @@ type gate struct {
 	held  map[string]int // by organisation
 }
 
-// newGate makes a gate for most requests; share is the part of one organisation, 0 = a half: whoever is alone on a server is not
-// to be refused early, and nobody can take all places.
+// newGate makes a gate for most requests; share is the part of one organisation, 0 = a half: whoever is alone on a
+// server is not refused early, and nobody takes all places.
 func newGate(most, share int) *gate {
 	if share == 0 {
 		share = max(1, most/2)

@@ -385,11 +385,11 @@ func (a documentedAdmin) Endpoint(_ context.Context, id, endpointID string) (*ki
 	return a.endpoint(), errors.Join(a.known(id, ownID), a.known(endpointID, "ep_1"))
 }
 
-func (a documentedAdmin) CreateEndpoint(_ context.Context, id string, c EndpointChange) (*kinora.Endpoint, error) {
+func (a documentedAdmin) CreateEndpoint(_ context.Context, id string, c kinora.EndpointChange) (*kinora.Endpoint, error) {
 	return a.UpdateEndpoint(context.Background(), id, "ep_1", c)
 }
 
-func (a documentedAdmin) UpdateEndpoint(_ context.Context, id, endpointID string, c EndpointChange) (*kinora.Endpoint, error) {
+func (a documentedAdmin) UpdateEndpoint(_ context.Context, id, endpointID string, c kinora.EndpointChange) (*kinora.Endpoint, error) {
 	if c.Name != nil && *c.Name == "taken" {
 		return nil, kinora.Errorf(kinora.ErrConflict, "another endpoint has this name")
 	}

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
-	"github.com/kinora/kinora/internal/store"
-	"github.com/kinora/kinora/internal/webhook"
 )
 
 // The requests that bring about every answer that the document tells of deliveries.
@@ -53,14 +51,14 @@ func addWebhookExchanges(add func(status int, method, target, body string, chang
 // documentedWebhooks knows one of everything, as documentedAdmin does.
 type documentedWebhooks struct{ documentedAdmin }
 
-func (w documentedWebhooks) Search(context.Context, webhook.Search, string, int) ([]*kinora.Delivery, string, error) {
+func (w documentedWebhooks) Search(context.Context, kinora.DeliverySearch, string, int) ([]*kinora.Delivery, string, error) {
 	return []*kinora.Delivery{w.delivery()}, w.delivery().ID, w.err
 }
 
-func (w documentedWebhooks) Log(_ context.Context, _, id string) (*kinora.Delivery, []webhook.Logged, error) {
-	a := webhook.Logged{RequestBody: "{}", RequestHeaders: []webhook.HeaderLine{{Name: "host", Value: "a.example"}}, DeliveryAttempt: kinora.DeliveryAttempt{
+func (w documentedWebhooks) Log(_ context.Context, _, id string) (*kinora.Delivery, []kinora.LoggedAttempt, error) {
+	a := kinora.LoggedAttempt{RequestBody: "{}", RequestHeaders: []kinora.HeaderLine{{Name: "host", Value: "a.example"}}, DeliveryAttempt: kinora.DeliveryAttempt{
 		Number: 1, StartedAt: testTime, Status: 500, Fault: kinora.FaultHTTP, ResponseHead: "content-type: text/plain\n", Sent: kinora.SentRequest{UserAgent: "Kinora/1", BodyBytes: 2}}}
-	return w.delivery(), []webhook.Logged{a}, w.known(id, documentedIDs["delivery_id"])
+	return w.delivery(), []kinora.LoggedAttempt{a}, w.known(id, documentedIDs["delivery_id"])
 }
 
 func (w documentedWebhooks) Redeliver(_ context.Context, _, id string) (*kinora.Delivery, error) {
@@ -78,17 +76,17 @@ func (w documentedWebhooks) replay() *kinora.Replay {
 	return &kinora.Replay{ID: documentedIDs["replay_id"], OrganisationID: ownID, State: kinora.ReplayRunning, Rate: 50, Total: -1, CreatedAt: testTime, UpdatedAt: testTime}
 }
 
-func (w documentedWebhooks) StartReplay(_ context.Context, q webhook.ReplayRequest) (*kinora.Replay, error) {
+func (w documentedWebhooks) StartReplay(_ context.Context, q kinora.ReplayRequest) (*kinora.Replay, error) {
 	if q.Endpoint == "ep_busy" {
 		return nil, kinora.Errorf(kinora.ErrConflict, "too many replays")
 	}
 	return w.replay(), w.known(q.Organisation, ownID)
 }
 
-func (w documentedWebhooks) Replay(_ context.Context, _, id string) (*webhook.ReplayProgress, error) {
+func (w documentedWebhooks) Replay(_ context.Context, _, id string) (*kinora.ReplayProgress, error) {
 	r := w.replay()
 	r.Total, r.State, r.FinishedAt = 3, kinora.ReplayFinished, testTime
-	return &webhook.ReplayProgress{Replay: r}, w.known(id, documentedIDs["replay_id"])
+	return &kinora.ReplayProgress{Replay: r}, w.known(id, documentedIDs["replay_id"])
 }
 
 func (w documentedWebhooks) Replays(context.Context, string) ([]*kinora.Replay, error) {
@@ -102,18 +100,18 @@ func (w documentedWebhooks) CancelReplay(_ context.Context, _, id string) (*kino
 	return w.replay(), w.err
 }
 
-func (w documentedWebhooks) trial() *webhook.Trial {
-	return &webhook.Trial{Trial: store.Trial{ID: documentedIDs["delivery_id"], OrganisationID: ownID, URL: "https://hooks.studio.example/", EventID: "evt_1", JobID: "task_TEST"},
-		Attempt: webhook.Logged{DeliveryAttempt: kinora.DeliveryAttempt{Number: 1, StartedAt: testTime, Status: 200, Sent: kinora.SentRequest{UserAgent: "Kinora/1"}}, RequestHeaders: []webhook.HeaderLine{}}}
+func (w documentedWebhooks) trial() *kinora.Trial {
+	return &kinora.Trial{ID: documentedIDs["delivery_id"], OrganisationID: ownID, URL: "https://hooks.studio.example/", EventID: "evt_1", JobID: "task_TEST",
+		Attempt: kinora.LoggedAttempt{DeliveryAttempt: kinora.DeliveryAttempt{Number: 1, StartedAt: testTime, Status: 200, Sent: kinora.SentRequest{UserAgent: "Kinora/1"}}, RequestHeaders: []kinora.HeaderLine{}}}
 }
 
-func (w documentedWebhooks) SendTrial(_ context.Context, q webhook.TrialRequest) (*webhook.Trial, error) {
+func (w documentedWebhooks) SendTrial(_ context.Context, q kinora.TrialRequest) (*kinora.Trial, error) {
 	if q.URL == "again" {
 		return nil, &kinora.Error{Code: kinora.ErrRateLimited, Message: "too many test events", RetryAfter: time.Second}
 	}
 	return w.trial(), w.known(q.Organisation, ownID)
 }
 
-func (w documentedWebhooks) Trials(_ context.Context, id string) ([]*webhook.Trial, error) {
-	return []*webhook.Trial{w.trial()}, w.known(id, ownID)
+func (w documentedWebhooks) Trials(_ context.Context, id string) ([]*kinora.Trial, error) {
+	return []*kinora.Trial{w.trial()}, w.known(id, ownID)
 }

@@ -15,15 +15,12 @@ type DeliveryFilter struct {
 	Destination  string // as webhook.Destination spells it
 	EventType    kinora.EventType
 	State        kinora.DeliveryState
-	// Status is the class of the last attempt's answer, 1 to 5 for 1xx to 5xx. StatusNone
+	// Status is the class of the last attempt's answer, 1 to 5 for 1xx to 5xx. kinora.StatusNone
 	// stands for deliveries whose last attempt had no answer.
 	Status int
 	// From and To bound the ids, which sort by the time of making: From ≤ id < To.
 	From, To string
 }
-
-// StatusNone is the class of an attempt without an answer.
-const StatusNone = -1
 
 // SearchPage is one page of a search.
 type SearchPage struct {
@@ -94,7 +91,7 @@ func (f DeliveryFilter) split() (w walk, rest []condition) {
 	text("event_type", string(f.EventType))
 	text("state", string(f.State))
 	switch {
-	case f.Status == StatusNone:
+	case f.Status == kinora.StatusNone:
 		rest = append(rest, condition{text: `last_status = 0 AND attempts > 0`})
 	case f.Status != 0:
 		rest = append(rest, condition{`last_status >= ? AND last_status <= ?`, []any{100 * f.Status, 100*f.Status + 99}})

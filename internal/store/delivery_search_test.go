@@ -63,7 +63,7 @@ func matches(f store.DeliveryFilter, d *kinora.Delivery) bool {
 	is := func(want, got string) bool { return want == "" || want == got }
 	return is(f.Organisation, d.OrganisationID) && is(f.Generation, d.GenerationID) && is(f.Destination, d.Destination) && is(f.Endpoint, d.EndpointID) &&
 		is(string(f.EventType), string(d.EventType)) && is(string(f.State), string(d.State)) &&
-		(f.Status == 0 || f.Status == store.StatusNone && d.LastStatus == 0 || d.LastStatus/100 == f.Status) &&
+		(f.Status == 0 || f.Status == kinora.StatusNone && d.LastStatus == 0 || d.LastStatus/100 == f.Status) &&
 		d.ID >= f.From && (f.To == "" || d.ID < f.To)
 }
 
@@ -91,7 +91,7 @@ func TestSearchFindsWhatMatches(t *testing.T) {
 				EventType:    rapid.SampledFrom([]kinora.EventType{"", "", kinora.EventCompleted, kinora.EventFailed, "other"}).Draw(t, "event"),
 				Endpoint:     rapid.SampledFrom([]string{"", "", "ep_1", "ep_2"}).Draw(t, "endpoint"),
 				State:        rapid.SampledFrom([]kinora.DeliveryState{"", "", "pending", "held", "delivered", "dead"}).Draw(t, "state"),
-				Status:       rapid.SampledFrom([]int{0, 0, 2, 3, 4, 5, store.StatusNone}).Draw(t, "status"),
+				Status:       rapid.SampledFrom([]int{0, 0, 2, 3, 4, 5, kinora.StatusNone}).Draw(t, "status"),
 			}
 			if rapid.Bool().Draw(t, "by destination") && f.Organisation != "" {
 				f.Destination = f.Organisation + " https://" + rapid.SampledFrom(hosts).Draw(t, "host") + ":443"
@@ -225,7 +225,7 @@ func TestSearchesWalkAlongAnIndex(t *testing.T) {
 			"held":                          {store.DeliveryFilter{State: kinora.DeliveryHeld}, "deliveries_undelivered"},
 			"pending of an organisation":    {store.DeliveryFilter{Organisation: org, State: kinora.DeliveryPending}, "deliveries_undelivered"},
 			"5xx":                           {store.DeliveryFilter{Status: 5}, "deliveries_undelivered"},
-			"no answer":                     {store.DeliveryFilter{Status: store.StatusNone}, "deliveries_undelivered"},
+			"no answer":                     {store.DeliveryFilter{Status: kinora.StatusNone}, "deliveries_undelivered"},
 			"failed":                        {store.DeliveryFilter{EventType: kinora.EventFailed}, "deliveries_not_completed"},
 			"failed of an organisation":     {store.DeliveryFilter{Organisation: org, EventType: kinora.EventFailed}, "deliveries_not_completed"},
 			"generation":                    {store.DeliveryFilter{Generation: all[7].GenerationID}, "deliveries_by_event"},

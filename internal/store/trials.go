@@ -6,19 +6,8 @@ import (
 	"github.com/kinora/kinora"
 )
 
-// Trial is the record of a test event. Its one attempt is in the delivery log under its id.
-type Trial struct {
-	ID             string // "dlv_" + ULID, as its receiver saw it
-	OrganisationID string
-	EndpointID     string // empty = to a URL, or the organisation's default
-	URL            string
-	EventID        string
-	JobID          string // of a generation that never was
-	CreatedAt      time.Time
-}
-
-// InsertTrial writes a test event and its attempt.
-func (tx *Tx) InsertTrial(t *Trial, a *kinora.DeliveryAttempt) error {
+// InsertTrial writes a test event, and its attempt into the delivery log.
+func (tx *Tx) InsertTrial(t *kinora.Trial, a *kinora.DeliveryAttempt) error {
 	_, err := tx.Exec(`INSERT INTO trials (id, organisation_id, endpoint_id, url, event_id, job_id, created_at) VALUES (?,?,?,?,?,?,?)`,
 		t.ID, t.OrganisationID, t.EndpointID, t.URL, t.EventID, t.JobID, Micros(t.CreatedAt))
 	if err != nil {
@@ -27,13 +16,14 @@ func (tx *Tx) InsertTrial(t *Trial, a *kinora.DeliveryAttempt) error {
 	return tx.insertDeliveryAttempts([]*kinora.DeliveryAttempt{a})
 }
 
-// Trials lists an organisation's test events, newest first, at most limit.
-func (tx *Tx) Trials(organisation string, limit int) ([]*Trial, error) {
-	var list []*Trial
+// Trials lists an organisation's test events, newest first, at most limit, without their
+// attempts: those are in the delivery log under their ids.
+func (tx *Tx) Trials(organisation string, limit int) ([]*kinora.Trial, error) {
+	var list []*kinora.Trial
 	err := tx.Query(`SELECT id, organisation_id, endpoint_id, url, event_id, job_id, created_at FROM trials WHERE organisation_id = ? ORDER BY id DESC LIMIT ?`,
 		[]any{organisation, limit}, func(row Row) error {
 			var (
-				t       Trial
+				t       kinora.Trial
 				created int64
 			)
 			err := row.Scan(&t.ID, &t.OrganisationID, &t.EndpointID, &t.URL, &t.EventID, &t.JobID, &created)

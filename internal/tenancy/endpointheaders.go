@@ -9,10 +9,6 @@ import (
 	"github.com/kinora/kinora"
 )
 
-// HiddenHeader stands for a header's value wherever endpoints are shown. It is refused as a
-// value, so that what was read and is sent back cannot overwrite a secret.
-const HiddenHeader = "[hidden]"
-
 // EndpointHeaders opens an endpoint's own headers; nil = it has none. It reads no database.
 func (s *Service) EndpointHeaders(e *kinora.Endpoint) (map[string]string, error) {
 	if e.SealedHeaders == "" {
@@ -56,8 +52,8 @@ func (s *Service) changeHeaders(e *kinora.Endpoint, change map[string]*string) e
 	for name, value := range change {
 		switch {
 		case value == nil:
-		case *value == HiddenHeader:
-			return kinora.Errorf(kinora.ErrInvalid, "headers: %s stands for a value that is not shown; leave the header out to keep it", HiddenHeader)
+		case *value == kinora.HiddenHeader:
+			return kinora.Errorf(kinora.ErrInvalid, "headers: %s stands for a value that is not shown; leave the header out to keep it", kinora.HiddenHeader)
 		default:
 			after[name] = *value
 		}

@@ -22,24 +22,10 @@ const (
 	maxDescription = 500 // characters
 )
 
-// EndpointChange says what of an endpoint is to be set; nil leaves a field as it is.
-type EndpointChange struct {
-	Name        *string
-	URL         *string
-	Description *string
-	EventTypes  *[]string          // empty = all
-	Headers     map[string]*string // set, or removed where the value is nil; those not named stay
-	Rate        *int               // deliveries a second; 0 = no limit
-	Enabled     *bool
-	// ReplayMissed delivers what was missed while the endpoint was disabled, and what died while
-	// it was failing before. Only for an endpoint that is enabled, or is by this change.
-	ReplayMissed bool
-}
-
 // CreateEndpoint registers a destination. Name and URL of change are required; it is enabled
 // unless change says otherwise. Errors: ErrInvalid, ErrNotFound for the organisation,
 // ErrConflict when the name is taken or there are too many.
-func (s *Service) CreateEndpoint(ctx context.Context, organisationID string, change EndpointChange) (*kinora.Endpoint, error) {
+func (s *Service) CreateEndpoint(ctx context.Context, organisationID string, change kinora.EndpointChange) (*kinora.Endpoint, error) {
 	now := s.instant()
 	if change.Name == nil {
 		change.Name = new(string) // refused by apply
@@ -127,7 +113,7 @@ func noEndpoint() error { return kinora.Errorf(kinora.ErrNotFound, "endpoint not
 // only Enabled and ReplayMissed can be set: its URL is the organisation's. What waits for an
 // endpoint follows it to a new URL. Errors: ErrInvalid, ErrNotFound, ErrConflict when the
 // name is taken.
-func (s *Service) UpdateEndpoint(ctx context.Context, organisationID, endpointID string, change EndpointChange) (*kinora.Endpoint, error) {
+func (s *Service) UpdateEndpoint(ctx context.Context, organisationID, endpointID string, change kinora.EndpointChange) (*kinora.Endpoint, error) {
 	var e *kinora.Endpoint
 	err := s.change(ctx, func(tx *store.Tx) error {
 		org, err := lock(tx, organisationID)
@@ -180,7 +166,7 @@ func (s *Service) DeleteEndpoint(ctx context.Context, organisationID, endpointID
 }
 
 // applyEndpoint puts a change into e after checking it.
-func (s *Service) applyEndpoint(tx *store.Tx, org *kinora.Organisation, e *kinora.Endpoint, c EndpointChange) error {
+func (s *Service) applyEndpoint(tx *store.Tx, org *kinora.Organisation, e *kinora.Endpoint, c kinora.EndpointChange) error {
 	if e.Default() && (c.Name != nil || c.URL != nil || c.Description != nil || c.EventTypes != nil || c.Headers != nil || c.Rate != nil) {
 		return kinora.Errorf(kinora.ErrInvalid, "of the default callback URL only enabled and replay_missed can be set; its URL is the organisation's default_webhook")
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/kinora/kinora/internal/store/storetest"
 )
 
-func endpointChange(name, url string) EndpointChange {
-	return EndpointChange{Name: &name, URL: &url}
+func endpointChange(name, url string) kinora.EndpointChange {
+	return kinora.EndpointChange{Name: &name, URL: &url}
 }
 
 func newOrganisation(t *testing.T, n node, change OrganisationChange) *kinora.Organisation {
@@ -56,7 +56,7 @@ func TestEndpoints(t *testing.T) {
 		}
 
 		n.clock.advance(time.Second)
-		got, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{URL: ptr("https://c.example"), EventTypes: &[]string{},
+		got, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, kinora.EndpointChange{URL: ptr("https://c.example"), EventTypes: &[]string{},
 			Headers: map[string]*string{"x-token": ptr("other"), "X-Team": nil, "X-None": nil}})
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ func TestEndpoints(t *testing.T) {
 		if got, err := n.Endpoint(t.Context(), org.ID, made.ID); err != nil || cmp.Diff(want, got) != "" {
 			t.Errorf("read %+v, %v", got, err)
 		}
-		if got, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{Headers: map[string]*string{"X-Token": nil}}); err != nil || got.SealedHeaders != "" || len(got.HeaderNames) != 0 {
+		if got, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, kinora.EndpointChange{Headers: map[string]*string{"X-Token": nil}}); err != nil || got.SealedHeaders != "" || len(got.HeaderNames) != 0 {
 			t.Errorf("without headers: %+v, %v", got, err)
 		}
 
@@ -101,7 +101,7 @@ func TestEndpointsOfOthersAreUnknown(t *testing.T) {
 		}
 		for _, id := range []string{theirs.ID, kinora.DefaultEndpointID(other.ID), "ep_none"} {
 			_, read := n.Endpoint(t.Context(), own.ID, id)
-			_, update := n.UpdateEndpoint(t.Context(), own.ID, id, EndpointChange{Enabled: ptr(false)})
+			_, update := n.UpdateEndpoint(t.Context(), own.ID, id, kinora.EndpointChange{Enabled: ptr(false)})
 			remove := n.DeleteEndpoint(t.Context(), own.ID, id)
 			for what, err := range map[string]error{"read": read, "update": update, "remove": remove} {
 				wantCode(t, what, err, kinora.ErrNotFound)
@@ -132,31 +132,31 @@ func TestRefusedEndpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	headers := func(name, value string) EndpointChange {
-		return EndpointChange{Headers: map[string]*string{name: &value}}
+	headers := func(name, value string) kinora.EndpointChange {
+		return kinora.EndpointChange{Headers: map[string]*string{name: &value}}
 	}
 	for what, tt := range map[string]struct {
-		change EndpointChange
+		change kinora.EndpointChange
 		code   kinora.ErrorCode
 		text   string
 	}{
-		"no name":            {EndpointChange{Name: ptr(" ")}, kinora.ErrInvalid, "name is required"},
-		"name of another":    {EndpointChange{Name: ptr("taken")}, kinora.ErrConflict, `called "taken"`},
-		"name of default":    {EndpointChange{Name: ptr("default")}, kinora.ErrConflict, "default callback URL"},
-		"no URL":             {EndpointChange{URL: ptr("")}, kinora.ErrInvalid, "url: URL must use https"},
-		"refused URL":        {EndpointChange{URL: ptr("http://a.example")}, kinora.ErrInvalid, "url: URL must use https"},
-		"long URL":           {EndpointChange{URL: ptr("https://" + strings.Repeat("a", 3000))}, kinora.ErrInvalid, "url is longer"},
-		"control characters": {EndpointChange{Description: ptr("a\x1b[2J")}, kinora.ErrInvalid, "control characters"},
-		"long description":   {EndpointChange{Description: ptr(strings.Repeat("ü", 501))}, kinora.ErrInvalid, "longer than 500"},
-		"unknown event":      {EndpointChange{EventTypes: &[]string{"generation.completed", "generation.*"}}, kinora.ErrInvalid, "event_types[1]"},
-		"operator's event":   {EndpointChange{EventTypes: &[]string{"endpoint.disabled"}}, kinora.ErrInvalid, "event_types[0]"},
-		"negative rate":      {EndpointChange{Rate: ptr(-1)}, kinora.ErrInvalid, "rate_per_second"},
-		"absurd rate":        {EndpointChange{Rate: ptr(10_001)}, kinora.ErrInvalid, "rate_per_second"},
+		"no name":            {kinora.EndpointChange{Name: ptr(" ")}, kinora.ErrInvalid, "name is required"},
+		"name of another":    {kinora.EndpointChange{Name: ptr("taken")}, kinora.ErrConflict, `called "taken"`},
+		"name of default":    {kinora.EndpointChange{Name: ptr("default")}, kinora.ErrConflict, "default callback URL"},
+		"no URL":             {kinora.EndpointChange{URL: ptr("")}, kinora.ErrInvalid, "url: URL must use https"},
+		"refused URL":        {kinora.EndpointChange{URL: ptr("http://a.example")}, kinora.ErrInvalid, "url: URL must use https"},
+		"long URL":           {kinora.EndpointChange{URL: ptr("https://" + strings.Repeat("a", 3000))}, kinora.ErrInvalid, "url is longer"},
+		"control characters": {kinora.EndpointChange{Description: ptr("a\x1b[2J")}, kinora.ErrInvalid, "control characters"},
+		"long description":   {kinora.EndpointChange{Description: ptr(strings.Repeat("ü", 501))}, kinora.ErrInvalid, "longer than 500"},
+		"unknown event":      {kinora.EndpointChange{EventTypes: &[]string{"generation.completed", "generation.*"}}, kinora.ErrInvalid, "event_types[1]"},
+		"operator's event":   {kinora.EndpointChange{EventTypes: &[]string{"endpoint.disabled"}}, kinora.ErrInvalid, "event_types[0]"},
+		"negative rate":      {kinora.EndpointChange{Rate: ptr(-1)}, kinora.ErrInvalid, "rate_per_second"},
+		"absurd rate":        {kinora.EndpointChange{Rate: ptr(10_001)}, kinora.ErrInvalid, "rate_per_second"},
 		"reserved header":    {headers("Webhook-Id", "x"), kinora.ErrInvalid, "Webhook-Id is set by the sender"},
 		"injected header":    {headers("X-A", "b\r\nHost: c"), kinora.ErrInvalid, "the value of X-A"},
-		"hidden value":       {headers("X-A", HiddenHeader), kinora.ErrInvalid, "leave the header out"},
-		"header twice":       {EndpointChange{Headers: map[string]*string{"X-A": ptr("1"), "x-a": ptr("2")}}, kinora.ErrInvalid, "twice"},
-		"replay of disabled": {EndpointChange{Enabled: ptr(false), ReplayMissed: true}, kinora.ErrInvalid, "replay_missed"},
+		"hidden value":       {headers("X-A", kinora.HiddenHeader), kinora.ErrInvalid, "leave the header out"},
+		"header twice":       {kinora.EndpointChange{Headers: map[string]*string{"X-A": ptr("1"), "x-a": ptr("2")}}, kinora.ErrInvalid, "twice"},
+		"replay of disabled": {kinora.EndpointChange{Enabled: ptr(false), ReplayMissed: true}, kinora.ErrInvalid, "replay_missed"},
 	} {
 		_, err := n.UpdateEndpoint(t.Context(), org.ID, mine.ID, tt.change)
 		wantCode(t, what, err, tt.code)
@@ -172,10 +172,10 @@ func TestRefusedEndpoints(t *testing.T) {
 		_, err = n.CreateEndpoint(t.Context(), org.ID, tt.change)
 		wantCode(t, "create, "+what, err, tt.code)
 	}
-	_, err = n.CreateEndpoint(t.Context(), org.ID, EndpointChange{Name: ptr("x")})
+	_, err = n.CreateEndpoint(t.Context(), org.ID, kinora.EndpointChange{Name: ptr("x")})
 	wantCode(t, "create without a URL", err, kinora.ErrInvalid)
 	preset := kinora.DefaultEndpointID(org.ID)
-	_, err = n.UpdateEndpoint(t.Context(), org.ID, preset, EndpointChange{Rate: ptr(1)})
+	_, err = n.UpdateEndpoint(t.Context(), org.ID, preset, kinora.EndpointChange{Rate: ptr(1)})
 	wantCode(t, "settings of the default", err, kinora.ErrInvalid)
 	wantCode(t, "removal of the default", n.DeleteEndpoint(t.Context(), org.ID, preset), kinora.ErrInvalid)
 
@@ -227,7 +227,7 @@ func TestEnableAndDisable(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, id := range []string{made.ID, kinora.DefaultEndpointID(org.ID)} {
-			change := func(c EndpointChange) *kinora.Endpoint {
+			change := func(c kinora.EndpointChange) *kinora.Endpoint {
 				t.Helper()
 				n.clock.advance(time.Second)
 				e, err := n.UpdateEndpoint(t.Context(), org.ID, id, c)
@@ -240,22 +240,22 @@ func TestEnableAndDisable(t *testing.T) {
 				}
 				return e
 			}
-			off := change(EndpointChange{Enabled: ptr(false)})
+			off := change(kinora.EndpointChange{Enabled: ptr(false)})
 			if off.Enabled() || off.Reason != kinora.DisabledByOperator || !off.MissedSince.Equal(n.instant()) {
 				t.Errorf("%+v", off)
 			}
-			if again := change(EndpointChange{Enabled: ptr(false)}); !again.DisabledAt.Equal(off.DisabledAt) {
+			if again := change(kinora.EndpointChange{Enabled: ptr(false)}); !again.DisabledAt.Equal(off.DisabledAt) {
 				t.Errorf("disabled twice: %+v", again)
 			}
-			if on := change(EndpointChange{Enabled: ptr(true)}); !on.Enabled() || !on.ReplayFrom.IsZero() || !on.MissedSince.Equal(off.DisabledAt) {
+			if on := change(kinora.EndpointChange{Enabled: ptr(true)}); !on.Enabled() || !on.ReplayFrom.IsZero() || !on.MissedSince.Equal(off.DisabledAt) {
 				t.Errorf("%+v", on)
 			}
-			if late := change(EndpointChange{ReplayMissed: true}); !late.ReplayFrom.Equal(off.DisabledAt) || !late.MissedSince.IsZero() {
+			if late := change(kinora.EndpointChange{ReplayMissed: true}); !late.ReplayFrom.Equal(off.DisabledAt) || !late.MissedSince.IsZero() {
 				t.Errorf("%+v", late)
 			}
 		}
 		// A new default URL has a health of its own.
-		if _, err := n.UpdateEndpoint(t.Context(), org.ID, kinora.DefaultEndpointID(org.ID), EndpointChange{Enabled: ptr(false)}); err != nil {
+		if _, err := n.UpdateEndpoint(t.Context(), org.ID, kinora.DefaultEndpointID(org.ID), kinora.EndpointChange{Enabled: ptr(false)}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := n.UpdateOrganisation(t.Context(), org.ID, OrganisationChange{DefaultWebhook: ptr("https://e.example")}); err != nil {
@@ -267,7 +267,7 @@ func TestEnableAndDisable(t *testing.T) {
 		if _, err := n.UpdateOrganisation(t.Context(), org.ID, OrganisationChange{DefaultWebhook: ptr("")}); err != nil {
 			t.Fatal(err)
 		}
-		_, err = n.UpdateEndpoint(t.Context(), org.ID, kinora.DefaultEndpointID(org.ID), EndpointChange{Enabled: ptr(false)})
+		_, err = n.UpdateEndpoint(t.Context(), org.ID, kinora.DefaultEndpointID(org.ID), kinora.EndpointChange{Enabled: ptr(false)})
 		wantCode(t, "a default that is no more", err, kinora.ErrNotFound)
 	})
 }
@@ -304,7 +304,7 @@ func TestAnotherURLStartsTheFailingAnew(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{URL: &step.url})
+			e, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, kinora.EndpointChange{URL: &step.url})
 			if err != nil || e.Failures != step.failures || e.FailingSince.IsZero() != (step.failures == 0) || e.Enabled() != step.enabled || e.MissedSince.IsZero() {
 				t.Errorf("%s: %+v, %v", step.url, e, err)
 			}
@@ -321,7 +321,7 @@ func TestAReplayReachesWhatAFastClockNoted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{Enabled: ptr(false)}); err != nil {
+		if _, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, kinora.EndpointChange{Enabled: ptr(false)}); err != nil {
 			t.Fatal(err)
 		}
 		ahead := n.instant().Add(40 * time.Second)
@@ -337,7 +337,7 @@ func TestAReplayReachesWhatAFastClockNoted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, EndpointChange{Enabled: ptr(true), ReplayMissed: true})
+		e, err := n.UpdateEndpoint(t.Context(), org.ID, made.ID, kinora.EndpointChange{Enabled: ptr(true), ReplayMissed: true})
 		if err != nil || e.ReplayUntil.Before(ahead) || e.ReplayUntil.After(ahead.Add(time.Minute)) {
 			t.Fatalf("%+v, %v", e, err)
 		}

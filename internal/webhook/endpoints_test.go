@@ -583,7 +583,7 @@ func TestTrialOfADisabledEndpoint(t *testing.T) {
 	})
 	d := w.dispatcher(t, nil)
 	before := w.health(e.ID)
-	trial, err := d.SendTrial(t.Context(), webhook.TrialRequest{Organisation: org, Endpoint: e.ID})
+	trial, err := d.SendTrial(t.Context(), kinora.TrialRequest{Organisation: org, Endpoint: e.ID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func TestLogNamesAnEndpointsOwnHeaders(t *testing.T) {
 		t.Fatalf("%d attempts, %v", len(log), err)
 	}
 	lines := log[0].RequestHeaders
-	want := []webhook.HeaderLine{{Name: "authorization", Value: "[hidden]"}, {Name: "x-team", Value: "[hidden]"}}
+	want := []kinora.HeaderLine{{Name: "authorization", Value: "[hidden]"}, {Name: "x-team", Value: "[hidden]"}}
 	if diff := cmp.Diff(want, lines[max(0, len(lines)-2):]); diff != "" {
 		t.Error(diff)
 	}
@@ -116,7 +116,7 @@ func TestLogTellsWhereAMovedEndpointIs(t *testing.T) {
 	d := &kinora.Delivery{ID: "dlv_1", URL: "https://old.example/hook"}
 	for sent, want := range map[string]string{"": "old.example", "new.example:8443": "new.example:8443"} {
 		a := &kinora.DeliveryAttempt{Number: 1, Sent: kinora.SentRequest{UserAgent: "Kinora/1", Host: sent}}
-		if got := webhook.SentHeaders(d, a)[0]; got != (webhook.HeaderLine{Name: "host", Value: want}) {
+		if got := webhook.SentHeaders(d, a)[0]; got != (kinora.HeaderLine{Name: "host", Value: want}) {
 			t.Errorf("%+v, want %s", got, want)
 		}
 	}

@@ -12,39 +12,16 @@ import (
 
 // Bounds of replays.
 const (
-	DefaultReplayRate = 50   // deliveries a second
-	MaxReplayRate     = 1000 // the same
 	// maxRunningReplays is how many replays of one organisation may be unfinished.
 	maxRunningReplays = 10
 	// maxReplayList is how many replays are listed: the newest.
 	maxReplayList = 100
 )
 
-// ReplayRequest says what of an organisation's deliveries is to be revived: what failed, and
-// on request what arrived too. Zero fields do not matter.
-type ReplayRequest struct {
-	Organisation string
-	Endpoint     string // an endpoint's id
-	Destination  string // a URL of which scheme, host and port count
-	EventType    kinora.EventType
-	// Since and Until bound when the delivery was made, to the millisecond: Since ≤ t < Until.
-	// What is made after the replay is not its concern.
-	Since, Until time.Time
-	Delivered    bool // those too that arrived
-	Rate         int  // deliveries a second; 0 = DefaultReplayRate
-}
-
-// ReplayProgress is a replay and what has become of what it revived.
-type ReplayProgress struct {
-	*kinora.Replay
-	// Outcomes counts by state the deliveries that no later replay has revived again.
-	Outcomes map[kinora.DeliveryState]int
-}
-
 // StartReplay begins a replay. It is durable when StartReplay returns, and goes on whatever
 // happens to this node. Errors: ErrNotFound, the organisation; ErrInvalid; ErrConflict when the
 // organisation has too many unfinished ones; ErrUnavailable.
-func (s *Dispatcher) StartReplay(ctx context.Context, q ReplayRequest) (*kinora.Replay, error) {
+func (s *Dispatcher) StartReplay(ctx context.Context, q kinora.ReplayRequest) (*kinora.Replay, error) {
 	r, err := s.newReplay(q)
 	if err != nil {
 		return nil, err
@@ -73,14 +50,14 @@ func (s *Dispatcher) StartReplay(ctx context.Context, q ReplayRequest) (*kinora.
 	return r, nil
 }
 
-func (s *Dispatcher) newReplay(q ReplayRequest) (*kinora.Replay, error) {
+func (s *Dispatcher) newReplay(q kinora.ReplayRequest) (*kinora.Replay, error) {
 	if q.Rate == 0 {
-		q.Rate = DefaultReplayRate
+		q.Rate = kinora.DefaultReplayRate
 	}
 	now := s.cfg.Now()
 	switch {
-	case q.Rate < 1 || q.Rate > MaxReplayRate:
-		return nil, kinora.Errorf(kinora.ErrInvalid, "rate must be from 1 to %d deliveries a second", MaxReplayRate)
+	case q.Rate < 1 || q.Rate > kinora.MaxReplayRate:
+		return nil, kinora.Errorf(kinora.ErrInvalid, "rate must be from 1 to %d deliveries a second", kinora.MaxReplayRate)
 	case !q.Since.IsZero() && q.Since.After(now):
 		return nil, kinora.Errorf(kinora.ErrInvalid, "since lies in the future")
 	case !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until):
@@ -100,8 +77,8 @@ func (s *Dispatcher) newReplay(q ReplayRequest) (*kinora.Replay, error) {
 
 // Replay reads a replay and how it comes along. An empty organisation means any. Errors:
 // ErrNotFound, also for another organisation's; ErrUnavailable.
-func (s *Dispatcher) Replay(ctx context.Context, organisation, replayID string) (*ReplayProgress, error) {
-	p := &ReplayProgress{}
+func (s *Dispatcher) Replay(ctx context.Context, organisation, replayID string) (*kinora.ReplayProgress, error) {
+	p := &kinora.ReplayProgress{}
 	err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
 		if p.Replay, err = tx.Replay(organisation, replayID); err != nil {
 			return err

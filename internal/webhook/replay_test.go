@@ -62,7 +62,7 @@ func TestReplay(t *testing.T) {
 		w.clock.add(time.Hour)
 		later := w.dead(t, org, 1) // behind until
 		d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Millisecond) })
-		r, err := d.StartReplay(context.Background(), webhook.ReplayRequest{Organisation: org, Rate: 1000, Since: made.Add(-time.Hour), Until: made.Add(time.Minute)})
+		r, err := d.StartReplay(context.Background(), kinora.ReplayRequest{Organisation: org, Rate: 1000, Since: made.Add(-time.Hour), Until: made.Add(time.Minute)})
 		if err != nil || r.State != kinora.ReplayRunning {
 			t.Fatalf("%+v, %v", r, err)
 		}
@@ -110,15 +110,15 @@ func TestReplayFilters(t *testing.T) {
 		}
 		d := w.dispatcher(t, nil) // not started: it revives nothing, and what was held stays so
 		for name, tc := range map[string]struct {
-			ask  webhook.ReplayRequest
+			ask  kinora.ReplayRequest
 			want []int
 		}{
-			"all":         {webhook.ReplayRequest{}, []int{0, 1, 6, 7}},
-			"destination": {webhook.ReplayRequest{Destination: a.url() + "/another/path"}, []int{0, 6}},
-			"event":       {webhook.ReplayRequest{EventType: kinora.EventFailed}, []int{6, 7}},
-			"delivered":   {webhook.ReplayRequest{Delivered: true, EventType: kinora.EventCompleted}, []int{0, 1, 2, 3}},
-			"endpoint":    {webhook.ReplayRequest{Endpoint: "ep_unknown"}, nil},
-			"since":       {webhook.ReplayRequest{Until: w.clock.now().Add(-time.Hour)}, nil},
+			"all":         {kinora.ReplayRequest{}, []int{0, 1, 6, 7}},
+			"destination": {kinora.ReplayRequest{Destination: a.url() + "/another/path"}, []int{0, 6}},
+			"event":       {kinora.ReplayRequest{EventType: kinora.EventFailed}, []int{6, 7}},
+			"delivered":   {kinora.ReplayRequest{Delivered: true, EventType: kinora.EventCompleted}, []int{0, 1, 2, 3}},
+			"endpoint":    {kinora.ReplayRequest{Endpoint: "ep_unknown"}, nil},
+			"since":       {kinora.ReplayRequest{Until: w.clock.now().Add(-time.Hour)}, nil},
 		} {
 			tc.ask.Organisation = org
 			r, err := d.StartReplay(context.Background(), tc.ask)
@@ -159,7 +159,7 @@ func TestReplayOutlivesItsNode(t *testing.T) {
 			})
 		}
 		first := node("node_1")
-		r, err := first.StartReplay(context.Background(), webhook.ReplayRequest{Organisation: org, Rate: 200})
+		r, err := first.StartReplay(context.Background(), kinora.ReplayRequest{Organisation: org, Rate: 200})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestReplayIsCancelledAndBounded(t *testing.T) {
 		w.dead(t, org, 50)
 		d := w.run(t, nil)
 		ctx := context.Background()
-		r, err := d.StartReplay(ctx, webhook.ReplayRequest{Organisation: org, Rate: 1})
+		r, err := d.StartReplay(ctx, kinora.ReplayRequest{Organisation: org, Rate: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,15 +245,15 @@ func TestReplayIsCancelledAndBounded(t *testing.T) {
 		}
 
 		for _, tc := range []struct {
-			ask  webhook.ReplayRequest
+			ask  kinora.ReplayRequest
 			code kinora.ErrorCode
 			says string
 		}{
-			{webhook.ReplayRequest{Organisation: "org_2"}, kinora.ErrNotFound, "organisation"},
-			{webhook.ReplayRequest{Organisation: org, Rate: 1001}, kinora.ErrInvalid, "rate"},
-			{webhook.ReplayRequest{Organisation: org, Rate: -1}, kinora.ErrInvalid, "rate"},
-			{webhook.ReplayRequest{Organisation: org, Since: w.clock.now().Add(time.Hour)}, kinora.ErrInvalid, "future"},
-			{webhook.ReplayRequest{Organisation: org, Since: w.clock.now().Add(-time.Hour), Until: w.clock.now().Add(-2 * time.Hour)}, kinora.ErrInvalid, "before"},
+			{kinora.ReplayRequest{Organisation: "org_2"}, kinora.ErrNotFound, "organisation"},
+			{kinora.ReplayRequest{Organisation: org, Rate: 1001}, kinora.ErrInvalid, "rate"},
+			{kinora.ReplayRequest{Organisation: org, Rate: -1}, kinora.ErrInvalid, "rate"},
+			{kinora.ReplayRequest{Organisation: org, Since: w.clock.now().Add(time.Hour)}, kinora.ErrInvalid, "future"},
+			{kinora.ReplayRequest{Organisation: org, Since: w.clock.now().Add(-time.Hour), Until: w.clock.now().Add(-2 * time.Hour)}, kinora.ErrInvalid, "before"},
 		} {
 			if _, err := d.StartReplay(ctx, tc.ask); kinora.CodeOf(err) != tc.code || !strings.Contains(fmt.Sprint(err), tc.says) {
 				t.Errorf("%+v: %v", tc.ask, err)
@@ -264,11 +264,11 @@ func TestReplayIsCancelledAndBounded(t *testing.T) {
 			return err
 		})
 		for range 10 {
-			if _, err := d.StartReplay(ctx, webhook.ReplayRequest{Organisation: org, Rate: 1}); err != nil {
+			if _, err := d.StartReplay(ctx, kinora.ReplayRequest{Organisation: org, Rate: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := d.StartReplay(ctx, webhook.ReplayRequest{Organisation: org}); kinora.CodeOf(err) != kinora.ErrConflict {
+		if _, err := d.StartReplay(ctx, kinora.ReplayRequest{Organisation: org}); kinora.CodeOf(err) != kinora.ErrConflict {
 			t.Errorf("an eleventh: %v", err)
 		}
 		if list, err := d.Replays(ctx, org); err != nil || len(list) != 11 || list[10].ID != r.ID {

@@ -3,30 +3,13 @@ package webhook
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
 	"github.com/kinora/kinora/internal/store"
 )
 
-// StatusNone is the class of an attempt that got no answer.
-const StatusNone = store.StatusNone
-
-// Search says which deliveries an operator looks for. Zero fields do not matter.
-type Search struct {
-	Organisation string
-	Generation   string
-	Endpoint     string // an endpoint's id; needs Organisation
-	Destination  string // a URL of which scheme, host and port count; needs Organisation
-	EventType    kinora.EventType
-	State        kinora.DeliveryState
-	Status       int // class of the last attempt's answer, 1 to 5; StatusNone = it had none
-	// Since and Until bound when the delivery was made, to the millisecond: Since ≤ t < Until.
-	Since, Until time.Time
-}
-
-func (s Search) filter() (store.DeliveryFilter, error) {
+func deliveryFilter(s kinora.DeliverySearch) (store.DeliveryFilter, error) {
 	f := store.DeliveryFilter{Organisation: s.Organisation, Generation: s.Generation, Endpoint: s.Endpoint, EventType: s.EventType, State: s.State, Status: s.Status}
 	if s.Organisation == "" && s.Destination+s.Endpoint != "" {
 		return f, kinora.Errorf(kinora.ErrInvalid, "destination and endpoint_id need organisation_id: each organisation has its own")
@@ -50,8 +33,8 @@ const searchReach = 10_000
 // before on ("" = from the newest). next goes on from there; "" = that was all. A page may be
 // short and have a next one all the same, because one page looks at a bounded number of
 // deliveries. Errors: ErrInvalid, ErrUnavailable.
-func (s *Dispatcher) Search(ctx context.Context, q Search, before string, limit int) (page []*kinora.Delivery, next string, err error) {
-	f, err := q.filter()
+func (s *Dispatcher) Search(ctx context.Context, q kinora.DeliverySearch, before string, limit int) (page []*kinora.Delivery, next string, err error) {
+	f, err := deliveryFilter(q)
 	if err != nil {
 		return nil, "", err
 	}
@@ -62,17 +45,10 @@ func (s *Dispatcher) Search(ctx context.Context, q Search, before string, limit 
 	return page, next, err
 }
 
-// Logged is an attempt with the request that was sent.
-type Logged struct {
-	kinora.DeliveryAttempt
-	RequestHeaders []HeaderLine // see SentHeaders
-	RequestBody    string       // see SentBody
-}
-
 // Log reads a delivery with its newest hundred attempts, oldest first, and what each of them
 // sent. An empty organisation means any. Errors: ErrNotFound, also for another organisation's
 // delivery; ErrUnavailable.
-func (s *Dispatcher) Log(ctx context.Context, organisation, deliveryID string) (d *kinora.Delivery, log []Logged, err error) {
+func (s *Dispatcher) Log(ctx context.Context, organisation, deliveryID string) (d *kinora.Delivery, log []kinora.LoggedAttempt, err error) {
 	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
 		if d, err = tx.Delivery(organisation, deliveryID); err != nil {
 			return err
@@ -86,12 +62,12 @@ func (s *Dispatcher) Log(ctx context.Context, organisation, deliveryID string) (
 	return d, log, err
 }
 
-func (s *Dispatcher) logged(tx *store.Tx, d *kinora.Delivery) ([]Logged, error) {
+func (s *Dispatcher) logged(tx *store.Tx, d *kinora.Delivery) ([]kinora.LoggedAttempt, error) {
 	attempts, err := tx.DeliveryAttempts(d.ID)
 	if err != nil {
 		return nil, err
 	}
-	log := make([]Logged, len(attempts))
+	log := make([]kinora.LoggedAttempt, len(attempts))
 	for i := range attempts {
 		a := &attempts[i]
 		content, err := tx.EventContentAt(d.EventID, a.StartedAt)
@@ -102,7 +78,7 @@ func (s *Dispatcher) logged(tx *store.Tx, d *kinora.Delivery) ([]Logged, error) 
 		if err != nil {
 			return nil, err
 		}
-		log[i] = Logged{DeliveryAttempt: *a, RequestHeaders: SentHeaders(d, a), RequestBody: body}
+		log[i] = kinora.LoggedAttempt{DeliveryAttempt: *a, RequestHeaders: SentHeaders(d, a), RequestBody: body}
 	}
 	return log, nil
 }

@@ -46,43 +46,34 @@ func namesOf(headers map[string]string) (names []string) {
 	return names
 }
 
-// HeaderLine is a header of a request that was sent.
-type HeaderLine struct {
-	Name  string `json:"name"`
-	Value string `json:"value"` // "[hidden]" where it is a secret
-}
-
 // SentHeaders makes the header lines of an attempt's request again, in the order in which the
 // documentation tells them; nil when none was sent.
-func SentHeaders(d *kinora.Delivery, a *kinora.DeliveryAttempt) []HeaderLine {
+func SentHeaders(d *kinora.Delivery, a *kinora.DeliveryAttempt) []kinora.HeaderLine {
 	if a.Sent.IsZero() {
 		return nil
 	}
-	list := []HeaderLine{
-		{"host", cmp.Or(a.Sent.Host, hostOf(d.URL))},
-		{"content-type", "application/json"},
-		{"content-length", strconv.Itoa(a.Sent.BodyBytes)},
-		{"user-agent", a.Sent.UserAgent},
+	var list []kinora.HeaderLine
+	add := func(name, value string) {
+		list = append(list, kinora.HeaderLine{Name: strings.ToLower(name), Value: value})
 	}
+	add("host", cmp.Or(a.Sent.Host, hostOf(d.URL)))
+	add("content-type", "application/json")
+	add("content-length", strconv.Itoa(a.Sent.BodyBytes))
+	add("user-agent", a.Sent.UserAgent)
 	if n := a.Sent.Standard; n > 0 {
-		list = append(list,
-			HeaderLine{webhook.HeaderID, d.EventID},
-			HeaderLine{webhook.HeaderTimestamp, strconv.FormatInt(a.StartedAt.Unix(), 10)},
-			HeaderLine{webhook.HeaderSignature, strings.Repeat(masked+" ", n-1) + masked})
+		add(webhook.HeaderID, d.EventID)
+		add(webhook.HeaderTimestamp, strconv.FormatInt(a.StartedAt.Unix(), 10))
+		add(webhook.HeaderSignature, strings.Repeat(masked+" ", n-1)+masked)
 	}
-	list = append(list, HeaderLine{webhook.HeaderHexSignature, masked})
+	add(webhook.HeaderHexSignature, masked)
 	if a.Sent.Secrets > 1 {
-		list = append(list, HeaderLine{webhook.HeaderHexSignaturePrevious, masked})
+		add(webhook.HeaderHexSignaturePrevious, masked)
 	}
-	list = append(list,
-		HeaderLine{webhook.HeaderDeliveryID, d.ID},
-		HeaderLine{webhook.HeaderEvent, string(d.EventType)},
-		HeaderLine{webhook.HeaderAttempt, strconv.Itoa(a.Number)})
+	add(webhook.HeaderDeliveryID, d.ID)
+	add(webhook.HeaderEvent, string(d.EventType))
+	add(webhook.HeaderAttempt, strconv.Itoa(a.Number))
 	for _, name := range a.Sent.Custom {
-		list = append(list, HeaderLine{name, masked})
-	}
-	for i := range list {
-		list[i].Name = strings.ToLower(list[i].Name)
+		add(name, masked)
 	}
 	return list
 }

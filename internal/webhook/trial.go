@@ -33,21 +33,6 @@ const (
 // have a T, ids have a digit from 0 to 7.
 const TrialPrefix = "TEST"
 
-// TrialRequest says where a test event goes: to an endpoint, to a URL, or, when both are
-// empty, to the organisation's default callback URL.
-type TrialRequest struct {
-	Organisation string
-	Endpoint     string // an endpoint's id
-	URL          string
-}
-
-// Trial is a test event that was sent, or could not be.
-type Trial struct {
-	store.Trial
-	Attempt   Logged
-	Delivered bool // a 2xx came back
-}
-
 // trials bounds test events.
 type trials struct {
 	atOnce chan struct{}
@@ -84,7 +69,7 @@ func (t *trials) admit(organisation string, now time.Time) error {
 // Errors: ErrNotFound, the organisation or the endpoint; ErrInvalid, where the URL is one that
 // nothing is delivered to, or none is set; ErrRateLimited; ErrUnavailable. That the receiver
 // fails is not an error.
-func (s *Dispatcher) SendTrial(ctx context.Context, q TrialRequest) (*Trial, error) {
+func (s *Dispatcher) SendTrial(ctx context.Context, q kinora.TrialRequest) (*kinora.Trial, error) {
 	if q.Endpoint == kinora.DefaultEndpointID(q.Organisation) {
 		q.Endpoint = ""
 	}
@@ -109,20 +94,20 @@ func (s *Dispatcher) SendTrial(ctx context.Context, q TrialRequest) (*Trial, err
 	if err != nil {
 		return nil, err
 	}
-	t := &Trial{Delivered: o.verdict == delivered, Trial: store.Trial{ID: d.ID, OrganisationID: q.Organisation, EndpointID: q.Endpoint, URL: address,
-		EventID: d.EventID, JobID: d.GenerationID, CreatedAt: now}}
-	if t.Attempt, err = s.showTrial(&t.Trial, *log); err != nil {
+	t := &kinora.Trial{Delivered: o.verdict == delivered, ID: d.ID, OrganisationID: q.Organisation, EndpointID: q.Endpoint, URL: address,
+		EventID: d.EventID, JobID: d.GenerationID, CreatedAt: now}
+	if t.Attempt, err = s.showTrial(t, *log); err != nil {
 		return nil, err
 	}
 	s.metrics.trials.WithLabelValues(string(o.fault)).Inc()
 	s.log.Info("test event", "delivery", d.ID, "organisation", q.Organisation, "status", o.status, "fault", string(o.fault))
 	// The caller has gone when ctx has ended; what was sent is logged all the same.
-	err = s.cfg.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.InsertTrial(&t.Trial, log) })
+	err = s.cfg.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.InsertTrial(t, log) })
 	return t, err
 }
 
 // trialAddress is where a trial goes, checked as if it were to be stored.
-func (s *Dispatcher) trialAddress(ctx context.Context, q TrialRequest) (address string, err error) {
+func (s *Dispatcher) trialAddress(ctx context.Context, q kinora.TrialRequest) (address string, err error) {
 	if q.Endpoint != "" && q.URL != "" {
 		return "", kinora.Errorf(kinora.ErrInvalid, "give endpoint_id or url, not both")
 	}
@@ -203,17 +188,17 @@ func (s *Dispatcher) try(ctx context.Context, d *kinora.Delivery, content *store
 }
 
 // showTrial shows an attempt with what it sent.
-func (s *Dispatcher) showTrial(t *store.Trial, a kinora.DeliveryAttempt) (Logged, error) {
+func (s *Dispatcher) showTrial(t *kinora.Trial, a kinora.DeliveryAttempt) (kinora.LoggedAttempt, error) {
 	d := &kinora.Delivery{ID: t.ID, EventID: t.EventID, EventType: kinora.EventCompleted, URL: t.URL}
 	content := trialContent(t.OrganisationID, t.JobID, t.EventID, t.CreatedAt)
 	body, err := SentBody(content, &a, s.cfg.FileURL)
-	return Logged{DeliveryAttempt: a, RequestHeaders: SentHeaders(d, &a), RequestBody: body}, err
+	return kinora.LoggedAttempt{DeliveryAttempt: a, RequestHeaders: SentHeaders(d, &a), RequestBody: body}, err
 }
 
 // Trials lists the newest hundred test events of an organisation. Errors: ErrNotFound, the
 // organisation; ErrUnavailable.
-func (s *Dispatcher) Trials(ctx context.Context, organisation string) ([]*Trial, error) {
-	var list []*Trial
+func (s *Dispatcher) Trials(ctx context.Context, organisation string) ([]*kinora.Trial, error) {
+	var list []*kinora.Trial
 	err := s.cfg.DB.View(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Organisation(organisation); errors.Is(err, store.ErrNotFound) {
 			return kinora.Errorf(kinora.ErrNotFound, "organisation not found")
@@ -231,7 +216,8 @@ func (s *Dispatcher) Trials(ctx context.Context, organisation string) ([]*Trial,
 				if err != nil {
 					return err
 				}
-				list = append(list, &Trial{Trial: *t, Attempt: shown, Delivered: a.Fault == kinora.FaultNone && a.Status/100 == 2})
+				t.Attempt, t.Delivered = shown, a.Fault == kinora.FaultNone && a.Status/100 == 2
+				list = append(list, t)
 			}
 		}
 		return err

@@ -35,7 +35,7 @@ func TestTrial(t *testing.T) {
 		d.Nudge("org_1")
 		w.until(t, real.ID, kinora.DeliveryDelivered)
 
-		got, err := d.SendTrial(context.Background(), webhook.TrialRequest{Organisation: org})
+		got, err := d.SendTrial(context.Background(), kinora.TrialRequest{Organisation: org})
 		if err != nil || !got.Delivered || got.Attempt.Status != 200 || got.Attempt.Response != "thanks" || got.Attempt.Address != rcv.listener.Addr().String() || got.Attempt.FirstByte <= 0 {
 			t.Fatalf("%+v, %v", got, err)
 		}
@@ -65,7 +65,7 @@ func TestTrial(t *testing.T) {
 			t.Errorf("sent %s, shown %s", shown, got.Attempt.RequestBody)
 		}
 
-		failed, err := d.SendTrial(context.Background(), webhook.TrialRequest{Organisation: org, URL: rcv.url()[:len(rcv.url())-len("/hook")] + "/broken"})
+		failed, err := d.SendTrial(context.Background(), kinora.TrialRequest{Organisation: org, URL: rcv.url()[:len(rcv.url())-len("/hook")] + "/broken"})
 		if err != nil || failed.Delivered || failed.Attempt.Status != 500 || failed.Attempt.Fault != kinora.FaultHTTP || failed.Attempt.Response != "oops" {
 			t.Errorf("%+v, %v", failed, err)
 		}
@@ -126,17 +126,17 @@ func TestTrialRefusals(t *testing.T) {
 	d := w.dispatcher(t, nil)
 	ctx := context.Background()
 	for name, tc := range map[string]struct {
-		ask  webhook.TrialRequest
+		ask  kinora.TrialRequest
 		code kinora.ErrorCode
 		says string
 	}{
-		"unknown organisation": {webhook.TrialRequest{Organisation: "org_9"}, kinora.ErrNotFound, "organisation"},
-		"unknown endpoint":     {webhook.TrialRequest{Organisation: org, Endpoint: "ep_9"}, kinora.ErrNotFound, "endpoint"},
-		"both":                 {webhook.TrialRequest{Organisation: org, Endpoint: "ep_9", URL: "https://a.example"}, kinora.ErrInvalid, "not both"},
-		"no default":           {webhook.TrialRequest{Organisation: none}, kinora.ErrInvalid, "no default"},
-		"private default":      {webhook.TrialRequest{Organisation: org}, kinora.ErrInvalid, "webhook.url"},
-		"not on the allowlist": {webhook.TrialRequest{Organisation: narrow, URL: "http://" + forbidden.Addr().String()}, kinora.ErrInvalid, "allowlist"},
-		"no URL":               {webhook.TrialRequest{Organisation: org, URL: "::"}, kinora.ErrInvalid, "webhook.url"},
+		"unknown organisation": {kinora.TrialRequest{Organisation: "org_9"}, kinora.ErrNotFound, "organisation"},
+		"unknown endpoint":     {kinora.TrialRequest{Organisation: org, Endpoint: "ep_9"}, kinora.ErrNotFound, "endpoint"},
+		"both":                 {kinora.TrialRequest{Organisation: org, Endpoint: "ep_9", URL: "https://a.example"}, kinora.ErrInvalid, "not both"},
+		"no default":           {kinora.TrialRequest{Organisation: none}, kinora.ErrInvalid, "no default"},
+		"private default":      {kinora.TrialRequest{Organisation: org}, kinora.ErrInvalid, "webhook.url"},
+		"not on the allowlist": {kinora.TrialRequest{Organisation: narrow, URL: "http://" + forbidden.Addr().String()}, kinora.ErrInvalid, "allowlist"},
+		"no URL":               {kinora.TrialRequest{Organisation: org, URL: "::"}, kinora.ErrInvalid, "webhook.url"},
 	} {
 		if _, err := d.SendTrial(ctx, tc.ask); kinora.CodeOf(err) != tc.code || err != nil && !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %v", name, err)
@@ -160,7 +160,7 @@ func TestTrialsAreRateLimited(t *testing.T) {
 	start := w.clock.now()
 	d := w.dispatcher(t, func(c *webhook.Config) { c.Now = func() time.Time { return start.Add(w.clock.ahead) } })
 	send := func(org string) error {
-		_, err := d.SendTrial(context.Background(), webhook.TrialRequest{Organisation: org})
+		_, err := d.SendTrial(context.Background(), kinora.TrialRequest{Organisation: org})
 		return err
 	}
 	for range 5 {
