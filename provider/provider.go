@@ -277,6 +277,8 @@ type Callback struct {
 	Verified   bool            // a signature was there and is good
 	// Answer is the body to reply with under status 200 (a challenge's echo); nil = empty.
 	Answer json.RawMessage
-	// Hint says that the job's state may have changed, so that it should be looked at now.
+	// Hint says that the job may have ended, so that it should be looked at now. It is false
+	// where the body says, in a word that the upstream documents, that the job goes on: asking
+	// would tell no more. UpstreamID then still proves that the job exists.
 	Hint bool
 }

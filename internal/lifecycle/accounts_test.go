@@ -264,18 +264,7 @@ func TestRepeatedCallbacksCostNothing(t *testing.T) {
 		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: time.Hour, Interval: time.Hour, Ceiling: time.Hour}}
 		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example")).start(t)
 		g := h.accept(t, submission("x"))
-		var token string
-		eventually(t, "the job is open", func() bool {
-			list, err := h.Attempts(t.Context(), g.ID)
-			if err != nil || list[0].State != kinora.AttemptOpen {
-				return false
-			}
-			up.mu.Lock()
-			defer up.mu.Unlock()
-			url := up.jobs["up_1"].url
-			token = url[strings.LastIndexByte(url, '/')+1:]
-			return true
-		})
+		token := openJob(t, h, up, g.ID)
 		looks := func() int {
 			list, err := h.Attempts(t.Context(), g.ID)
 			if err != nil {
@@ -314,4 +303,56 @@ func TestRepeatedCallbacksCostNothing(t *testing.T) {
 			t.Errorf("%d looks for twenty times the same words, want 2", n-3)
 		}
 	})
+}
+
+// That a job goes on is no reason to ask about it: nothing is written and nobody looks.
+func TestNewsThatAJobGoesOnCostsNothing(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.took = time.Hour
+		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: time.Hour, Interval: time.Hour, Ceiling: time.Hour}}
+		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example")).start(t)
+		g := h.accept(t, submission("x"))
+		token := openJob(t, h, up, g.ID)
+		attempt := func() *kinora.Attempt {
+			list, err := h.Attempts(t.Context(), g.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list[0]
+		}
+		before := attempt()
+		call := func(header http.Header) {
+			t.Helper()
+			if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: header}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 5 {
+			call(http.Header{"X-Goes-On": {"1"}})
+		}
+		if a := attempt(); !a.HintedAt.IsZero() || a.Version != before.Version || !a.DueAt.Equal(before.DueAt) {
+			t.Errorf("the attempt is now %+v, was %+v", a, before)
+		}
+		call(http.Header{}) // the end, in the same words
+		eventually(t, "a look", func() bool { return attempt().Polls == 1 })
+	})
+}
+
+// openJob waits until the generation's job is open and returns its callback token.
+func openJob(t *testing.T, h *house, up *fake, generationID string) (token string) {
+	t.Helper()
+	eventually(t, "the job is open", func() bool {
+		list, err := h.Attempts(t.Context(), generationID)
+		if err != nil || list[0].State != kinora.AttemptOpen {
+			return false
+		}
+		up.mu.Lock()
+		defer up.mu.Unlock()
+		url := up.jobs["up_1"].url
+		token = url[strings.LastIndexByte(url, '/')+1:]
+		return true
+	})
+	return token
 }

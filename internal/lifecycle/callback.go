@@ -15,8 +15,8 @@ import (
 )
 
 // Callback takes an upstream's call on an attempt's own URL. It is a hint and nothing
-// more: the attempt is looked at now, and the poll stays the truth. The returned value
-// says what to answer.
+// more: the attempt is looked at now, unless all it says is that the job goes on, and the
+// poll stays the truth. The returned value says what to answer.
 //
 // Errors (*kinora.Error): ErrNotFound for a token that was never made for that provider,
 // answered without a database write; ErrUnauthorized for a bad signature.
@@ -49,7 +49,10 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 	if a.State.Terminal() && got.UpstreamID != "" && a.UpstreamID == "" {
 		return got, e.abandoned(ctx, a, got)
 	}
-	if !got.Hint || a.State.Terminal() {
+	// That a job goes on matters only while it is not known that there is one.
+	known := a.State == kinora.AttemptOpen || a.State == kinora.AttemptCollecting
+	matters := got.Hint || got.UpstreamID != "" && !known
+	if !matters || a.State.Terminal() {
 		e.metrics.callbacks.WithLabelValues(providerName, "ignored").Inc()
 		return got, nil
 	}
@@ -94,6 +97,9 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 					return err
 				}
 			}
+		}
+		if !got.Hint {
+			return nil
 		}
 		return tx.HintAttempt(a, at)
 	})

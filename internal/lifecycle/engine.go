@@ -402,7 +402,7 @@ type lane struct {
 	synchronous bool
 
 	submit, settle, watch, collect bell
-	urgent                         bell // a callback has come: do not gather
+	urgent                         bell // a callback has come: gather less
 }
 
 // bell wakes a sleeping loop; ringing it twice wakes it once.

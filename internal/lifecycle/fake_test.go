@@ -181,7 +181,7 @@ func (callingBack) VerifyCallback(_ provider.Upstream, in provider.InboundCallba
 	if in.Header.Get("X-Forged") != "" {
 		return provider.Callback{}, provider.Errorf(provider.Credential, "bad signature")
 	}
-	return provider.Callback{UpstreamID: string(in.Body), Hint: true}, nil
+	return provider.Callback{UpstreamID: string(in.Body), Hint: in.Header.Get("X-Goes-On") == ""}, nil
 }
 
 // events records what the lifecycle asks of the webhooks.

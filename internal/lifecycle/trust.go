@@ -15,31 +15,35 @@ const (
 	stretchMost = 4
 	// stretchCeiling is the longest wait that stretching makes: callbacks can stop at any time.
 	stretchCeiling = 2 * time.Minute
+	// An account's looks are stretched from so many announced ends in a row on, and wholly
+	// after so many. With one callback in five lost a row is as long as the first of them once
+	// in a hundred times.
+	stretchFrom, stretchFull = 20, 80
 )
 
 // callbackTrust learns whether an account's callbacks arrive, from the ends of its jobs:
-// those that a callback announced raise it a little, those that a look had to find halve
-// it. With one callback in five lost it stays so low that nothing is stretched.
+// how many in a row were announced. One that a look had to find by itself ends the row. A
+// share of lost ones would be learnt too late: each is seen only once a stretched wait is over.
 type callbackTrust struct {
-	mu    sync.Mutex
-	share float64
+	mu  sync.Mutex
+	row int
 }
 
 func (t *callbackTrust) saw(hinted bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if hinted {
-		t.share += (1 - t.share) / 10
+	if !hinted {
+		t.row = 0
 		return
 	}
-	t.share /= 2
+	t.row = min(t.row+1, stretchFull)
 }
 
 // stretch is the factor by which waits between looks grow: 1 to stretchMost.
 func (t *callbackTrust) stretch() float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return 1 + (stretchMost-1)*max(0, 2*t.share-1)
+	return 1 + (stretchMost-1)*float64(max(0, t.row-stretchFrom))/(stretchFull-stretchFrom)
 }
 
 // hinted tells whether a callback made a look happen at now.

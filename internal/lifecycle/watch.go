@@ -18,6 +18,9 @@ const (
 	// gather is how long a lane whose upstream takes many jobs in one call lets due ones come
 	// together, so that fifty jobs in flight do not cost a call each time one falls due.
 	gather = 250 * time.Millisecond
+	// gatherUrgent is as much for those that a callback has made due: the first of a number is
+	// looked at now, and those that follow share a call. Without it each end would cost one.
+	gatherUrgent = 100 * time.Millisecond
 	// goneLooks is how often in a row an upstream must say "no such task", or that an output is
 	// not there, before it is believed: about four minutes. Some say so right after the submit,
 	// and some while their readers fail over; what they have made has been paid for.
@@ -52,7 +55,7 @@ func (e *Engine) watchLoop(l *lane) {
 		if len(claimed) == watchBatch && e.run.Err() == nil {
 			continue
 		}
-		if len(claimed) > 0 && size > 1 && !e.sleep(l.urgent, time.Now().Add(gather)) {
+		if len(claimed) > 0 && size > 1 && !e.gather(l) {
 			return
 		}
 		if len(claimed) > 0 && e.run.Err() == nil {
@@ -62,6 +65,12 @@ func (e *Engine) watchLoop(l *lane) {
 			return
 		}
 	}
+}
+
+// gather waits after a call for what else falls due; false = no new work may be claimed.
+func (e *Engine) gather(l *lane) bool {
+	now := time.Now()
+	return e.sleep(nil, now.Add(gatherUrgent)) && e.sleep(l.urgent, now.Add(gather))
 }
 
 // polls is claimed work cut into pieces of one call each.

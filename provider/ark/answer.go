@@ -23,8 +23,7 @@ type task struct {
 // state maps the vendor's words. "expired" is missing from the vendor's own SDK; words that
 // nobody documents count as running, which the generation's deadline ends.
 func (t *task) state() provider.State {
-	status, _ := word(t.Status)
-	switch strings.ToLower(strings.TrimSpace(status)) {
+	switch t.status() {
 	case "queued":
 		return provider.StateQueued
 	case "succeeded":
@@ -37,6 +36,12 @@ func (t *task) state() provider.State {
 		return provider.StateExpired
 	}
 	return provider.StateRunning
+}
+
+// status is the task's word in lower case.
+func (t *task) status() string {
+	status, _ := word(t.Status)
+	return strings.ToLower(strings.TrimSpace(status))
 }
 
 func (t *task) report(up provider.Upstream) provider.Report {

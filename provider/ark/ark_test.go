@@ -246,7 +246,9 @@ func TestSeedance(t *testing.T) {
 		// Nothing found proves nothing: the page shows the latest tasks only.
 		NotFound: listed(shown("cgt-1", "running", "")), Uncertain: true,
 		Callbacks: []providertest.CallbackCase{
-			{Name: "a change", In: inbound(shown(taskID, "running", "")), Want: provider.Callback{UpstreamID: taskID, Handle: named, Hint: true}},
+			{Name: "waiting", In: inbound(shown(taskID, "queued", "")), Want: provider.Callback{UpstreamID: taskID, Handle: named}},
+			{Name: "going on", In: inbound(shown(taskID, "running", "")), Want: provider.Callback{UpstreamID: taskID, Handle: named}},
+			{Name: "a word that nobody documents", In: inbound(shown(taskID, "warming", "")), Want: provider.Callback{UpstreamID: taskID, Handle: named, Hint: true}},
 			{Name: "an end", In: inbound(shown(taskID, "succeeded", fmt.Sprintf(done, ""))), Want: provider.Callback{UpstreamID: taskID, Handle: named, Hint: true}},
 			{Name: "no task", In: inbound(`{"status":"succeeded"}`), Class: provider.Invalid},
 			{Name: "no JSON", In: inbound(`succeeded`), Class: provider.Invalid},

@@ -19,7 +19,13 @@ func (*Ark) VerifyCallback(_ provider.Upstream, in provider.InboundCallback) (pr
 	if err := json.Unmarshal(in.Body, &t); err != nil || t.ID == "" {
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback could not be read")
 	}
-	return provider.Callback{UpstreamID: t.ID, Handle: named, Hint: true}, nil
+	return provider.Callback{UpstreamID: t.ID, Handle: named, Hint: !t.goesOn()}, nil
+}
+
+// goesOn says that the task is in one of the documented states that are no end.
+func (t *task) goesOn() bool {
+	status := t.status()
+	return status == "queued" || status == "running"
 }
 
 // ourReference is the form of the references that Kinora gives to tasks.

@@ -265,8 +265,8 @@ func TestCallbacksForReal(t *testing.T) {
 	req := video("a kite")
 	req.CallbackURL = receiver.URL + "/callbacks/ark/token?a=b&c=%2F"
 	job := w.submit(t, req)
-	if got := <-came; got.UpstreamID != job.UpstreamID || !got.Hint || got.Verified {
-		t.Errorf("%+v", got)
+	if got := <-came; got.UpstreamID != job.UpstreamID || got.Hint || got.Verified {
+		t.Errorf("the news that it waits is %+v", got)
 	}
 	if sent := w.sim.Stats().Tasks[0].CallbackURL; sent != req.CallbackURL {
 		t.Errorf("the callback URL arrived as %s", sent)

@@ -25,7 +25,13 @@ func (*Kling) VerifyCallback(up provider.Upstream, in provider.InboundCallback) 
 	if !readable || t.id() == "" {
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback could not be read")
 	}
-	return provider.Callback{UpstreamID: t.id(), Verified: verified, Hint: true}, nil
+	return provider.Callback{UpstreamID: t.id(), Verified: verified, Hint: !t.goesOn()}, nil
+}
+
+// goesOn says that the task is in one of the documented states that are no end.
+func (t *task) goesOn() bool {
+	status, _ := t.status()
+	return status == "submitted" || status == "processing"
 }
 
 // mayBeUnsigned says that a callback is one of the older family: by its body and, since

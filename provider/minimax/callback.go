@@ -2,6 +2,7 @@ package minimax
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/kinora/kinora/provider"
 )
@@ -19,8 +20,10 @@ func (*MiniMax) VerifyCallback(_ provider.Upstream, in provider.InboundCallback)
 	var got struct {
 		Challenge json.RawMessage `json:"challenge"`
 		TaskID    text            `json:"task_id"` // V1
+		Status    text            `json:"status"`  // V1
 		Task      struct {
-			ID text `json:"id"`
+			ID     text `json:"id"`
+			Status text `json:"status"`
 		} `json:"task"` // V2
 	}
 	if !decode(in.Body, &got) {
@@ -29,14 +32,23 @@ func (*MiniMax) VerifyCallback(_ provider.Upstream, in provider.InboundCallback)
 	if len(got.Challenge) > 0 {
 		return answerChallenge(got.Challenge, in.Settled)
 	}
-	id := got.TaskID
+	id, status := got.TaskID, got.Status
 	if id == "" {
-		id = got.Task.ID
+		id, status = got.Task.ID, got.Task.Status
 	}
 	if id == "" {
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback names no task")
 	}
-	return provider.Callback{UpstreamID: string(id), Hint: true}, nil
+	return provider.Callback{UpstreamID: string(id), Hint: !goesOn(string(status))}, nil
+}
+
+// goesOn says that a status is one of those, documented for posts, that are no end.
+func goesOn(status string) bool {
+	switch strings.ToLower(status) {
+	case "processing", "queued", "running": // the first of V1, the others of V2
+		return true
+	}
+	return false
 }
 
 func answerChallenge(challenge json.RawMessage, settled bool) (provider.Callback, error) {

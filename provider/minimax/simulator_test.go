@@ -269,10 +269,18 @@ func TestCallbacksForReal(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.clock.Advance(time.Minute)
+		hints := 0
 		for range posts {
-			if o := <-outcomes; o.err != nil || !o.Hint || o.UpstreamID != accepted.UpstreamID {
+			o := <-outcomes
+			if o.err != nil || o.UpstreamID != accepted.UpstreamID {
 				t.Errorf("%s: callback %+v, error %v", model, o.Callback, o.err)
 			}
+			if o.Hint {
+				hints++
+			}
+		}
+		if hints != 1 {
+			t.Errorf("%s: %d of %d posts are worth a look, want that of the end", model, hints, posts)
 		}
 	}
 	for _, j := range w.server.Jobs() {

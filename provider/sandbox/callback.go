@@ -20,5 +20,5 @@ func (*Sandbox) VerifyCallback(up provider.Upstream, in provider.InboundCallback
 	if err := json.Unmarshal(in.Body, &s); err != nil || s.ID == "" {
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback could not be read")
 	}
-	return provider.Callback{UpstreamID: s.ID, Verified: secret != "", Hint: true}, nil
+	return provider.Callback{UpstreamID: s.ID, Verified: secret != "", Hint: s.Status != "queued" && s.Status != "running"}, nil
 }

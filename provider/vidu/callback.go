@@ -35,7 +35,16 @@ func (*Vidu) VerifyCallback(up provider.Upstream, in provider.InboundCallback) (
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback could not be read")
 	}
 	// Older bodies name no task; then the token in the path tells which it is.
-	return provider.Callback{UpstreamID: t.id(), Verified: true, Hint: true}, nil
+	return provider.Callback{UpstreamID: t.id(), Verified: true, Hint: !t.goesOn()}, nil
+}
+
+// goesOn says that the task is in one of the documented states that are no end.
+func (t *task) goesOn() bool {
+	switch t.state() {
+	case "created", "queueing", "processing":
+		return true
+	}
+	return false
 }
 
 func verify(keys []string, in provider.InboundCallback) error {

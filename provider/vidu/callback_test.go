@@ -59,8 +59,10 @@ func callbacks() []providertest.CallbackCase {
 		{Name: "four minutes old", In: arriving(good, 4*time.Minute), Want: hint},
 		{Name: "four minutes ahead", In: arriving(good, -4*time.Minute), Want: hint},
 		{Name: "six minutes old", In: arriving(good, 6*time.Minute), Class: provider.Credential},
-		{Name: "an older body without an id", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"state":"processing","err_code":"","payload":"","creations":[]}`), Want: provider.Callback{Verified: true, Hint: true}},
-		{Name: "the id as a number", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"id":860000000000000001,"state":"processing"}`), Want: hint},
+		{Name: "an older body without an id", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"state":"processing","err_code":"","payload":"","creations":[]}`), Want: provider.Callback{Verified: true}},
+		{Name: "an older end without an id", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"state":"failed","err_code":"x","payload":"","creations":[]}`), Want: provider.Callback{Verified: true, Hint: true}},
+		{Name: "the id as a number", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"id":860000000000000001,"state":"processing"}`), Want: provider.Callback{UpstreamID: taskID, Verified: true}},
+		{Name: "a word that nobody documents", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"id":860000000000000001,"state":"scheduled"}`), Want: hint},
 		{Name: "no JSON", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `success`), Class: provider.Invalid},
 	}
 }
