@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,14 +85,14 @@ func TestCancelRacesWithTheEnd(t *testing.T) {
 			ids[i] = h.accept(t, submission("x")).ID
 		}
 		var wg sync.WaitGroup
-		won := make([]bool, jobs)
+		won := make([]atomic.Bool, jobs)
 		for i, id := range ids {
 			for range 2 {
 				wg.Go(func() {
 					time.Sleep(time.Duration(i) * 2 * time.Millisecond) // spread over the jobs' whole life
 					switch _, err := h.Cancel(t.Context(), organisation, id); kinora.CodeOf(err) {
 					case "":
-						won[i] = true
+						won[i].Store(true)
 					case kinora.ErrConflict:
 					default:
 						t.Errorf("cancel: %v", err)
@@ -103,14 +104,14 @@ func TestCancelRacesWithTheEnd(t *testing.T) {
 		cancelled := 0
 		for i, id := range ids {
 			g, outputs := h.await(t, id)
-			if (g.State == kinora.GenerationCancelled) != won[i] {
-				t.Errorf("ended as %s, and the cancel won: %v", g.State, won[i])
+			if (g.State == kinora.GenerationCancelled) != won[i].Load() {
+				t.Errorf("ended as %s, and the cancel won: %v", g.State, won[i].Load())
 			}
 			ev, usage, deliveries := h.ledger(t, id)
-			if ev != 1 || deliveries != 1 || (usage == 1) != (g.State == kinora.GenerationSucceeded) || won[i] && len(outputs) > 0 {
+			if ev != 1 || deliveries != 1 || (usage == 1) != (g.State == kinora.GenerationSucceeded) || won[i].Load() && len(outputs) > 0 {
 				t.Errorf("%s: events %d, usage %d, deliveries %d, outputs %d", g.State, ev, usage, deliveries, len(outputs))
 			}
-			if won[i] {
+			if won[i].Load() {
 				cancelled++
 			}
 		}

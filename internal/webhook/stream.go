@@ -60,15 +60,27 @@ func (s *Dispatcher) Listen(ctx context.Context, organisation string, at kinora.
 		if len(page) == streamPage {
 			continue // there may be more
 		}
+		if err := awaitNews(ctx, sink, bell, beat.C, poll.C); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitNews returns when there may be more to read, and shows meanwhile that the stream is
+// alive.
+func awaitNews(ctx context.Context, sink kinora.StreamSink, bell <-chan struct{}, beat, poll <-chan time.Time) error {
+	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-beat.C:
+		case <-bell:
+			return nil
+		case <-poll: // events of other nodes ring no bell here
+			return nil
+		case <-beat:
 			if err := sink.Idle(); err != nil {
 				return err
 			}
-		case <-bell:
-		case <-poll.C: // events of other nodes ring no bell here
 		}
 	}
 }
