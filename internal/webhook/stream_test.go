@@ -350,31 +350,6 @@ func TestHistoryIsPlacedAsItIsRead(t *testing.T) {
 	})
 }
 
-// A commit wakes the streams of its organisation, not those of others.
-func TestANudgeWakesItsOrganisationAlone(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t))
-	w.organisation("org_a", "")
-	w.organisation("org_b", "")
-	d := w.dispatcher(t, func(c *webhook.Config) { c.Poll = time.Hour })
-	a, b := listen(t, d, "org_a", kinora.StreamPlace{}), listen(t, d, "org_b", kinora.StreamPlace{})
-	<-a.begun
-	<-b.begun
-	for _, l := range []*listening{a, b} { // both have looked once, and wait
-		eventually(t, "a heartbeat", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.idle > 0 })
-	}
-	w.update(func(tx *store.Tx) error {
-		return errors.Join(note(tx, "org_a", "evt_1", time.Now()), note(tx, "org_b", "evt_2", time.Now()))
-	})
-	d.Nudge("org_a")
-	eventually(t, "the event", func() bool { return len(a.seen()) == 1 })
-	d.Nudge("org_none")
-	if got := w.placed(); got != 1 || len(b.seen()) != 0 {
-		t.Errorf("%d events have a position; the other organisation's stream has %v", got, b.ids())
-	}
-	d.Nudge("org_b")
-	eventually(t, "the other event", func() bool { return len(b.seen()) == 1 })
-}
-
 // Positions go on growing when everything that had one has been removed.
 func TestPositionsOutliveTheirEvents(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
