@@ -31,7 +31,8 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		return nil, kinora.Errorf(kinora.ErrInvalid, "unsupported model: %s", clip(s.Model))
 	}
 	p := e.providers[m.Provider]
-	if !slices.ContainsFunc(e.laneAccounts(e.laneOf(m)), func(acc *account) bool { return !acc.Retired }) {
+	accounts := e.laneAccounts(e.laneOf(m))
+	if !slices.ContainsFunc(accounts, func(acc *account) bool { return !acc.Retired }) {
 		return nil, &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account is configured for this model",
 			Hint: "add an account of provider " + m.Provider}
 	}
@@ -40,6 +41,7 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	if err := e.validate(s, g, m, p); err != nil {
 		return nil, err
 	}
+	usable := slices.ContainsFunc(accounts, func(acc *account) bool { return acc.usable(now, m.UpstreamModel, g.DeadlineAt) })
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err
 	}
@@ -57,6 +59,10 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 			if err != nil || taken != nil {
 				return err
 			}
+		}
+		if !usable { // only now: a repeat stands for a generation that was accepted while it was
+			return &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account takes work of this model at present",
+				Hint: "kinora account list shows why"}
 		}
 		if err := tx.InsertGeneration(g); err != nil {
 			return err

@@ -59,6 +59,7 @@ type account struct {
 	mu          sync.Mutex
 	parkedUntil time.Time            // the upstream is too busy for us
 	barredModel map[string]time.Time // it refuses the account, by upstream model; "" = for all of them
+	spentOn     time.Time            // the day that was found to be used up
 	doubtful    bool                 // it refused the account as a whole, and has taken nothing since
 	readsAfter  time.Time            // it is too busy for polls
 	breakers    [2]breaker           // of short calls, and of those that last as long as the generation
@@ -144,6 +145,27 @@ func (a *account) barred(now time.Time, upstreamModel string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return now.Before(a.barredModel[""]) || now.Before(a.barredModel[upstreamModel])
+}
+
+// usable tells whether the account may take work of a model that has to end by a deadline: it
+// is not refused, and its day is not used up.
+func (a *account) usable(now time.Time, upstreamModel string, deadline time.Time) bool {
+	if a.barred(now, upstreamModel) {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.spentOn.Equal(dayOf(now)) || dayOf(now).Add(24*time.Hour).Before(deadline)
+}
+
+// noteSpent remembers whether the day that is now is used up, as a claim has found it.
+func (a *account) noteSpent(now time.Time, spent bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.spentOn = time.Time{}
+	if spent {
+		a.spentOn = dayOf(now)
+	}
 }
 
 // barredUntil is when the account takes work of a model again, apart from its other rests.

@@ -71,6 +71,9 @@ func TestDailyLimit(t *testing.T) {
 			}
 			return ended == 2
 		})
+		if _, err := h.Accept(t.Context(), submission("x")); kinora.CodeOf(err) != kinora.ErrNoUpstream {
+			t.Errorf("accepted although the day is used up until after the deadline: %v", err)
+		}
 		h.stop()
 		second := build(t, db, t.TempDir(), up, limited).start(t)
 		if a := healthOf(t, second, "main"); a.Today != 2 || a.Until.IsZero() {

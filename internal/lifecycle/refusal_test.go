@@ -154,17 +154,20 @@ func TestOneModelThatIsNotAllowed(t *testing.T) {
 				c.Models = append(c.Models, kinora.Model{Name: "closed", Kind: kinora.KindImage, Provider: "fake"})
 			}).start(t)
 		closed := submission("x")
-		closed.Model = "closed"
+		closed.Model, closed.IdempotencyKey, closed.IdempotencyScope, closed.RequestHash = "closed", "order-17", "POST /x", "h"
 		g, _ := h.await(t, h.accept(t, closed).ID)
 		if n := up.submits[g.ID+"_0"]; g.Failure == nil || g.Failure.Code != kinora.FailureUpstream || n != 2 {
 			t.Errorf("ended as %s %+v after %d calls, want one at each account", g.State, g.Failure, n)
 		}
-		waiting := h.accept(t, closed) // no account takes it now: it waits, and keeps nobody else waiting
+		if again, err := h.Accept(t.Context(), closed); err != nil || !again.Replayed || again.Generation.ID != g.ID {
+			t.Errorf("the same key answers %+v, %v", again, err)
+		}
+		closed.IdempotencyKey = "order-18"
+		if _, err := h.Accept(t.Context(), closed); kinora.CodeOf(err) != kinora.ErrNoUpstream {
+			t.Errorf("accepted although no account takes it: %v", err)
+		}
 		if g, _ := h.await(t, h.accept(t, submission("y")).ID); g.State != kinora.GenerationSucceeded {
 			t.Errorf("another model ended as %s %+v", g.State, g.Failure)
-		}
-		if now, _, err := h.Generation(t.Context(), "", waiting.ID); err != nil || now.State != kinora.GenerationQueued {
-			t.Errorf("the second is %s, %v", now.State, err)
 		}
 		if a, b := healthOf(t, h, "a"), healthOf(t, h, "b"); a.State != kinora.AccountReady || b.State != kinora.AccountReady || a.Today+b.Today != 1 {
 			t.Errorf("accounts %+v %+v", a, b)

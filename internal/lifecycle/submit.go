@@ -211,6 +211,7 @@ func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error)
 				return nil, err
 			}
 			room = min(room, acc.PerDay-today[acc.Name])
+			acc.noteSpent(now, today[acc.Name] >= acc.PerDay)
 		}
 		if room > 0 {
 			s.free = append(s.free, slot{acc, room})
@@ -502,9 +503,11 @@ func (e *Engine) requeue(a *kinora.Attempt, after time.Duration) {
 
 // uncount takes a submit that created nothing out of its account's day.
 func (e *Engine) uncount(tx *store.Tx, a *kinora.Attempt) error {
-	if acc := e.accounts[a.Account]; acc == nil || acc.PerDay == 0 {
+	acc := e.accounts[a.Account]
+	if acc == nil || acc.PerDay == 0 {
 		return nil
 	}
+	acc.noteSpent(time.Now(), false)
 	return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
 }
 

@@ -20,6 +20,7 @@ const (
 	errMedia     kinora.ErrorCode = "unsupported_media_type" //
 	errRoute     kinora.ErrorCode = "no_route"               // no such path
 	errOverload  kinora.ErrorCode = "overload"               // too many requests at once
+	errEnded     kinora.ErrorCode = "ended"                  // the generation has come to its end
 	errClient    kinora.ErrorCode = "client_gone"            // the caller has hung up; nobody reads the answer
 )
 
@@ -148,6 +149,7 @@ var generationsDialect = dialect{
 		errRoute:               {status: 404, word: "not_found"},
 		errMethod:              {status: 405, word: "bad_request"},
 		kinora.ErrConflict:     {status: 409, word: "idempotency_conflict"},
+		errEnded:               {status: 409, word: "conflict"},
 		errMedia:               {status: 415, word: "bad_request"},
 		kinora.ErrInvalid:      {status: 422, word: "validation_error"},
 		kinora.ErrRateLimited:  {status: 429, word: "rate_limited"},

@@ -81,7 +81,7 @@ func (s *Server) cancelGeneration(ctx context.Context, x *exchange, r *http.Requ
 	case kinora.ErrNotFound:
 		return generationNotFound()
 	case kinora.ErrConflict:
-		return refuse(kinora.ErrConflict, "the generation has ended and cannot be cancelled")
+		return refuse(errEnded, "the generation has ended and cannot be cancelled")
 	default:
 		return err
 	}
