@@ -48,13 +48,13 @@ func CheckEndpointHeaders(headers map[string]string) error {
 
 // reservedHeaders belong to the message as it is sent, to one hop of its way, or to a browser.
 var reservedHeaders = []string{
-	"accept-encoding", "connection", "content-encoding", "content-length", "content-type", "cookie", "cookie2", "date", "expect",
+	"accept-encoding", "connection", "cookie", "cookie2", "date", "expect",
 	"host", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "set-cookie", "te",
 	"trailer", "transfer-encoding", "upgrade", "user-agent", "via",
 }
 
-// reservedPrefixes begin the names of headers by which a delivery is told and verified.
-var reservedPrefixes = []string{"webhook-", "x-katalo-", "x-kinora-"}
+// reservedPrefixes begin the names of headers that describe the body, or by which a delivery is told and verified.
+var reservedPrefixes = []string{"content-", "webhook-", "x-katalo-", "x-kinora-"}
 
 func reservedHeader(lower string) bool {
 	return slices.Contains(reservedHeaders, lower) ||

@@ -34,7 +34,7 @@ func TestCheckEndpointHeaders(t *testing.T) {
 		{"A": ""}, {"A": "b\r\nC: d"}, {"A": "b\nc"}, {"A": "b\rc"}, {"A": "b\x00"}, {"A": "\x7f"}, {"A": "ü"}, {"A": " b"}, {"A": "b\t"}, {"A": "\x80"},
 		{"X-A": "1", "x-a": "2"}, {"X-Large": strings.Repeat("a", kinora.MaxEndpointHeaderBytes)},
 	}
-	for _, name := range []string{"Host", "CONTENT-LENGTH", "content-type", "Content-Encoding", "User-Agent", "Transfer-Encoding", "Connection", "Keep-Alive", "TE",
+	for _, name := range []string{"Host", "CONTENT-LENGTH", "content-type", "Content-Encoding", "Content-Foo", "User-Agent", "Transfer-Encoding", "Connection", "Keep-Alive", "TE",
 		"Trailer", "Upgrade", "Proxy-Authorization", "Proxy-Connection", "Expect", "Accept-Encoding", "Cookie", "Webhook-Id", "webhook-signature", "webhook-anything",
 		"X-Katalo-Signature", "x-katalo-new", "X-Kinora-Anything", "HTTP2-Settings"} {
 		refused = append(refused, map[string]string{name: "v"})

@@ -6,7 +6,9 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
@@ -169,7 +171,18 @@ func (p *parameters) text(name string) string {
 	if len(list) == 1 && list[0] == "" {
 		p.refuse("%s must not be empty; leave it out", name)
 	}
-	return p.values.Get(name)
+	text := p.values.Get(name)
+	if !storable(text) {
+		p.refuse("%s must be UTF-8 without NUL", name)
+		return ""
+	}
+	return text
+}
+
+// storable tells whether both databases can compare a text with theirs: PostgreSQL refuses NUL and
+// what is no UTF-8, with an error that would pass for a fault of the server's.
+func storable(text string) bool {
+	return utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }
 
 func (p *parameters) one(name string, words ...string) string {

@@ -61,9 +61,15 @@ func TestAdminDeliverySearch(t *testing.T) {
 	for query, message := range map[string]string{
 		"state=lost": "state must be", "status=200": "status must be", "since=yesterday": "since must be a time", "limit=0": "limit must be", "limit=201": "limit must be",
 		"limit=x": "limit must be", "stat=dead": "stat is not a known parameter", "state=dead&state=held": "given twice", "organisation_id=": "must not be empty", "cursor=x": "cursor is not one",
+		"generation_id=%00": "generation_id must be UTF-8 without NUL", "endpoint_id=a%ff": "endpoint_id must be UTF-8 without NUL",
 	} {
 		if status, answer := f.admin("GET", path+"?"+query, ""); status != 400 || !strings.Contains(answer, message) {
 			t.Errorf("%s: answered %d %s", query, status, answer)
+		}
+	}
+	for _, path := range []string{"/admin/v1/organisations/%00", "/admin/v1/organisations/%ff/keys", "/admin/v1/organisations/a%00/webhook-test"} {
+		if status, answer := f.admin("GET", path, ""); status != 404 {
+			t.Errorf("%s: answered %d %s", path, status, answer)
 		}
 	}
 	if len(a.calls) != 1 {

@@ -52,6 +52,9 @@ func (s *Server) answer(ctx context.Context, x *exchange, r *http.Request) error
 	if err := s.authenticate(ctx, x, r); err != nil {
 		return err
 	}
+	if x.route.auth == adminned && !storable(r.URL.Path) {
+		return refuse(kinora.ErrNotFound, "not found") // no id is such a text
+	}
 	if x.organisation != nil {
 		if err := x.place.own(x.organisation.ID); err != nil {
 			return err

@@ -32,7 +32,9 @@ const (
 	maskMargin = 4 << 10
 	// maxErrorText bounds an error text, in bytes.
 	maxErrorText = 400
-	// leastMasked is the shortest piece of a secret that is hidden at the end of a text.
+	// leastMasked is the shortest text that is hidden, and the shortest piece of one at the end of a
+	// text, in bytes: what is shorter stands in answers by chance too, and to hide it would make
+	// them unreadable.
 	leastMasked = 8
 )
 
@@ -49,12 +51,15 @@ func readAnswer(body io.Reader) (head []byte, err error) {
 }
 
 // mask hides what a receiver must not be able to write into our log by echoing it: the
-// organisation's secrets, and the endpoint's headers and the signed URLs that were just sent.
+// organisation's secrets, and the signatures, the endpoint's headers, the signed URLs and the
+// query of its own URL that were just sent.
 // The nil mask hides nothing.
 type mask struct {
 	secrets []kinora.WebhookSecret
 	outputs []OutputItem
 	headers map[string]string
+	to      *url.URL    // nil = unknown
+	sent    http.Header // of the request, signatures among them; nil = none was made
 
 	once  sync.Once // most answers are empty, and then there is nothing to prepare
 	texts []string  // longest first
@@ -83,12 +88,37 @@ func (m *mask) prepare() {
 			m.add(strings.TrimSpace(credentials))
 		}
 	}
+	for _, name := range []string{webhook.HeaderHexSignature, webhook.HeaderHexSignaturePrevious, webhook.HeaderSignature} {
+		for _, signature := range strings.Fields(m.sent.Get(name)) {
+			m.add(signature)
+			// Of version and signature, the latter may come back alone.
+			if _, alone, found := strings.Cut(signature, ","); found {
+				m.add(alone)
+			}
+		}
+	}
+	m.addQuery()
 	sort.SliceStable(m.texts, func(i, j int) bool { return len(m.texts[i]) > len(m.texts[j]) })
+}
+
+// addQuery takes the query of the URL that was sent to: with its path, as access logs and error pages
+// have it, alone, and each value alone.
+func (m *mask) addQuery() {
+	if m.to == nil || m.to.RawQuery == "" {
+		return
+	}
+	m.add(m.to.RequestURI())
+	m.add(m.to.RawQuery)
+	for _, values := range m.to.Query() {
+		for _, value := range values {
+			m.add(value)
+		}
+	}
 }
 
 // add takes a text in the spellings in which an echo would come back.
 func (m *mask) add(s string) {
-	if s == "" {
+	if len(s) < leastMasked {
 		return
 	}
 	spellings := []string{s, url.QueryEscape(s), html.EscapeString(s), strings.ReplaceAll(s, "/", `\/`)}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"html"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -84,6 +85,28 @@ func TestAnswerTextHidesWhatIsEchoed(t *testing.T) {
 	}
 	if got := answerText([]byte("fine, whsec is a word and so is an-imported thing"), testMask(), keptWhenFailed); strings.Contains(got, masked) {
 		t.Errorf("too much is hidden: %q", got)
+	}
+}
+
+// A signature and the body would let its reader send the event again, and a URL's query is often a token.
+func TestAnswerTextHidesSignaturesAndTheQuery(t *testing.T) {
+	to, _ := url.Parse("https://hooks.example/in?id=7&token=let%2Bme+in")
+	m := func() *mask {
+		return &mask{to: to, headers: map[string]string{"X-Mode": "o", "X-Token": "opensesame"}, sent: http.Header{
+			"Webhook-Signature": {"v1,b25lc2lnbmF0dXJl v1,dHdvc2lnbmF0dXJl"}, "X-Katalo-Signature": {"0a1b2c3d4e5f"}, "X-Katalo-Signature-Previous": {"a0b1c2d3e4f5"}}}
+	}
+	for echo, want := range map[string]string{
+		"v1,b25lc2lnbmF0dXJl v1,dHdvc2lnbmF0dXJl":  "[hidden] [hidden]",
+		"wrong: dHdvc2lnbmF0dXJl":                  "wrong: [hidden]",
+		"0a1b2c3d4e5f, a0b1c2d3e4f5":               "[hidden], [hidden]",
+		"POST /in?id=7&token=let%2Bme+in HTTP/1.1": "POST [hidden] HTTP/1.1",
+		"id=7&token=let%2Bme+in":                   "[hidden]",
+		"no token let+me in":                       "no token [hidden]",
+		"opensesame, too good":                     "[hidden], too good",
+	} {
+		if got := answerText([]byte(echo), m(), keptWhenFailed); got != want {
+			t.Errorf("%q is shown as %q", echo, got)
+		}
 	}
 }
 

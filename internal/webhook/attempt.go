@@ -65,7 +65,7 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 		return refused(err), nil
 	}
 	body, outputs, err := p.body(c.link)
-	m := &mask{secrets: p.secrets, outputs: outputs, headers: p.headers}
+	m := &mask{secrets: p.secrets, outputs: outputs, headers: p.headers, to: u}
 	if err != nil {
 		return ours(err.Error()), m
 	}
@@ -76,6 +76,7 @@ func (c *courier) send(parent context.Context, p parcel, log *kinora.DeliveryAtt
 	if err != nil {
 		return ours(err.Error()), m
 	}
+	m.sent = header
 
 	ctx, cancel := context.WithTimeout(parent, c.timeout)
 	defer cancel()

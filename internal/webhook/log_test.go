@@ -27,7 +27,7 @@ func TestLogTellsWhatWasSent(t *testing.T) {
 		w := newWorld(t, db)
 		rcv := newReceiver(t, func(c *call) answer {
 			if c.header.Get("X-Katalo-Attempt") == "1" {
-				return answer{status: 500, body: "oops", header: http.Header{"Set-Cookie": {"session=hush"}, "X-Reason": {"a", "b \u202e"}}}
+				return answer{status: 500, body: "oops " + c.header.Get("Webhook-Signature") + " " + c.header.Get("X-Katalo-Signature"), header: http.Header{"Set-Cookie": {"session=hush"}, "X-Reason": {"a", "b \u202e"}}}
 			}
 			return answer{status: 200}
 		})
@@ -63,7 +63,7 @@ func TestLogTellsWhatWasSent(t *testing.T) {
 			}
 		}
 		head := log[0].ResponseHead
-		if log[0].Response != "oops" || strings.Contains(head, "hush") || !strings.Contains(head, "set-cookie: [hidden]\nx-reason: a\nx-reason: b \u202e\n") {
+		if log[0].Response != "oops [hidden] [hidden] [hidden]" || strings.Contains(head, "hush") || !strings.Contains(head, "set-cookie: [hidden]\nx-reason: a\nx-reason: b \u202e\n") {
 			t.Errorf("came back: %q, %q", head, log[0].Response)
 		}
 

@@ -19,7 +19,7 @@ const (
 )
 
 // StartReplay begins a replay. It is durable when StartReplay returns, and goes on whatever
-// happens to this node. Errors: ErrNotFound, the organisation; ErrInvalid; ErrConflict when the
+// happens to this node. Errors: ErrNotFound, the organisation or the endpoint; ErrInvalid; ErrConflict when the
 // organisation has too many unfinished ones; ErrUnavailable.
 func (s *Dispatcher) StartReplay(ctx context.Context, q kinora.ReplayRequest) (*kinora.Replay, error) {
 	r, err := s.newReplay(q)
@@ -28,6 +28,9 @@ func (s *Dispatcher) StartReplay(ctx context.Context, q kinora.ReplayRequest) (*
 	}
 	err = s.cfg.DB.Update(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Organisation(q.Organisation); err != nil {
+			return err
+		}
+		if err := replayEndpoint(tx, q); err != nil {
 			return err
 		}
 		running, err := tx.RunningReplays(q.Organisation, maxRunningReplays)
@@ -50,6 +53,19 @@ func (s *Dispatcher) StartReplay(ctx context.Context, q kinora.ReplayRequest) (*
 	return r, nil
 }
 
+// replayEndpoint refuses an endpoint that the organisation does not have. The default callback URL's
+// need not have been made.
+func replayEndpoint(tx *store.Tx, q kinora.ReplayRequest) error {
+	if q.Endpoint == "" || q.Endpoint == kinora.DefaultEndpointID(q.Organisation) {
+		return nil
+	}
+	_, err := tx.Endpoint(q.Organisation, q.Endpoint)
+	if errors.Is(err, store.ErrNotFound) {
+		return kinora.Errorf(kinora.ErrNotFound, "endpoint not found")
+	}
+	return err
+}
+
 func (s *Dispatcher) newReplay(q kinora.ReplayRequest) (*kinora.Replay, error) {
 	if q.Rate == 0 {
 		q.Rate = kinora.DefaultReplayRate
@@ -60,8 +76,9 @@ func (s *Dispatcher) newReplay(q kinora.ReplayRequest) (*kinora.Replay, error) {
 		return nil, kinora.Errorf(kinora.ErrInvalid, "rate must be from 1 to %d deliveries a second", kinora.MaxReplayRate)
 	case !q.Since.IsZero() && q.Since.After(now):
 		return nil, kinora.Errorf(kinora.ErrInvalid, "since lies in the future")
-	case !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until):
-		return nil, kinora.Errorf(kinora.ErrInvalid, "since must lie before until")
+	}
+	if err := checkFilters(q.EventType, q.Destination, q.Since, q.Until); err != nil {
+		return nil, err
 	}
 	f := kinora.ReplayFilter{EndpointID: q.Endpoint, EventType: q.EventType, Since: q.Since.UTC(), Until: q.Until.UTC(), Delivered: q.Delivered}
 	if q.Destination != "" {

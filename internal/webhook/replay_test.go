@@ -117,7 +117,7 @@ func TestReplayFilters(t *testing.T) {
 			"destination": {kinora.ReplayRequest{Destination: a.url() + "/another/path"}, []int{0, 6}},
 			"event":       {kinora.ReplayRequest{EventType: kinora.EventFailed}, []int{6, 7}},
 			"delivered":   {kinora.ReplayRequest{Delivered: true, EventType: kinora.EventCompleted}, []int{0, 1, 2, 3}},
-			"endpoint":    {kinora.ReplayRequest{Endpoint: "ep_unknown"}, nil},
+			"endpoint":    {kinora.ReplayRequest{Endpoint: kinora.DefaultEndpointID(org)}, nil},
 			"since":       {kinora.ReplayRequest{Until: w.clock.now().Add(-time.Hour)}, nil},
 		} {
 			tc.ask.Organisation = org
@@ -254,6 +254,11 @@ func TestReplayIsCancelledAndBounded(t *testing.T) {
 			{kinora.ReplayRequest{Organisation: org, Rate: -1}, kinora.ErrInvalid, "rate"},
 			{kinora.ReplayRequest{Organisation: org, Since: w.clock.now().Add(time.Hour)}, kinora.ErrInvalid, "future"},
 			{kinora.ReplayRequest{Organisation: org, Since: w.clock.now().Add(-time.Hour), Until: w.clock.now().Add(-2 * time.Hour)}, kinora.ErrInvalid, "before"},
+			{kinora.ReplayRequest{Organisation: org, Endpoint: "ep_unknown"}, kinora.ErrNotFound, "endpoint"},
+			{kinora.ReplayRequest{Organisation: org, Endpoint: kinora.DefaultEndpointID(w.organisation("org_3", rcv.url()))}, kinora.ErrNotFound, "endpoint"},
+			{kinora.ReplayRequest{Organisation: org, Destination: "hooks.example"}, kinora.ErrInvalid, "destination"},
+			{kinora.ReplayRequest{Organisation: org, Destination: "https://"}, kinora.ErrInvalid, "destination"},
+			{kinora.ReplayRequest{Organisation: org, EventType: "generation.complete"}, kinora.ErrInvalid, "event_type"},
 		} {
 			if _, err := d.StartReplay(ctx, tc.ask); kinora.CodeOf(err) != tc.code || !strings.Contains(fmt.Sprint(err), tc.says) {
 				t.Errorf("%+v: %v", tc.ask, err)
@@ -273,6 +278,31 @@ func TestReplayIsCancelledAndBounded(t *testing.T) {
 		}
 		if list, err := d.Replays(ctx, org); err != nil || len(list) != 11 || list[10].ID != r.ID {
 			t.Errorf("%d replays, %v", len(list), err)
+		}
+	})
+}
+
+// What no delivery can match is refused instead of being found nowhere.
+func TestSearchRefusesWhatMatchesNothing(t *testing.T) {
+	now := time.Date(2026, 6, 14, 10, 30, 0, 0, time.UTC)
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		d := newWorld(t, db).dispatcher(t, nil)
+		for says, q := range map[string]kinora.DeliverySearch{
+			"event_type":                  {EventType: "failed"},
+			"destination":                 {Organisation: "org_1", Destination: "hooks.example:443"},
+			"since must lie before until": {Since: now, Until: now},
+			"http://":                     {Organisation: "org_1", Destination: "ftp://hooks.example"},
+			"a host":                      {Organisation: "org_1", Destination: "https://\xff"},
+		} {
+			if _, _, err := d.Search(context.Background(), q, "", 10); kinora.CodeOf(err) != kinora.ErrInvalid || !strings.Contains(fmt.Sprint(err), says) {
+				t.Errorf("%+v: %v", q, err)
+			}
+		}
+		for _, event := range []kinora.EventType{"", kinora.EventCompleted, kinora.EventFailed, kinora.EventEndpointDisabled} {
+			q := kinora.DeliverySearch{Organisation: "org_1", EventType: event, Destination: "HTTPS://hooks.example", Since: now, Until: now.Add(1)}
+			if _, _, err := d.Search(context.Background(), q, "", 10); err != nil {
+				t.Errorf("%+v: %v", q, err)
+			}
 		}
 	})
 }

@@ -3,6 +3,9 @@ package webhook
 import (
 	"context"
 	"errors"
+	"net/url"
+	"time"
+	"unicode/utf8"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
@@ -14,6 +17,9 @@ func deliveryFilter(s kinora.DeliverySearch) (store.DeliveryFilter, error) {
 	if s.Organisation == "" && s.Destination+s.Endpoint != "" {
 		return f, kinora.Errorf(kinora.ErrInvalid, "destination and endpoint_id need organisation_id: each organisation has its own")
 	}
+	if err := checkFilters(s.EventType, s.Destination, s.Since, s.Until); err != nil {
+		return f, err
+	}
 	if s.Destination != "" {
 		f.Destination = Destination(s.Organisation, s.Destination)
 	}
@@ -24,6 +30,26 @@ func deliveryFilter(s kinora.DeliverySearch) (store.DeliveryFilter, error) {
 		f.To = id.Least(id.Delivery, s.Until)
 	}
 	return f, nil
+}
+
+// checkFilters refuses what no delivery can match: whoever asks for it has mistyped, and would take
+// the empty answer for good news.
+func checkFilters(eventType kinora.EventType, destination string, since, until time.Time) error {
+	switch eventType {
+	case "", kinora.EventCompleted, kinora.EventFailed, kinora.EventEndpointDisabled:
+	default:
+		return kinora.Errorf(kinora.ErrInvalid, "event_type must be %s, %s or %s", kinora.EventCompleted, kinora.EventFailed, kinora.EventEndpointDisabled)
+	}
+	if destination != "" {
+		u, err := url.Parse(destination)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !utf8.ValidString(u.Host) {
+			return kinora.Errorf(kinora.ErrInvalid, "destination must be a URL with http:// or https:// and a host")
+		}
+	}
+	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
+		return kinora.Errorf(kinora.ErrInvalid, "since must lie before until")
+	}
+	return nil
 }
 
 // searchReach is how many deliveries one page of a search looks at: some ten milliseconds.
