@@ -149,11 +149,12 @@ const replaySlack = time.Second
 // the endpoint began to fail is delivered after all, as far as it died until then; without, that
 // can still be asked for later.
 func (h EndpointHealth) Enable(replay bool, until time.Time) EndpointHealth {
+	missed := earliest(h.MissedSince, h.FailingSince)
 	if !h.Enabled() {
 		h.DisabledAt, h.Reason, h.FailingSince, h.Failures = time.Time{}, "", time.Time{}, 0
 	}
-	if replay && !h.MissedSince.IsZero() {
-		h.ReplayFrom, h.ReplayUntil = earliest(h.MissedSince, h.ReplayFrom), instant(until).Add(replaySlack)
+	if replay && !missed.IsZero() {
+		h.ReplayFrom, h.ReplayUntil = earliest(missed, h.ReplayFrom), instant(until).Add(replaySlack)
 		h.MissedSince = time.Time{}
 	}
 	return h

@@ -90,10 +90,17 @@ func TestEndpointHealth(t *testing.T) {
 			"enable": func(t *rapid.T) {
 				replay := rapid.Bool().Draw(t, "replay")
 				h = h.Enable(replay, now)
+				since := missed // what died while it was failing was missed, disabled or not
+				for _, at := range failed {
+					if since.IsZero() || at.Before(since) {
+						since = at
+					}
+				}
 				if reason != "" {
 					failed, reason = nil, ""
 				}
-				if replay && !missed.IsZero() {
+				if replay && !since.IsZero() {
+					missed = since
 					if replays.IsZero() || missed.Before(replays) {
 						replays = missed
 					}

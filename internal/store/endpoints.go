@@ -100,8 +100,8 @@ func (tx *Tx) LockEndpoint(id string) (*kinora.Endpoint, error) {
 }
 
 // LockEndpoints reads endpoints and keeps other transactions from changing them until this
-// one ends. Those that do not exist are left out. A default callback URL that has been replaced
-// is as one of which nothing is known.
+// one ends. Those that do not exist are left out. Of a default callback URL that has been replaced
+// nothing is known but what the earlier one missed.
 func (tx *Tx) LockEndpoints(ids []string) ([]*kinora.Endpoint, error) {
 	ids = slices.Compact(slices.Sorted(slices.Values(ids))) // in one order everywhere, against deadlocks
 	var list []*kinora.Endpoint
@@ -124,10 +124,12 @@ func (tx *Tx) LockEndpoints(ids []string) ([]*kinora.Endpoint, error) {
 	return list, err
 }
 
-// replaceDefault takes from the row of a default callback URL what was about an earlier one.
+// replaceDefault takes from the row of a default callback URL what was about an earlier one. What
+// that missed stays to be replayed, to the new one.
 func replaceDefault(e *kinora.Endpoint, url string) {
 	if e.Default() && e.URL != url {
-		e.URL, e.EndpointHealth = url, kinora.EndpointHealth{}
+		e.URL = url
+		e.EndpointHealth = kinora.EndpointHealth{MissedSince: e.MissedSince, ReplayFrom: e.ReplayFrom, ReplayUntil: e.ReplayUntil}
 	}
 }
 
@@ -285,9 +287,9 @@ func (tx *Tx) PurgeEventsApart(before time.Time, limit int) (int64, error) {
 func (tx *Tx) MoveDeliveries(list []*kinora.Delivery) error {
 	sets := make([][]any, len(list))
 	for i, d := range list {
-		sets[i] = []any{d.URL, d.ID}
+		sets[i] = []any{d.URL, d.Destination, d.ID}
 	}
-	_, err := tx.ExecMany(`UPDATE deliveries SET url = ? WHERE id = ?`, sets)
+	_, err := tx.ExecMany(`UPDATE deliveries SET url = ?, destination = ? WHERE id = ?`, sets)
 	return err
 }
 

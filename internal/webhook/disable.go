@@ -83,11 +83,8 @@ func (s *Dispatcher) rows(tx *store.Tx, list []result) ([]store.DeliveryResult, 
 // goOn makes a delivery due that would end because of a 410 from where its endpoint no longer is: like what waits,
 // it follows to the new URL.
 func (s *Dispatcher) goOn(tx *store.Tx, r result, row *store.DeliveryResult) error {
-	x, err := tx.Endpoint(r.news.organisation, r.news.endpoint)
-	if errors.Is(err, store.ErrNotFound) || err == nil && (x.Default() || !x.Enabled() || x.URL == r.news.url) {
-		return nil
-	}
-	if err != nil {
+	url, err := presentURL(tx, r.news)
+	if err != nil || url == "" || url == r.news.url {
 		return err
 	}
 	d, a := *r.Delivery, *r.Attempt
@@ -95,6 +92,28 @@ func (s *Dispatcher) goOn(tx *store.Tx, r result, row *store.DeliveryResult) err
 	a.NextAt = d.DueAt
 	row.Delivery, row.Attempt = &d, &a
 	return nil
+}
+
+// presentURL is the URL that an endpoint has now; empty where it is not to be asked any more.
+func presentURL(tx *store.Tx, n *news) (string, error) {
+	if n.endpoint == kinora.DefaultEndpointID(n.organisation) {
+		org, err := tx.Organisation(n.organisation)
+		if errors.Is(err, store.ErrNotFound) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		return org.DefaultWebhook, nil
+	}
+	x, err := tx.Endpoint(n.organisation, n.endpoint)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !x.Enabled() {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return x.URL, nil
 }
 
 // learn notes what results tell about their endpoints, and returns those that are disabled now.

@@ -331,25 +331,20 @@ func TestTheDefaultIsDisabledToo(t *testing.T) {
 		if len(gone.seen()) != 1 || len(own.seen()) != 2 || w.delivery(second.ID).LastError == "" {
 			t.Errorf("%d and %d POSTs; %+v", len(gone.seen()), len(own.seen()), w.delivery(second.ID))
 		}
-		w.update(func(tx *store.Tx) error {
-			o, err := tx.Organisation(org)
-			if err != nil {
-				return err
-			}
-			o.DefaultWebhook = fresh.url()
-			return tx.SaveOrganisation(o)
-		})
+		w.setDefault(org, fresh.url())
 		third := w.event(org)
 		d.Nudge("org_1")
 		w.until(t, third.ID, kinora.DeliveryDelivered)
-		// An old delivery to the old URL changes nothing about the new one.
+		// An old delivery goes to the new one; so does what the old one missed, once that is asked for.
 		if _, err := d.Redeliver(t.Context(), org, first.ID); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the old URL to be asked", func() bool { return len(gone.seen()) == 2 })
-		w.settled(t)
-		if !w.health(preset).Enabled() {
-			t.Error("the new default was disabled by an answer of the old one")
+		w.until(t, first.ID, kinora.DeliveryDelivered)
+		w.enable(preset, true)
+		d.ReplayMissed()
+		w.until(t, second.ID, kinora.DeliveryDelivered)
+		if h := w.health(preset); !h.Enabled() || len(gone.seen()) != 1 || len(fresh.seen()) != 3 {
+			t.Errorf("%+v; %d and %d POSTs", h, len(gone.seen()), len(fresh.seen()))
 		}
 	})
 }

@@ -111,19 +111,22 @@ func (b *batch) parcel(d *kinora.Delivery) (p parcel, unready bool, o *outcome) 
 	return p, unready, o
 }
 
-// address says where a delivery to an endpoint goes, and with what headers. A registered
-// endpoint is asked for its URL as it is now: whoever corrects it wants what waits to follow.
+// address says where a delivery to an endpoint goes, and with what headers. An endpoint, and the
+// organisation for its default, is asked for its URL as it is now: whoever corrects it wants what
+// waits to follow.
 func (f *sender) address(d *kinora.Delivery, p *parcel, disabledToo bool) (unready bool, o *outcome) {
 	if d.EndpointID == "" {
 		return false, nil
 	}
-	x := f.endpoints[d.EndpointID]
+	x, preset := f.endpoints[d.EndpointID], d.EndpointID == kinora.DefaultEndpointID(d.OrganisationID)
 	switch {
-	case d.EndpointID == kinora.DefaultEndpointID(d.OrganisationID):
-		if !f.health(d).Enabled() && !disabledToo {
-			return false, &outcome{verdict: missed, err: missedText}
-		}
-		return false, nil // of the default's row the health alone is used
+	case preset && f.org.DefaultWebhook == "":
+		return false, &outcome{verdict: missed, err: "the default callback URL was removed"}
+	case preset && !f.health(d).Enabled() && !disabledToo:
+		return false, &outcome{verdict: missed, err: missedText}
+	case preset:
+		p.url = f.org.DefaultWebhook // of its row, which it may not have, the health alone is used
+		return false, nil
 	case x == nil:
 		return false, &outcome{verdict: missed, err: "the endpoint was removed"}
 	case !x.Enabled() && !disabledToo:
@@ -138,11 +141,11 @@ func (f *sender) address(d *kinora.Delivery, p *parcel, disabledToo bool) (unrea
 	return false, nil
 }
 
-// health is that of the endpoint that a delivery goes to. A default callback URL that has
-// been replaced has none.
+// health is that of the endpoint that a delivery goes to. A default callback URL that has no
+// row has none.
 func (f *sender) health(d *kinora.Delivery) kinora.EndpointHealth {
 	x := f.endpoints[d.EndpointID]
-	if x == nil || x.Default() && x.URL != d.URL {
+	if x == nil {
 		return kinora.EndpointHealth{}
 	}
 	return x.EndpointHealth

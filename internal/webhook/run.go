@@ -78,6 +78,9 @@ func (s *Dispatcher) settle(j *job, o outcome, log *kinora.DeliveryAttempt) {
 	}
 	d := *j.delivery
 	d.Attempts, d.DueAt = log.Number, time.Time{}
+	if j.moved && d.EndpointID == kinora.DefaultEndpointID(d.OrganisationID) {
+		d.Destination = Destination(d.OrganisationID, d.URL) // from now on it waits for the new host
+	}
 	d.LastStatus, d.LastError = o.status, o.err
 	switch o.verdict {
 	case delivered:
