@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/id"
 )
 
 type deliveriesCommand struct {
@@ -48,7 +50,7 @@ type deliveriesListCommand struct {
 	Org         string `help:"Id or name of the organisation; all of them when absent." placeholder:"ORG"`
 	Generation  string `help:"Those of one generation's event." placeholder:"ID"`
 	Event       string `help:"Those of one event type, such as generation.failed." placeholder:"TYPE"`
-	Endpoint    string `help:"Those to one endpoint. Needs --org." placeholder:"ID"`
+	Endpoint    string `help:"Those to one endpoint: its id or name. Needs --org." placeholder:"ENDPOINT"`
 	Destination string `help:"Those to the scheme, host and port of a URL. Needs --org." placeholder:"URL"`
 	State       string `help:"Those that are pending, held, delivered or dead." enum:",pending,held,delivered,dead" default:"" placeholder:"STATE"`
 	Status      string `help:"Those whose last attempt was answered with 1xx, 2xx, 3xx, 4xx or 5xx; none: it had no answer." enum:",1xx,2xx,3xx,4xx,5xx,none" default:"" placeholder:"CLASS"`
@@ -105,15 +107,18 @@ func (l *deliveriesListCommand) Run(ctx context.Context, c *console) error {
 }
 
 func (l *deliveriesListCommand) query(ctx context.Context, api *adminAPI) (url.Values, error) {
-	q := url.Values{}
+	q, endpoint := url.Values{}, l.Endpoint
 	if l.Org != "" {
 		org, err := findOrganisation(ctx, api, l.Org)
 		if err != nil {
 			return nil, err
 		}
 		q.Set("organisation_id", org.ID)
+		if endpoint, err = listedEndpoint(ctx, api, org.ID, l.Endpoint); err != nil {
+			return nil, err
+		}
 	}
-	for name, value := range map[string]string{"generation_id": l.Generation, "event_type": l.Event, "endpoint_id": l.Endpoint,
+	for name, value := range map[string]string{"generation_id": l.Generation, "event_type": l.Event, "endpoint_id": endpoint,
 		"destination": l.Destination, "state": l.State, "status": l.Status} {
 		if value != "" {
 			q.Set(name, value)
@@ -122,6 +127,17 @@ func (l *deliveriesListCommand) query(ctx context.Context, api *adminAPI) (url.V
 	l.Since.put(q, "since")
 	l.Until.put(q, "until")
 	return q, nil
+}
+
+// listedEndpoint makes an endpoint's id of an id or a name. The id of one that was removed is taken
+// too: its deliveries are still there.
+func listedEndpoint(ctx context.Context, d directory, organisationID, ref string) (string, error) {
+	endpoint, err := endpointFilter(ctx, d, organisationID, ref)
+	var missing *failure
+	if errors.As(err, &missing) && missing.exit == exitNotFound && id.WellFormed(ref, id.Endpoint) {
+		return ref, nil
+	}
+	return endpoint, err
 }
 
 // listedDelivery is the part of a delivery that is shown in tables.

@@ -218,6 +218,18 @@ func findEndpoint(ctx context.Context, d directory, organisationID, ref string) 
 	return nil, &failure{exit: exitNotFound, message: "endpoint not found", hint: "kinora endpoint list shows all of them"}
 }
 
+// endpointFilter makes an endpoint's id of an id or a name; "" stays so.
+func endpointFilter(ctx context.Context, d directory, organisationID, ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	x, err := findEndpoint(ctx, d, organisationID, ref)
+	if err != nil {
+		return "", err
+	}
+	return x.ID, nil
+}
+
 type endpointShowCommand struct{ oneEndpoint }
 
 func (e *endpointShowCommand) Run(ctx context.Context, c *console) error {

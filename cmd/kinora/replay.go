@@ -60,7 +60,7 @@ type replayStartCommand struct {
 	Org         string `help:"Id or name of the organisation; may be left out while there is only one." placeholder:"ORG"`
 	Since       moment `help:"Only deliveries made since: how long ago (90m, 3d), or a time." placeholder:"WHEN"`
 	Until       moment `help:"Only deliveries made before." placeholder:"WHEN"`
-	Endpoint    string `help:"Only those to one endpoint." placeholder:"ID"`
+	Endpoint    string `help:"Only those to one endpoint: its id or name." placeholder:"ENDPOINT"`
 	Destination string `help:"Only those to the scheme, host and port of a URL." placeholder:"URL"`
 	Event       string `help:"Only those of one event type." placeholder:"TYPE"`
 	Delivered   bool   `help:"Those too that arrived: their receivers get them again."`
@@ -76,8 +76,12 @@ func (s *replayStartCommand) Run(ctx context.Context, c *console) error {
 		if err != nil {
 			return err
 		}
+		endpoint, err := endpointFilter(ctx, api, org.ID, s.Endpoint)
+		if err != nil {
+			return err
+		}
 		var begun replayShape
-		text, err := callReplay(ctx, api, http.MethodPost, "", s.body(org.ID), &begun)
+		text, err := callReplay(ctx, api, http.MethodPost, "", s.body(org.ID, endpoint), &begun)
 		if err != nil {
 			return err
 		}
@@ -89,7 +93,7 @@ func (s *replayStartCommand) Run(ctx context.Context, c *console) error {
 	})
 }
 
-func (s *replayStartCommand) body(organisationID string) any {
+func (s *replayStartCommand) body(organisationID, endpointID string) any {
 	at := func(m moment) *time.Time {
 		if t := time.Time(m); !t.IsZero() {
 			return &t
@@ -105,7 +109,7 @@ func (s *replayStartCommand) body(organisationID string) any {
 		Until          *time.Time `json:"until,omitempty"`
 		Delivered      bool       `json:"delivered,omitempty"`
 		Rate           int        `json:"rate"`
-	}{organisationID, s.Endpoint, s.Destination, s.Event, at(s.Since), at(s.Until), s.Delivered, s.Rate}
+	}{organisationID, endpointID, s.Destination, s.Event, at(s.Since), at(s.Until), s.Delivered, s.Rate}
 }
 
 // callReplay asks the admin API about replays; path is what follows /replays.

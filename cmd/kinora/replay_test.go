@@ -86,3 +86,44 @@ func TestWebhookTestCommand(t *testing.T) {
 		t.Errorf("the generation that never was: exit %d\n%s", got.exit, got.errOut)
 	}
 }
+
+// Wherever an endpoint can be named, its name does as well as its id, and what is none is refused.
+func TestEndpointsByName(t *testing.T) {
+	var status atomic.Int32
+	status.Store(410)
+	rcv := localReceiver(t, &status)
+	_, server := startServer(t)
+	key := document(t, invoke(t, "", "key", "create", "k", "--json").out)["key"].(string)
+	endpoint := document(t, invoke(t, "", "endpoint", "add", "ledger", rcv.URL, "--json").out)
+	id, org := endpoint["id"].(string), endpoint["organisation_id"].(string)
+	generate(t, server, key, rcv.URL+"/own")
+	for _, ref := range []string{"ledger", id} {
+		if d := awaitDelivery(t, "--org", org, "--endpoint", ref, "--state", "dead"); d["endpoint_id"] != id {
+			t.Errorf("%s: %v", ref, d)
+		}
+	}
+	status.Store(200)
+	enabled := invoke(t, "", "endpoint", "enable", "ledger") // the 410 has disabled it
+	replay := invoke(t, "", "replay", "start", "--endpoint", "ledger", "--json")
+	if doc := document(t, replay.out); enabled.exit != exitOK || replay.exit != exitOK || doc["endpoint_id"] != id || doc["total"] != 1.0 {
+		t.Errorf("exit %d, %d\n%s%s", enabled.exit, replay.exit, replay.out, replay.errOut)
+	}
+	trial := invoke(t, "", "webhook", "test", "--endpoint", "ledger", "--json")
+	if doc := document(t, trial.out); trial.exit != exitOK || doc["endpoint_id"] != id {
+		t.Errorf("exit %d\n%s%s", trial.exit, trial.out, trial.errOut)
+	}
+	for _, args := range [][]string{{"deliveries", "list", "--org", org}, {"replay", "start"}, {"webhook", "test"}} {
+		if got := invoke(t, "", append(args, "--endpoint", "legder")...); got.exit != exitNotFound || !strings.Contains(got.errOut, "endpoint not found") {
+			t.Errorf("%v: exit %d\n%s%s", args, got.exit, got.out, got.errOut)
+		}
+	}
+	if got := invoke(t, "", "endpoint", "remove", id); got.exit != exitOK {
+		t.Fatalf("exit %d\n%s", got.exit, got.errOut)
+	}
+	if d := awaitDelivery(t, "--org", org, "--endpoint", id); d["endpoint_id"] != id {
+		t.Errorf("removed: %v", d)
+	}
+	if got := invoke(t, "", "replay", "start", "--endpoint", id); got.exit != exitNotFound {
+		t.Errorf("removed: exit %d\n%s", got.exit, got.errOut)
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 type webhookTestCommand struct {
 	URL      string `arg:"" optional:"" help:"Where to; the organisation's default callback URL when absent."`
-	Endpoint string `help:"Send it to an endpoint, with its own headers." placeholder:"ID"`
+	Endpoint string `help:"Send it to an endpoint, by its id or name, with its own headers." placeholder:"ENDPOINT"`
 	owner
 
 	operator
@@ -39,10 +39,14 @@ func (w *webhookTestCommand) Run(ctx context.Context, c *console) error {
 		if err != nil {
 			return err
 		}
+		endpoint, err := endpointFilter(ctx, api, org.ID, w.Endpoint)
+		if err != nil {
+			return err
+		}
 		return api.call(ctx, http.MethodPost, organisationPath(org.ID)+"/webhook-test", struct {
 			EndpointID string `json:"endpoint_id,omitempty"`
 			URL        string `json:"url,omitempty"`
-		}{w.Endpoint, w.URL}, &text)
+		}{endpoint, w.URL}, &text)
 	})
 	if err != nil {
 		return err
