@@ -44,7 +44,8 @@ func (s *simulateCommand) Run(ctx context.Context, c *console) error {
 // showFleet prints the accounts as they stand in a configuration.
 func (c *console) showFleet(f *fleet.Fleet) {
 	c.say("# Simulated upstreams are running; nothing here costs money. End them with Ctrl-C.")
-	c.say("# For the configuration of a server on this machine:")
+	c.say("# The configuration of a server on this machine, which they call back:")
+	c.say("public_url: http://127.0.0.1:8080")
 	c.say("network: {allow_prefixes: [127.0.0.0/8]}")
 	c.say("accounts:")
 	for _, u := range f.Upstreams {

@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/simulator/fleet"
 )
 
@@ -58,20 +59,21 @@ func TestSimulateRunsUntilItIsStopped(t *testing.T) {
 	}
 }
 
-// The text is YAML that a configuration can take as it is.
+// The text is a configuration as it stands.
 func TestSimulateShowsAConfiguration(t *testing.T) {
 	var out bytes.Buffer
 	c := newConsole(strings.NewReader(""), &out, &out)
 	c.showFleet(&fleet.Fleet{Upstreams: []fleet.Upstream{{Name: "kling", URL: "http://127.0.0.1:9701", Settings: map[string]string{"api_key": "k", "webhook_secret": "whsec_x="}}}})
-	var doc struct {
-		Accounts []struct {
-			Name, Provider string
-			BaseURL        string            `yaml:"base_url"`
-			Settings       map[string]string `yaml:"settings"`
-		} `yaml:"accounts"`
+	file := filepath.Join(t.TempDir(), "kinora.yaml")
+	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if err := yaml.Unmarshal(out.Bytes(), &doc); err != nil || len(doc.Accounts) != 1 || doc.Accounts[0].Settings["webhook_secret"] != "whsec_x=" || doc.Accounts[0].BaseURL == "" {
-		t.Errorf("%s\n%+v, %v", out.String(), doc, err)
+	cfg, err := config.Load(file, nil)
+	if err != nil || len(cfg.Accounts) != 1 {
+		t.Fatalf("%s\n%+v, %v", out.String(), cfg.Accounts, err)
+	}
+	if a := cfg.Accounts[0]; a.Settings["webhook_secret"].Reveal() != "whsec_x=" || a.BaseURL != "http://127.0.0.1:9701" || cfg.PublicURL == "" {
+		t.Errorf("%s\n%+v", out.String(), a)
 	}
 }
 
