@@ -135,47 +135,66 @@ func TestReadBudget(t *testing.T) {
 	})
 }
 
-// With one callback in five lost nothing is stretched; with none lost looks are four times
-// sparser; and when one is lost, nothing is until many have come again.
+// Callbacks that always come make looks four times sparser; when one is lost, nothing is
+// stretched until many have come again; and a thousand in one second prove no more than one.
 func TestCallbackTrust(t *testing.T) {
-	var sure callbackTrust
-	for range 100 {
-		sure.saw(true)
+	now := time.Unix(1_800_000_000, 0)
+	var trust callbackTrust
+	announced := func(n int, apart time.Duration) {
+		for range n {
+			now = now.Add(apart)
+			trust.saw(true, now)
+		}
 	}
-	if f := sure.stretch(); f < 3.9 {
+	announced(100, time.Second)
+	if f := trust.stretch(); f < 3.9 {
 		t.Errorf("factor %.2f although every callback arrived", f)
 	}
-	sure.saw(false)
-	if f := sure.stretch(); f != 1 {
+	trust.saw(false, now)
+	if f := trust.stretch(); f != 1 {
 		t.Errorf("factor %.2f after a lost callback", f)
 	}
-	for range stretchFrom {
-		sure.saw(true)
+	announced(stretchFrom, time.Minute)
+	if f := trust.stretch(); f != 1 {
+		t.Errorf("factor %.2f so soon after it", f)
 	}
-	if f := sure.stretch(); f != 1 {
-		t.Errorf("factor %.2f so soon after them", f)
+	trust.saw(false, now)
+	announced(10_000, time.Millisecond)
+	if f := trust.stretch(); f != 1 {
+		t.Errorf("factor %.2f after ten seconds of callbacks, however many", f)
 	}
-	// One in five is lost, by chance and not in turn, and noticed only after the fifty ends
-	// that come while it is waited for.
-	var leaky callbackTrust
-	random := rand.New(rand.NewPCG(1, 2))
-	late := make([]bool, 50)
-	stretched := 0
-	for i := range 100_000 {
-		lost := random.IntN(5) == 0
-		if !lost {
-			leaky.saw(true)
+}
+
+// One callback in five is lost, by chance and not in turn, and found only a look's wait later.
+// Whether an account ends one job in ten seconds or five hundred in one, nothing is stretched.
+func TestLeakyCallbacksStretchNothing(t *testing.T) {
+	for _, rate := range []float64{0.1, 5, 50, 500} {
+		var trust callbackTrust
+		random := rand.New(rand.NewPCG(1, 2))
+		wait := 15 * time.Second
+		apart := time.Duration(float64(time.Second) / rate)
+		start := time.Unix(1_800_000_000, 0)
+		var late []time.Time // when lost ones are found, in order
+		stretched := 0
+		const ends = 20_000
+		for i := range ends {
+			now := start.Add(time.Duration(i) * apart)
+			for len(late) > 0 && !late[0].After(now) {
+				trust.saw(false, now)
+				late = late[1:]
+			}
+			if random.IntN(5) == 0 {
+				late = append(late, now.Add(wait))
+			} else {
+				trust.saw(true, now)
+			}
+			if trust.stretch() > 1 {
+				stretched++
+			}
 		}
-		if late[i%len(late)] {
-			leaky.saw(false)
+		if stretched > ends/50 {
+			t.Errorf("%.1f ends a second: stretched at %d of %d with one callback in five lost", rate, stretched, ends)
 		}
-		late[i%len(late)] = lost
-		if leaky.stretch() > 1 {
-			stretched++
-		}
-	}
-	if stretched > 2_000 {
-		t.Errorf("looks are stretched %d times of 100,000 with one callback in five lost", stretched)
 	}
 }
 
@@ -215,8 +234,8 @@ func TestLooksAfterAndBetweenCallbacks(t *testing.T) {
 	if wait := e.nextLook(a, now, 0); wait > 33*time.Second {
 		t.Errorf("waits %v before callbacks have proven themselves", wait)
 	}
-	for range 100 {
-		acc.trust.saw(true)
+	for i := range 100 {
+		acc.trust.saw(true, start.Add(time.Duration(i)*time.Second))
 	}
 	if wait := e.nextLook(a, now, 0); wait < 100*time.Second || wait > 2*stretchCeiling {
 		t.Errorf("waits %v with callbacks that always come", wait)

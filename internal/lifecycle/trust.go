@@ -19,24 +19,30 @@ const (
 	// after so many. With one callback in five lost a row is as long as the first of them once
 	// in a hundred times.
 	stretchFrom, stretchFull = 20, 80
+	// trustEvery is the time within which announced ends count once. A lost one is found only
+	// when a look's wait is over, and until then a busy account would have filled its row.
+	trustEvery = time.Second
 )
 
-// callbackTrust learns whether an account's callbacks arrive, from the ends of its jobs:
-// how many in a row were announced. One that a look had to find by itself ends the row. A
-// share of lost ones would be learnt too late: each is seen only once a stretched wait is over.
+// callbackTrust learns whether an account's callbacks arrive, from the ends of its jobs: for
+// how many in a row, a second apart, they were announced. One that a look had to find by
+// itself ends the row. A share of lost ones would be learnt too late: each is seen only once a
+// stretched wait is over.
 type callbackTrust struct {
-	mu  sync.Mutex
-	row int
+	mu      sync.Mutex
+	row     int
+	counted time.Time // when the last of the row was
 }
 
-func (t *callbackTrust) saw(hinted bool) {
+func (t *callbackTrust) saw(hinted bool, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !hinted {
+	switch {
+	case !hinted:
 		t.row = 0
-		return
+	case now.Sub(t.counted) >= trustEvery:
+		t.row, t.counted = min(t.row+1, stretchFull), now
 	}
-	t.row = min(t.row+1, stretchFull)
 }
 
 // stretch is the factor by which waits between looks grow: 1 to stretchMost.

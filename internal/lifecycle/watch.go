@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// pollCalls bounds the poll calls that a lane has open at once.
-	pollCalls = 16
+	// pollCalls bounds the poll calls that a lane has open at once. It is meant for upstreams that
+	// take one job in a call: a hundred ends in a second must not wait for each other's looks.
+	pollCalls = 64
 	// watchBatch bounds how many due attempts one claim takes.
 	watchBatch = 400
 	// gather is how long a lane whose upstream takes many jobs in one call lets due ones come
@@ -154,7 +155,7 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 			open = append(open, a)
 		case r.State.Final():
 			if a.CallbackMode == kinora.CallbackManaged {
-				acc.trust.saw(hinted(a, now))
+				acc.trust.saw(hinted(a, now), now)
 			}
 			ended = append(ended, ending{a, *r})
 		default:
