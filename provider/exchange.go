@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -56,7 +58,9 @@ func (a Answer) RetryAfter(now time.Time) time.Duration {
 // of class Unavailable; when bytes were sent and no usable answer came (time-out, cut
 // connection, 408, 499 or a 5xx) it is OutcomeUnknown for a call that Creates, and
 // Unavailable for one that Reads. A 5xx comes with its Answer, so that a provider which
-// knows that a certain body creates nothing may say better.
+// knows that a certain body creates nothing may say better. A request whose own body could
+// not be read to its end was never complete and so created nothing: the error is the
+// body's, of class Unavailable unless it is an *Error.
 func Do(ctx context.Context, up Upstream, effect Effect, req *http.Request) (Answer, error) {
 	// Two facts tell "nothing was sent": no connection was had, or its request was never written.
 	var connected atomic.Bool
@@ -67,8 +71,21 @@ func Do(ctx context.Context, up Upstream, effect Effect, req *http.Request) (Ans
 	if effect == Creates {
 		lost = OutcomeUnknown
 	}
-	res, err := up.Client.Do(req.WithContext(ctx))
+	sent := &sentBody{}
+	req = req.WithContext(ctx)
+	if req.Body != nil && req.GetBody == nil { // one that cannot be sent twice, and may fail
+		sent.ReadCloser = req.Body
+		req.Body = sent
+	}
+	res, err := up.Client.Do(req)
 	if err != nil {
+		if cause := sent.failure(); cause != nil {
+			known := *AsError(cause, Unavailable)
+			if known.Err == cause {
+				known.Message = "the request could not be put together"
+			}
+			return Answer{}, &known
+		}
 		class := Unavailable
 		if connected.Load() {
 			class = lost
@@ -90,6 +107,33 @@ func Do(ctx context.Context, up Upstream, effect Effect, req *http.Request) (Ans
 		}
 	}
 	return a, nil
+}
+
+// sentBody is a request's body that keeps the error with which it ended.
+type sentBody struct {
+	io.ReadCloser
+	mu  sync.Mutex
+	err error
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// failure is what the body itself is to blame for; net/http closes a body that it wants no more of.
+func (b *sentBody) failure() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if errors.Is(b.err, os.ErrClosed) || errors.Is(b.err, io.ErrClosedPipe) {
+		return nil
+	}
+	return b.err
 }
 
 // withoutURL drops the URL that net/http puts into its errors: it may hold a token.

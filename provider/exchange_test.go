@@ -157,3 +157,52 @@ func TestHost(t *testing.T) {
 		t.Error("a host of nothing")
 	}
 }
+
+// A request that broke off on this side was never whole, so that nothing can have come of it.
+func TestABodyThatFailsCreatesNothing(t *testing.T) {
+	up, base := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			t.Error("the upstream read a whole request")
+		}
+	})
+	for name, tc := range map[string]struct {
+		fault   error
+		class   provider.Class
+		message string
+	}{
+		"a file":   {provider.Errorf(provider.Invalid, "input.image must be an image"), provider.Invalid, "input.image must be an image"},
+		"anything": {errors.New("disk read of /secret"), provider.Unavailable, "the request could not be put together"},
+	} {
+		body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), faulty{tc.fault})
+		req, err := http.NewRequest(http.MethodPost, base, io.NopCloser(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = provider.Do(t.Context(), up, provider.Creates, req)
+		var pe *provider.Error
+		if !errors.As(err, &pe) || pe.Class != tc.class || pe.Message != tc.message {
+			t.Errorf("%s: %v; want %s: %s", name, err, tc.class, tc.message)
+		}
+	}
+}
+
+type faulty struct{ err error }
+
+func (f faulty) Read([]byte) (int, error) { return 0, f.err }
+
+func TestSourcesNameTheField(t *testing.T) {
+	up := provider.Upstream{}
+	_, _, err := up.OpenSource(t.Context(), "input.image", "https://a.example/?hush")
+	if pe := provider.AsError(err, provider.Generation); pe.Class != provider.Unavailable || pe.Message != "input.image could not be fetched" {
+		t.Errorf("without sources: %v", err)
+	}
+	up.Sources = sources{provider.Errorf(provider.Invalid, "must be an image or a video")}
+	_, _, err = up.OpenSource(t.Context(), "input.images[2]", "https://a.example/?hush")
+	if pe := provider.AsError(err, provider.Generation); pe.Class != provider.Invalid || pe.Message != "input.images[2] must be an image or a video" {
+		t.Errorf("a refusal: %v", err)
+	}
+}
+
+type sources struct{ err error }
+
+func (s sources) Open(context.Context, string) (io.ReadCloser, string, error) { return nil, "", s.err }

@@ -182,6 +182,8 @@ type Upstream struct {
 	Account Account
 	// Client does not follow redirects, so that a key never travels to another origin.
 	Client *http.Client
+	// Sources opens the files that a caller named by URL; set for Submit calls.
+	Sources Sources
 }
 
 // Request is one generation as a provider sees it.

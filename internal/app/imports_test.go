@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"internal/masterkey":             {"", "internal/seal", "internal/store"},
 	"internal/tenancy":               {"", "internal/id", "internal/seal", "internal/store"},
 	"internal/upload":                {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store"},
+	"internal/inputs":                {"", "internal/blob", "internal/media", "internal/netguard", "provider"},
 	"internal/lifecycle":             {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store", "provider"},
 	"internal/webhook":               {"", "client/webhook", "internal/id", "internal/netguard", "internal/store"},
 	"internal/server":                {"", "api", "internal/blob", "internal/id", "provider"},

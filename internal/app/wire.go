@@ -14,6 +14,7 @@ import (
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/inputs"
 	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/netguard"
 	"github.com/kinora/kinora/internal/seal"
@@ -155,11 +156,18 @@ func (a *App) wire() error {
 	if err != nil {
 		return err
 	}
+	sources, err := inputs.New(inputs.Config{
+		Files: a.files, Signer: a.signer, Fetch: a.guard, Folder: a.cfg.DataDir,
+		MaxImage: int64(a.cfg.Uploads.MaxImage), MaxVideo: int64(a.cfg.Uploads.MaxVideo),
+	})
+	if err != nil {
+		return err
+	}
 	a.engine, err = lifecycle.New(lifecycle.Config{
 		DB: a.db, Blob: a.files, Node: node, MasterKeys: a.ring.IDs,
 		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
 		Events: a.dispatcher, PublicURL: a.cfg.PublicURL, CallbackURLs: routes.callbackURLs,
-		Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects),
+		Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects), Sources: sources,
 		OutputRetention: a.cfg.Retention.Outputs.Std(), MaxOutput: int64(a.cfg.Limits.MaxOutput), Timing: a.timing(),
 		Logger: a.log, Metrics: a.registry,
 	})

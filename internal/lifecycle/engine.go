@@ -55,6 +55,9 @@ type Config struct {
 	Upstreams *http.Client
 	// Downloads is the guarded client for output URLs, which upstreams choose.
 	Downloads *http.Client
+	// Sources opens callers' files for upstreams that want bytes; nil = such upstreams cannot be
+	// given any.
+	Sources provider.Sources
 	// OutputRetention is how long output files are kept; 0 = 72 hours.
 	OutputRetention time.Duration
 	// MaxOutput is the largest output stored, in bytes; 0 = 4 GiB.

@@ -330,7 +330,7 @@ func (e *Engine) readGeneration(generationID string) (*kinora.Generation, error)
 }
 
 func (e *Engine) upstream(acc *account) provider.Upstream {
-	return provider.Upstream{Account: acc.Account.Account, Client: e.cfg.Upstreams}
+	return provider.Upstream{Account: acc.Account.Account, Client: e.cfg.Upstreams, Sources: e.cfg.Sources}
 }
 
 // accepted commits the upstream's id, so that from here on the attempt is watched.

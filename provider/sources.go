@@ -1,0 +1,41 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Sources opens files that a caller named by URL, for upstreams that want bytes instead of
+// URLs. It is safe for concurrent use.
+type Sources interface {
+	// Open returns the file behind an http or https URL and its media type, which is judged by
+	// the content ("image/png", "video/mp4", never empty). The file is an image or a video and
+	// not larger than an upload of its kind may be; whether the upstream takes its type is the
+	// provider's to check. It is all there when Open returns, so that a slow or broken
+	// host shows before anything is sent upstream. The caller closes it.
+	//
+	// Errors are *Error: Invalid for everything that the URL or its host is to blame for,
+	// Unavailable where this server is. Their messages are the end of a sentence that begins
+	// with the caller's field ("could not be fetched: …") and never hold any of the URL.
+	Open(ctx context.Context, url string) (file io.ReadCloser, contentType string, err error)
+}
+
+// OpenSource opens a caller's file, and names the field it stands in ("input.images[1]")
+// where that fails.
+func (u Upstream) OpenSource(ctx context.Context, field, url string) (file io.ReadCloser, contentType string, err error) {
+	if u.Sources == nil {
+		return nil, "", &Error{Class: Unavailable, Message: field + " could not be fetched", Err: errors.New("provider: the upstream has no sources")}
+	}
+	file, contentType, err = u.Sources.Open(ctx, url)
+	if err == nil {
+		return file, contentType, nil
+	}
+	var known *Error
+	if !errors.As(err, &known) {
+		known = &Error{Class: Unavailable, Message: "could not be fetched", Err: err}
+	}
+	named := *known
+	named.Message = field + " " + known.Message
+	return nil, "", &named
+}
