@@ -109,6 +109,8 @@ type Generation struct {
 	State          GenerationState
 	Progress       int // 0..100; never goes down
 	Input          Input
+	// SourceAssetID is the asset it is made from, "src_…"; empty = none, or its ingest has not ended well (yet).
+	SourceAssetID string
 
 	Reference  *string         // the caller's own id, echoed; nil when not sent
 	Metadata   json.RawMessage // the caller's own object, echoed byte for byte; nil when not sent

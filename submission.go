@@ -9,6 +9,7 @@ type Submission struct {
 	Surface        Surface
 	Model          string
 	Input          Input
+	Source         Source          // the image that it is made from; zero = none
 	Reference      *string         // nil = not sent
 	Metadata       json.RawMessage // the caller's own object, as sent; nil = not sent
 	WebhookURL     string          // for this generation only; empty = the organisation's default

@@ -15,6 +15,8 @@ const (
 	Task         = "task_"
 	Job          = "job_"
 	Output       = "out_"
+	Ingest       = "ing_"
+	Asset        = "src_"
 	Event        = "evt_"
 	Delivery     = "dlv_"
 	Replay       = "rpl_"

@@ -10,7 +10,7 @@ import (
 )
 
 const generationColumns = `id, organisation_id, surface, model, kind, state, progress, input, reference, metadata,
-	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at`
+	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id`
 
 // InsertGeneration writes a new generation.
 func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
@@ -22,10 +22,10 @@ func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
 	if g.Metadata != nil {
 		metadata = sql.NullString{String: string(g.Metadata), Valid: true}
 	}
-	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, string(input),
 		g.Reference, metadata, g.WebhookURL, "", "",
-		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt))
+		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt), g.SourceAssetID)
 	return err
 }
 
@@ -45,7 +45,7 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 		created, updated, completed, deadline int64
 	)
 	err := row.Scan(&g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &g.Progress, &input, &reference, &metadata,
-		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline)
+		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline, &g.SourceAssetID)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,9 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 		return nil, fmt.Errorf("store: decode input of %s: %w", g.ID, err)
 	}
 	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
+	if g.State == kinora.GenerationIngesting {
+		g.SourceAssetID = "" // there may never be an asset of that id
+	}
 	if reference.Valid {
 		g.Reference = &reference.String
 	}
@@ -91,7 +94,8 @@ func (tx *Tx) FinishGeneration(g *kinora.Generation) error {
 		code, message = string(g.Failure.Code), g.Failure.Message
 	}
 	n, err := tx.Exec(`UPDATE generations SET state = ?, progress = CASE WHEN ? > progress THEN ? ELSE progress END,
-		failure_code = ?, failure_message = ?, updated_at = ?, completed_at = ?
+		failure_code = ?, failure_message = ?, updated_at = ?, completed_at = ?,
+		source_asset_id = CASE WHEN state = 'ingesting' THEN '' ELSE source_asset_id END
 		WHERE id = ? AND state IN ('ingesting', 'queued', 'running')`,
 		string(g.State), g.Progress, g.Progress, code, message, Micros(g.UpdatedAt), Micros(g.CompletedAt), g.ID)
 	if err != nil {

@@ -62,6 +62,7 @@ func (tx *Tx) StrangeOwners() ([]string, error) {
 	err := tx.Query(`SELECT DISTINCT lease_owner FROM (
 			SELECT lease_owner FROM attempts WHERE lease_owner <> ''
 			UNION ALL SELECT lease_owner FROM deliveries WHERE lease_owner <> ''
+			UNION ALL SELECT lease_owner FROM source_assets WHERE lease_owner <> ''
 			UNION ALL SELECT lease_owner FROM replays WHERE state = 'running' AND lease_owner <> '') AS held
 		WHERE lease_owner NOT IN (SELECT id FROM nodes)`, nil, func(row Row) error {
 		var s string
@@ -85,8 +86,12 @@ func (tx *Tx) RemoveNode(node string, now time.Time) (released int64, err error)
 	if err != nil {
 		return 0, err
 	}
+	i, err := tx.ReleaseIngests(node, now)
+	if err != nil {
+		return 0, err
+	}
 	r, err := tx.ReleaseReplays(node)
-	return a + d + r, err
+	return a + d + i + r, err
 }
 
 // RemoveAllNodes does so for every node: right when this process is the only one.
@@ -102,8 +107,12 @@ func (tx *Tx) RemoveAllNodes(now time.Time) (released int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	i, err := tx.ReleaseIngests("", now)
+	if err != nil {
+		return 0, err
+	}
 	r, err := tx.ReleaseReplays("")
-	return a + d + r, err
+	return a + d + i + r, err
 }
 
 // LearntDurations reads what generations of each model took upstream.
