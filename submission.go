@@ -30,6 +30,11 @@ type Submission struct {
 	RequestHash string
 }
 
+// Idempotency is what makes a repeat of the submission find the generation of its first try.
+func (s *Submission) Idempotency() Idempotency {
+	return Idempotency{Key: s.IdempotencyKey, Scope: s.IdempotencyScope, RequestHash: s.RequestHash}
+}
+
 // Accepted is the answer to a Submission.
 type Accepted struct {
 	Generation *Generation

@@ -76,7 +76,7 @@ func (a *App) expireOutputs(ctx context.Context) error {
 
 func (a *App) forgetIdempotencyKeys(ctx context.Context) error {
 	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
-		return tx.ForgetIdempotencyKeys(now().Add(-25*time.Hour), upkeepBatch)
+		return tx.ForgetIdempotencyKeys(now().Add(-kinora.IdempotencyWindow-time.Hour), upkeepBatch)
 	})
 }
 

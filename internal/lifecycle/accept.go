@@ -15,9 +15,6 @@ import (
 	"github.com/kinora/kinora/provider"
 )
 
-// idempotencyWindow is how long an idempotency key stands for its generation.
-const idempotencyWindow = 24 * time.Hour
-
 // Accept checks a submission and commits the generation with its first attempt. When it
 // returns without an error the generation is durable and will come to an end.
 //
@@ -50,15 +47,10 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		CallbackMode: e.callbackMode(g, m, p), DueAt: now, CreatedAt: now, DeadlineAt: g.DeadlineAt,
 	}
 
-	var taken *store.Remembered
+	var made string // by the first try of this request
 	err := e.db.Update(ctx, func(tx *store.Tx) (err error) {
-		taken = nil
-		if s.IdempotencyKey != "" {
-			taken, err = tx.Remember(g.OrganisationID, s.IdempotencyScope, s.IdempotencyKey,
-				store.Remembered{RequestHash: s.RequestHash, GenerationID: g.ID}, now, now.Add(-idempotencyWindow))
-			if err != nil || taken != nil {
-				return err
-			}
+		if made, err = tx.Once(g.OrganisationID, s.Idempotency(), g.ID, now); err != nil || made != "" {
+			return err
 		}
 		if !usable { // only now: a repeat stands for a generation that was accepted while it was
 			return &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account takes work of this model at present",
@@ -72,8 +64,8 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	if err != nil {
 		return nil, err
 	}
-	if taken != nil {
-		return e.replay(ctx, s, taken)
+	if made != "" {
+		return e.replay(ctx, s.OrganisationID, made)
 	}
 	e.metrics.accepted.WithLabelValues(m.Name).Inc()
 	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
@@ -150,20 +142,37 @@ func (e *Engine) callbackMode(g *kinora.Generation, m *kinora.Model, p provider.
 	return kinora.CallbackNone
 }
 
-// replay answers a repeated request with the generation that its first one made.
-func (e *Engine) replay(ctx context.Context, s *kinora.Submission, taken *store.Remembered) (*kinora.Accepted, error) {
-	if taken.RequestHash != s.RequestHash {
-		return nil, kinora.Errorf(kinora.ErrConflict, "the idempotency key was used with another request")
-	}
+// replay answers a repeated request with the generation that its first try made, as it is now.
+func (e *Engine) replay(ctx context.Context, organisationID, generationID string) (*kinora.Accepted, error) {
 	var g *kinora.Generation
 	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
-		g, err = tx.Generation(s.OrganisationID, taken.GenerationID)
+		g, err = tx.Generation(organisationID, generationID)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
 	return &kinora.Accepted{Generation: g, Replayed: true}, nil
+}
+
+// Recall answers a repeated request with the generation that its first try made, before
+// anything else about the request is looked at; nil when there is none. Accept does the same
+// by itself: this is for requests that cost something to work out.
+//
+// Errors (*kinora.Error): ErrConflict when the key stands for another request; ErrUnavailable.
+func (e *Engine) Recall(ctx context.Context, organisationID string, i kinora.Idempotency) (*kinora.Accepted, error) {
+	if i.Key == "" {
+		return nil, nil
+	}
+	var made string
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		made, err = tx.Recall(organisationID, i, time.Now())
+		return err
+	})
+	if err != nil || made == "" {
+		return nil, err
+	}
+	return e.replay(ctx, organisationID, made)
 }
 
 // Generation reads a generation with its outputs; ErrNotFound (as *kinora.Error) when the

@@ -2,6 +2,7 @@ package server
 
 import (
 	"container/list"
+	"context"
 	"math"
 	"net"
 	"net/http"
@@ -26,10 +27,18 @@ type Limit struct {
 // Limits are the rate limits. Those of routes that need a key hold per key; those of routes without one hold per client
 // address.
 type Limits struct {
-	Submit     Limit // POST /api/generate/submit
-	Status     Limit // GET /api/generate/status/…, and the model list
-	Upload     Limit // the three uploads together
-	Generation Limit // GET /api/v1/generations/…; for all keys of an organisation together as well
+	Submit Limit // POST /api/generate/submit
+	Status Limit // GET /api/generate/status/…, and the model list
+	Upload Limit // the three uploads together
+	// Those of the generations API (contract 9.2) hold for all keys of an organisation together as well.
+	AssetCreate Limit // POST /api/v1/source-assets
+	AssetRead   Limit // GET /api/v1/source-assets/…
+	Create      Limit // POST /api/v1/generations
+	Generation  Limit // GET /api/v1/generations…, and cancels
+	Regenerate  Limit // POST /api/v1/generations/…/regenerate
+	Usage       Limit // GET /api/v1/usage/summary
+	Billing     Limit // GET /api/v1/billing/events
+	SourceURL   Limit // fetches of source_url, by whichever route it was sent
 	// File bounds downloads and CallbackAddress inbound callbacks per client address. Behind a proxy all clients share
 	// its address unless Config.TrustedProxies names it.
 	File            Limit
@@ -46,7 +55,14 @@ const (
 	limitSubmit          limitClass = "submit"
 	limitStatus          limitClass = "status"
 	limitUpload          limitClass = "upload"
-	limitGeneration      limitClass = "generation"
+	limitAssetCreate     limitClass = "source_assets_create"
+	limitAssetRead       limitClass = "source_assets_read"
+	limitCreate          limitClass = "generations_create"
+	limitGeneration      limitClass = "generations_read"
+	limitRegenerate      limitClass = "generations_regenerate"
+	limitUsage           limitClass = "usage_summary"
+	limitBilling         limitClass = "billing_events"
+	limitSourceURL       limitClass = "source_url_fetches"
 	limitFile            limitClass = "file"
 	limitCallbackAddress limitClass = "callback_address"
 	limitCallbackToken   limitClass = "callback_token"
@@ -59,7 +75,9 @@ func (l *Limits) complete() {
 		limit     *Limit
 		perMinute int
 	}{
-		{&l.Submit, 600_000}, {&l.Status, 600_000}, {&l.Upload, 60}, {&l.Generation, 1200},
+		{&l.Submit, 600_000}, {&l.Status, 600_000}, {&l.Upload, 60},
+		{&l.AssetCreate, 120}, {&l.AssetRead, 1200}, {&l.Create, 120}, {&l.Generation, 1200}, {&l.Regenerate, 120},
+		{&l.Usage, 120}, {&l.Billing, 120}, {&l.SourceURL, 60},
 		{&l.File, 6000}, {&l.CallbackAddress, 60_000}, {&l.CallbackToken, 120},
 	} {
 		setDefault(&d.limit.PerMinute, d.perMinute)
@@ -81,7 +99,9 @@ type limiter struct {
 func newLimiter(l Limits, now func() time.Time) *limiter {
 	limiter := &limiter{now: now, classes: make(map[limitClass]*buckets)}
 	for class, limit := range map[limitClass]Limit{
-		limitSubmit: l.Submit, limitStatus: l.Status, limitUpload: l.Upload, limitGeneration: l.Generation,
+		limitSubmit: l.Submit, limitStatus: l.Status, limitUpload: l.Upload,
+		limitAssetCreate: l.AssetCreate, limitAssetRead: l.AssetRead, limitCreate: l.Create, limitGeneration: l.Generation,
+		limitRegenerate: l.Regenerate, limitUsage: l.Usage, limitBilling: l.Billing, limitSourceURL: l.SourceURL,
 		limitFile: l.File, limitCallbackAddress: l.CallbackAddress, limitCallbackToken: l.CallbackToken,
 	} {
 		limiter.classes[class] = &buckets{limit: limit, byName: make(map[string]*list.Element), recent: list.New()}
@@ -158,12 +178,7 @@ func (s *Server) admit(x *exchange, r *http.Request) error {
 	if x.key == nil {
 		return s.refusal(s.limits.take(class, s.bucketAddress(r)))
 	}
-	v := s.limits.take(class, x.key.ID)
-	if v.allowed && class == limitGeneration {
-		if o := s.limits.take(class, x.organisation.ID); !o.allowed || o.remaining < v.remaining {
-			v = o
-		}
-	}
+	v := s.take(x, class)
 	if v.limited && x.route.dialect == &generationsDialect {
 		h := x.Header()
 		h.Set("RateLimit-Limit", strconv.Itoa(v.limit))
@@ -171,6 +186,32 @@ func (s *Server) admit(x *exchange, r *http.Request) error {
 		h.Set("RateLimit-Reset", strconv.Itoa(int(math.Ceil(v.reset.Seconds()))))
 	}
 	return s.refusal(v)
+}
+
+// take asks for one request of a class, of all that bound it for this caller.
+func (s *Server) take(x *exchange, class limitClass) verdict {
+	v := s.limits.take(class, x.key.ID)
+	if v.allowed && class.shared() {
+		if o := s.limits.take(class, x.organisation.ID); !o.allowed || o.remaining < v.remaining {
+			v = o
+		}
+	}
+	return v
+}
+
+// admitFetch counts a fetch of a source_url, which has a limit of its own beside that of the route that it was sent to
+// (contract 9.2). It is called once the request is known to name one, and before anything is done about it.
+func (s *Server) admitFetch(_ context.Context, x *exchange) error {
+	return s.refusal(s.take(x, limitSourceURL))
+}
+
+// shared tells whether an organisation's keys share the limit beside each having it.
+func (c limitClass) shared() bool {
+	switch c {
+	case limitAssetCreate, limitAssetRead, limitCreate, limitGeneration, limitRegenerate, limitUsage, limitBilling, limitSourceURL:
+		return true
+	}
+	return false
 }
 
 func (s *Server) refusal(v verdict) error {

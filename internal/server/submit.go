@@ -24,13 +24,10 @@ func (s *Server) submitRoutes() []route {
 }
 
 const (
-	submitScope       = "POST /api/generate/submit"
-	taskTimeFormat    = "2006-01-02T15:04:05" // UTC, without saying so (contract 2.6)
-	callbackIgnored   = "X-Callback-Ignored"
-	ignoredPolling    = "polling-only"    // the model's upstream cannot call back
-	ignoredMisplaced  = "not-in-metadata" // the URL stood where it has no meaning
-	idempotentReplay  = "Idempotent-Replayed"
-	maxIdempotencyKey = 255
+	taskTimeFormat   = "2006-01-02T15:04:05" // UTC, without saying so (contract 2.6)
+	callbackIgnored  = "X-Callback-Ignored"
+	ignoredPolling   = "polling-only"    // the model's upstream cannot call back
+	ignoredMisplaced = "not-in-metadata" // the URL stood where it has no meaning
 )
 
 // submitTask accepts a task. The answer never depends on the upstream, which is called later.
@@ -49,17 +46,14 @@ func (s *Server) submitTask(ctx context.Context, x *exchange, r *http.Request) e
 	}
 	sub.OrganisationID = x.organisation.ID
 	if key != "" {
-		sub.IdempotencyKey, sub.IdempotencyScope, sub.RequestHash = key, submitScope, doc.hash()
+		sub.IdempotencyKey, sub.IdempotencyScope, sub.RequestHash = key, idempotencyScope(r), doc.hash()
 	}
 	accepted, err := s.cfg.Generations.Accept(ctx, sub)
 	if err != nil {
 		return err
 	}
-	h := x.Header()
-	if accepted.Replayed {
-		h.Set(idempotentReplay, "true")
-	}
-	switch ignored := accepted.Generation.Input.CallbackIgnored; {
+	x.tellReplay(accepted.Replayed)
+	switch h, ignored := x.Header(), accepted.Generation.Input.CallbackIgnored; {
 	case ignored && misplaced:
 		h.Set(callbackIgnored, ignoredPolling+", "+ignoredMisplaced)
 	case ignored:
@@ -76,28 +70,6 @@ func (s *Server) submitTask(ctx context.Context, x *exchange, r *http.Request) e
 	body = append(body, `"}}`...)
 	writeBody(x, http.StatusOK, jsonContent, body)
 	return nil
-}
-
-// idempotencyKey returns the Idempotency-Key header: 1 to 255 printable ASCII characters, or "" when there is none.
-func idempotencyKey(h http.Header) (string, error) {
-	values := h["Idempotency-Key"]
-	if len(values) == 0 {
-		return "", nil
-	}
-	key := values[0]
-	if len(values) > 1 || key == "" || len(key) > maxIdempotencyKey {
-		return "", badIdempotencyKey()
-	}
-	for i := range len(key) {
-		if key[i] < ' ' || key[i] > '~' {
-			return "", badIdempotencyKey()
-		}
-	}
-	return key, nil
-}
-
-func badIdempotencyKey() error {
-	return refuse(errMalformed, "Idempotency-Key must be 1 to %d printable ASCII characters", maxIdempotencyKey)
 }
 
 type taskAnswer struct {

@@ -208,36 +208,3 @@ func (tx *Tx) InsertUsage(id string, g *kinora.Generation, usageType string, out
 		VALUES (?,?,?,?,?,?,?)`, id, g.OrganisationID, g.ID, usageType, g.Model, outputs, Micros(g.CompletedAt))
 	return err
 }
-
-// Remembered is what an idempotency key stands for.
-type Remembered struct {
-	RequestHash  string
-	GenerationID string
-}
-
-// Remember claims an idempotency key for a generation. When the key is taken and not
-// older than since, it returns what it stands for and writes nothing; an older entry is
-// replaced. Concurrent claims of one key wait for each other.
-func (tx *Tx) Remember(organisation, scope, key string, r Remembered, now, since time.Time) (taken *Remembered, err error) {
-	n, err := tx.Exec(`INSERT INTO idempotency_keys (organisation_id, scope, idempotency_key, request_hash, generation_id, created_at)
-		VALUES (?,?,?,?,?,?)
-		ON CONFLICT (organisation_id, scope, idempotency_key) DO UPDATE
-		SET request_hash = excluded.request_hash, generation_id = excluded.generation_id, created_at = excluded.created_at
-		WHERE idempotency_keys.created_at <= ?`,
-		organisation, scope, key, r.RequestHash, r.GenerationID, Micros(now), Micros(since))
-	if err != nil || n > 0 {
-		return nil, err
-	}
-	var old Remembered
-	err = tx.QueryRow(`SELECT request_hash, generation_id FROM idempotency_keys
-		WHERE organisation_id = ? AND scope = ? AND idempotency_key = ?`, organisation, scope, key).
-		Scan(&old.RequestHash, &old.GenerationID)
-	return &old, err
-}
-
-// ForgetIdempotencyKeys removes entries older than before, at most limit of them.
-func (tx *Tx) ForgetIdempotencyKeys(before time.Time, limit int) (int64, error) {
-	return tx.Exec(`DELETE FROM idempotency_keys WHERE (organisation_id, scope, idempotency_key) IN
-		(SELECT organisation_id, scope, idempotency_key FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)`,
-		Micros(before), limit)
-}

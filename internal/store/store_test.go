@@ -230,55 +230,6 @@ func TestClaimTakesTheMostOverdueOfItsLaneOnly(t *testing.T) {
 	})
 }
 
-func TestRememberIsAtomic(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, db *store.DB) {
-		var (
-			wg   sync.WaitGroup
-			mu   sync.Mutex
-			made []string
-			seen = map[string]int{}
-		)
-		for i := range 100 {
-			wg.Go(func() {
-				id := fmt.Sprintf("task_%d", i)
-				err := db.Update(context.Background(), func(tx *store.Tx) error {
-					old, err := tx.Remember("org_1", "submit", "k", store.Remembered{RequestHash: "h", GenerationID: id}, t0, t0.Add(-24*time.Hour))
-					if err != nil {
-						return err
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					if old == nil {
-						made = append(made, id)
-						return nil
-					}
-					seen[old.GenerationID]++
-					return nil
-				})
-				if err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if len(made) != 1 || seen[made[0]] != 99 || len(seen) != 1 {
-			t.Fatalf("made %v, others saw %v", made, seen)
-		}
-		// A day later the key is free again.
-		err := db.Update(t.Context(), func(tx *store.Tx) error {
-			later := t0.Add(25 * time.Hour)
-			old, err := tx.Remember("org_1", "submit", "k", store.Remembered{RequestHash: "x", GenerationID: "task_new"}, later, later.Add(-24*time.Hour))
-			if old != nil {
-				t.Errorf("expired key still stands for %v", old)
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
 func TestInFlightCountsSlots(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		insert(t, db, "task_a", "task_b", "task_c")
