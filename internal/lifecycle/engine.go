@@ -141,6 +141,7 @@ type Engine struct {
 	durations durations
 	hints     callbackHints
 	repeats   callbackRepeats
+	ends      ends
 
 	held heldLeases
 
@@ -173,6 +174,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg: cfg, timing: cfg.Timing.withDefaults(), db: cfg.DB, log: cfg.Logger,
 		providers: map[string]provider.Provider{}, accounts: map[string]*account{}, models: map[string]*kinora.Model{},
 		lanes: map[string]*lane{}, metrics: newMetrics(cfg.Metrics),
+		ends: ends{waiting: map[string]map[chan struct{}]struct{}{}, some: newBell()},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -247,6 +249,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	e.loops.Go(e.keepHouse)
 	e.loops.Go(e.sweepDeadlines)
+	e.loops.Go(e.watchEnds)
 	return nil
 }
 

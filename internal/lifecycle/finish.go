@@ -87,7 +87,7 @@ func (e *Engine) end(commit func(func(*store.Tx) error) error, g *kinora.Generat
 	if err != nil {
 		return err
 	}
-	e.cfg.Events.Nudge(g.OrganisationID)
+	e.announce(g)
 	e.metrics.finished(g)
 	e.log.Debug("generation ended", "generation", g.ID, "state", string(g.State), "model", g.Model)
 	return nil

@@ -78,6 +78,7 @@ type fakeGenerations struct {
 	outputs  map[string][]kinora.Output
 	accept   func(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error)
 	read     func(ctx context.Context) error
+	ends     map[string]chan struct{} // of generations that are waited for
 }
 
 func (f *fakeGenerations) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
@@ -127,6 +128,29 @@ func (f *fakeGenerations) Cancel(ctx context.Context, organisationID, id string)
 	defer f.mu.Unlock()
 	f.stored[id] = &now
 	return &now, nil
+}
+
+func (f *fakeGenerations) Ended(id string) (<-chan struct{}, func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ends == nil {
+		f.ends = map[string]chan struct{}{}
+	}
+	if f.ends[id] == nil {
+		f.ends[id] = make(chan struct{})
+	}
+	return f.ends[id], func() {}
+}
+
+// end stores a generation in its last state, and tells those who wait for it.
+func (f *fakeGenerations) end(g *kinora.Generation, outputs ...kinora.Output) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.store(g, outputs...)
+	if ch := f.ends[g.ID]; ch != nil {
+		close(ch)
+		delete(f.ends, g.ID)
+	}
 }
 
 func (f *fakeGenerations) store(g *kinora.Generation, outputs ...kinora.Output) {

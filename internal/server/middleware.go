@@ -71,7 +71,7 @@ func (s *Server) gateOf(rt *route) *gate {
 		return s.operators // no caller shuts the operator out
 	}
 	switch rt.load {
-	case ordinary:
+	case ordinary, holding:
 		return s.inFlight
 	case transfer:
 		return s.transfers

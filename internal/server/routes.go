@@ -25,6 +25,7 @@ type workload uint8
 const (
 	ordinary  workload = iota // counted against MaxInFlight, or apart on the admin API; bounded by RequestTimeout
 	transfer                  // counted against MaxTransfers; lasts as long as the client needs
+	holding                   // counted against MaxInFlight until it is held, see wait.go; bounds its work itself
 	streaming                 // counted against maxStreams; lasts until one side ends it
 	inbound                   // calls of upstreams: as ordinary, but counted apart, because anybody can make them
 	operation                 // never refused: probes must be answered under load as well

@@ -40,6 +40,9 @@ type Generations interface {
 	// Errors: kinora.ErrNotFound, for a foreign generation too; kinora.ErrConflict when it has ended otherwise;
 	// kinora.ErrUnavailable.
 	Cancel(ctx context.Context, organisationID, id string) (*kinora.Generation, error)
+	// Ended returns a channel that is closed when the generation ends, or soon after. It tells of ends to come: whoever
+	// has called it must look once whether the generation has ended already. leave must be called in the end.
+	Ended(id string) (ended <-chan struct{}, leave func())
 }
 
 // Callbacks takes what upstreams post on the URLs of attempts.
@@ -112,8 +115,9 @@ type Config struct {
 	MaxBody int64
 	// MaxInFlight is how many requests are worked on at once; what exceeds it is answered with 503. Uploads and
 	// downloads are counted apart, by MaxTransfers; inbound callbacks and the admin API may each be a quarter of
-	// MaxInFlight beside it. A request whose body is still awaited is not worked on: see body.go. 0 means
-	// DefaultMaxInFlight and DefaultMaxTransfers.
+	// MaxInFlight beside it. A request whose body is still awaited is not worked on: see body.go. Neither is one that is
+	// held until a generation ends, of which there may be as many again: see wait.go. 0 means DefaultMaxInFlight and
+	// DefaultMaxTransfers.
 	MaxInFlight, MaxTransfers int
 	// OrganisationInFlight is how many of MaxInFlight one organisation may hold; what exceeds it is answered with 429. 0
 	// means a half. Of MaxTransfers it is always a half.
@@ -150,7 +154,7 @@ type Server struct {
 	cursors cursors
 	admin   [32]byte // SHA-256 of the admin token
 
-	inFlight, transfers, streams, inbound, operators *gate
+	inFlight, transfers, held, streams, inbound, operators *gate
 
 	bodies, news, orders *budget // memory for the bodies of requests, of inbound callbacks, and of the admin API
 
@@ -191,6 +195,7 @@ func New(cfg Config) (*Server, error) {
 		cursors:   newCursors(cfg.CursorKeys),
 		inFlight:  newGate(cfg.MaxInFlight, cfg.OrganisationInFlight),
 		transfers: newGate(cfg.MaxTransfers, 0),
+		held:      newGate(cfg.MaxInFlight, cfg.OrganisationInFlight),
 		streams:   newGate(maxStreams, 0),
 		listening: newPerKey(maxStreamsPerKey),
 		heartbeat: streamHeartbeat,

@@ -107,6 +107,18 @@ func (tx *Tx) FinishGeneration(g *kinora.Generation) error {
 	return nil
 }
 
+// EndedOf returns those of the generations that have ended.
+func (tx *Tx) EndedOf(ids []string) ([]string, error) {
+	var ended []string
+	err := tx.queryEach(`SELECT id FROM generations WHERE id = ? AND completed_at > 0`, ids, func(row Row) error {
+		var id string
+		err := row.Scan(&id)
+		ended = append(ended, id)
+		return err
+	})
+	return ended, err
+}
+
 // InsertOutputs writes the outputs of a generation; retention is how long their files are kept.
 func (tx *Tx) InsertOutputs(outputs []kinora.Output, retention time.Duration) error {
 	sets := make([][]any, len(outputs))
