@@ -62,15 +62,49 @@ func (a Answer) RetryAfter(now time.Time) time.Duration {
 // not be read to its end was never complete and so created nothing: the error is the
 // body's, of class Unavailable unless it is an *Error.
 func Do(ctx context.Context, up Upstream, effect Effect, req *http.Request) (Answer, error) {
+	res, err := send(ctx, up, effect, req)
+	if err != nil {
+		return Answer{}, err
+	}
+	return read(res, effect)
+}
+
+// Stream is Do for an answer that may hold outputs and is not to be read whole. Where the
+// status is one of success it returns the reply, whose body the caller reads in bounded
+// memory, closes, and reports as Broken when it ends badly; the Answer then has no body. Any
+// other reply is read as Do reads it, and the reply is nil.
+func Stream(ctx context.Context, up Upstream, effect Effect, req *http.Request) (*http.Response, Answer, error) {
+	res, err := send(ctx, up, effect, req)
+	if err != nil {
+		return nil, Answer{}, err
+	}
+	if res.StatusCode >= 200 && res.StatusCode < 300 {
+		return res, Answer{Status: res.StatusCode, Header: res.Header}, nil
+	}
+	a, err := read(res, effect)
+	return nil, a, err
+}
+
+// Broken is the error of a reply whose body could not be read to its end.
+func Broken(effect Effect, status int, err error) *Error {
+	return &Error{Class: lost(effect), HTTPStatus: status, Message: "the upstream's answer broke off", Err: withoutURL(err)}
+}
+
+// lost is the class of a call whose answer does not come.
+func lost(effect Effect) Class {
+	if effect == Creates {
+		return OutcomeUnknown
+	}
+	return Unavailable
+}
+
+// send sends req once. The caller reads and closes the reply's body.
+func send(ctx context.Context, up Upstream, effect Effect, req *http.Request) (*http.Response, error) {
 	// Two facts tell "nothing was sent": no connection was had, or its request was never written.
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
-	lost := Unavailable
-	if effect == Creates {
-		lost = OutcomeUnknown
-	}
 	sent := &sentBody{}
 	req = req.WithContext(ctx)
 	if req.Body != nil && req.GetBody == nil { // one that cannot be sent twice, and may fail
@@ -84,25 +118,31 @@ func Do(ctx context.Context, up Upstream, effect Effect, req *http.Request) (Ans
 			if known.Err == cause {
 				known.Message = "the request could not be put together"
 			}
-			return Answer{}, &known
+			return nil, &known
 		}
 		class := Unavailable
 		if connected.Load() {
-			class = lost
+			class = lost(effect)
 		}
-		return Answer{}, &Error{Class: class, Message: transportMessage(ctx, err), Err: withoutURL(err)}
+		return nil, &Error{Class: class, Message: transportMessage(ctx, err), Err: withoutURL(err)}
 	}
+	return res, nil
+}
+
+// read reads a reply whole and closes it.
+func read(res *http.Response, effect Effect) (Answer, error) {
 	defer res.Body.Close()
 	a := Answer{Status: res.StatusCode, Header: res.Header}
+	var err error
 	a.Body, err = io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
 	switch {
 	case err != nil:
-		return a, &Error{Class: lost, HTTPStatus: a.Status, Message: "the upstream's answer broke off", Err: withoutURL(err)}
+		return a, Broken(effect, a.Status, err)
 	case len(a.Body) > MaxAnswer:
-		return a, &Error{Class: lost, HTTPStatus: a.Status, Message: "the upstream's answer is too large"}
+		return a, &Error{Class: lost(effect), HTTPStatus: a.Status, Message: "the upstream's answer is too large"}
 	case a.Status >= 500 || a.Status == http.StatusRequestTimeout || a.Status == 499:
 		return a, &Error{
-			Class: lost, HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now()),
+			Class: lost(effect), HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now()),
 			Message: fmt.Sprintf("the upstream answered with status %d", a.Status),
 		}
 	}

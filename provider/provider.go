@@ -204,6 +204,11 @@ type Request struct {
 	CallbackURL string
 	// SubmittedAt is when the intent was committed; a Reconciler takes nothing older.
 	SubmittedAt time.Time
+	// Sink takes outputs that come inside the answer of a submit; set for Submit only.
+	Sink Sink
+	// Progress tells, in percent, how far a submit is that lasts as long as its generation.
+	// It may be called as often as the upstream speaks, and never fails. nil = nobody asks.
+	Progress func(percent int)
 }
 
 // Accepted is a submit that the upstream took.
@@ -256,6 +261,7 @@ type Output struct {
 	URL    string          `json:"url,omitempty"`
 	Kind   kinora.Kind     `json:"kind"`
 	Handle json.RawMessage `json:"handle,omitempty"` // for an Opener
+	Kept   *Kept           `json:"kept,omitempty"`   // by a Sink: nothing is to be fetched
 }
 
 // InboundCallback is a call that came in on an attempt's own URL.

@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"provider/sandbox":               {"", "provider", "provider/lenient", "client/webhook"},
 	"provider/vidu":                  {"", "provider", "provider/lenient"},
 	"provider/lenient":               {},
+	"provider/jsonstream":            {},
 	"provider/providertest":          {"", "provider"},
 	"internal/id":                    {},
 	"internal/seal":                  {},

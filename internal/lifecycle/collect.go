@@ -77,7 +77,7 @@ func (e *Engine) collect(l *lane, a *kinora.Attempt) {
 		e.fail(g, a, kinora.FailureInternal, "the outputs could not be collected")
 		return
 	}
-	if a.ReadErrors > 0 {
+	if a.ReadErrors > 0 && wanted[0].Kept == nil {
 		// Output URLs die; many upstreams hand out fresh ones when asked again.
 		wanted = e.freshOutputs(l, acc, a, wanted)
 	}
@@ -128,39 +128,33 @@ type storageError struct{ err error }
 func (s storageError) Error() string { return "output storage: " + s.err.Error() }
 func (s storageError) Unwrap() error { return s.err }
 
-// copyOutput streams one output into storage and finds out what it is. The key depends
-// on the attempt and the ordinal only, so that a repeated copy replaces its forerunner.
+// copyOutput streams one output into storage, unless it is there already, and finds out what it is.
 func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kinora.Attempt, ordinal int, w provider.Output) (*kinora.Output, error) {
 	ctx, cancel := context.WithTimeout(e.work, e.timing.Collect)
 	defer cancel()
-	res, err := e.openOutput(ctx, l, acc, a, w)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	stalled := time.AfterFunc(e.timing.Stall, cancel)
-	defer stalled.Stop()
-	source := &bounded{r: res.Body, limit: e.cfg.MaxOutput, moved: func() { stalled.Reset(e.timing.Stall) }}
-	stream := media.NewSniffer(source)
-	typ, err := stream.Type()
-	if err != nil {
-		return nil, fmt.Errorf("read output: %w", err)
-	}
-	if typ.Kind() == media.KindOther {
-		return nil, provider.Errorf(provider.Generation, "the output is neither an image nor a video")
-	}
-	key := fmt.Sprintf("outputs/%s/%s-%d%s", g.CreatedAt.UTC().Format("2006/01/02"), a.ID(), ordinal, typ.Extension())
-	if _, err := e.cfg.Blob.Put(ctx, key, stream, blob.PutOptions{ContentType: typ.ContentType()}); err != nil {
-		if source.err != nil {
-			return nil, fmt.Errorf("read output: %w", source.err)
+	stored := &keptOutput{kind: w.Kind}
+	if w.Kept != nil {
+		stored.Kept = *w.Kept
+	} else {
+		res, err := e.openOutput(ctx, l, acc, a, w)
+		if err != nil {
+			return nil, err
 		}
-		return nil, storageError{err}
+		defer res.Body.Close()
+		stalled := time.AfterFunc(e.timing.Stall, cancel)
+		defer stalled.Stop()
+		source := &bounded{r: res.Body, limit: e.cfg.MaxOutput, moved: func() { stalled.Reset(e.timing.Stall) }}
+		if stored, err = e.storeOutput(ctx, g, a, ordinal, source); err != nil {
+			return nil, err
+		}
 	}
-	facts, err := e.probe(ctx, key)
+	facts, err := e.probe(ctx, stored.Key)
+	if w.Kept != nil && errors.Is(err, blob.ErrNotFound) {
+		return nil, provider.Errorf(provider.Generation, "the output is not in storage any more")
+	}
 	if err != nil {
 		return nil, err
 	}
-	e.metrics.collectedBytes.WithLabelValues(a.Provider).Add(float64(stream.Size()))
 	role := "primary"
 	if ordinal > 0 {
 		role = "alternate"
@@ -168,8 +162,8 @@ func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kino
 	width, height := facts.DisplaySize()
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	return &kinora.Output{
-		ID: id.New(id.Output, now), GenerationID: g.ID, Ordinal: ordinal, Role: role, BlobKey: key, Kind: kinora.Kind(typ.Kind()),
-		ContentType: typ.ContentType(), Bytes: stream.Size(), SHA256: stream.SHA256(),
+		ID: id.New(id.Output, now), GenerationID: g.ID, Ordinal: ordinal, Role: role, BlobKey: stored.Key, Kind: stored.kind,
+		ContentType: stored.ContentType, Bytes: stored.Bytes, SHA256: stored.SHA256,
 		Width: width, Height: height, Duration: facts.Duration, CreatedAt: now,
 	}, nil
 }

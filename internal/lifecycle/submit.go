@@ -284,7 +284,7 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	defer cancel()
 	e.held.called(a)
 	started := time.Now()
-	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.request(g, a, m))
+	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.during(g, a, e.request(g, a, m)))
 	e.metrics.observeSubmit(a.Provider, err, time.Since(started))
 	if err == nil {
 		acc.answered(time.Now(), nil, l.synchronous)
