@@ -88,9 +88,8 @@ func (tx *Tx) InsertDeliveries(list []*kinora.Delivery) error {
 		sets[i] = []any{d.ID, d.EventID, string(d.EventType), d.OrganisationID, d.GenerationID, d.EndpointID, d.URL, d.Destination, string(d.State),
 			Micros(d.DueAt), d.LastError, Micros(d.CreatedAt), Micros(d.FinishedAt)}
 	}
-	_, err := tx.ExecMany(`INSERT INTO deliveries (id, event_id, event_type, organisation_id, generation_id, endpoint_id, url, destination, state,
-		due_at, last_error, created_at, finished_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, sets)
-	return err
+	return tx.insertMany("deliveries", []string{"id", "event_id", "event_type", "organisation_id", "generation_id", "endpoint_id", "url", "destination", "state",
+		"due_at", "last_error", "created_at", "finished_at"}, false, sets)
 }
 
 // Delivery reads one delivery, or ErrNotFound. An empty organisation reads any.
@@ -173,8 +172,8 @@ func (tx *Tx) SaveDeliveries(results []DeliveryResult) (stale []*kinora.Delivery
 		d := r.Delivery
 		sets[i] = []any{string(d.State), bit(d.Attempts > 0), d.Attempts, d.ScheduleFrom, Micros(d.DueAt), d.LastStatus, d.LastError, Micros(d.FinishedAt), d.ID, d.Version}
 	}
-	changed, err := tx.ExecMany(`UPDATE deliveries SET state = ?, retry = ?, attempts = ?, schedule_from = ?, due_at = ?, last_status = ?, last_error = ?, finished_at = ?,
-		lease_owner = '', version = version + 1 WHERE id = ? AND version = ?`, sets)
+	changed, err := tx.updateMany("deliveries", []string{"state", "retry", "attempts", "schedule_from", "due_at", "last_status", "last_error", "finished_at"},
+		"lease_owner = '', version = version + 1", []string{"id", "version"}, sets)
 	if err != nil {
 		return nil, err
 	}

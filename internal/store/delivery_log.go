@@ -23,10 +23,8 @@ func (tx *Tx) insertDeliveryAttempts(log []*kinora.DeliveryAttempt) error {
 			a.DNS.Microseconds(), a.Connect.Microseconds(), a.TLS.Microseconds(), a.FirstByte.Microseconds(), sent, a.ResponseHead, a.Response,
 			Micros(a.NextAt)}
 	}
-	_, err := tx.ExecMany(`INSERT INTO delivery_attempts (delivery_id, number, started_at, duration_us, status, fault, error, address,
-		dns_us, connect_us, tls_us, first_byte_us, sent, response_head, response, next_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
-		ON CONFLICT (delivery_id, number) DO NOTHING`, sets)
-	return err
+	return tx.insertMany("delivery_attempts", []string{"delivery_id", "number", "started_at", "duration_us", "status", "fault", "error", "address",
+		"dns_us", "connect_us", "tls_us", "first_byte_us", "sent", "response_head", "response", "next_at"}, true, sets)
 }
 
 // maxAttemptLog bounds what is read of one delivery's log, which grows with each redelivery.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,13 +33,10 @@ const selectEventContent = `SELECT e.id, e.organisation_id, e.type, e.body, e.cr
 
 // EventContents reads events with their generations and outputs, by the events' ids. An
 // event that is not there, or whose generation is not, is left out.
-//
-// It looks each one up by its key. An IN list would save a little work, but PostgreSQL may
-// plan it, while a table is new and not yet analysed, as a scan of everything.
 func (tx *Tx) EventContents(eventIDs []string) (map[string]*EventContent, error) {
 	contents := make(map[string]*EventContent, len(eventIDs))
 	eventIDs = slices.Compact(slices.Sorted(slices.Values(eventIDs))) // each output once
-	err := tx.queryEach(selectEventContent+` AND o.removed_at = 0 WHERE e.id = ? AND (g.id IS NOT NULL OR e.generation_id IS NULL) ORDER BY o.ordinal`, eventIDs, func(row Row) error {
+	add := func(row Row) error {
 		c, o, err := scanEventContent(row)
 		if err != nil {
 			return err
@@ -51,8 +49,13 @@ func (tx *Tx) EventContents(eventIDs []string) (map[string]*EventContent, error)
 			c.Outputs = append(c.Outputs, o)
 		}
 		return nil
-	})
-	return contents, err
+	}
+	query := selectEventContent + ` AND o.removed_at = 0 WHERE e.id = ? AND (g.id IS NOT NULL OR e.generation_id IS NULL) ORDER BY o.ordinal`
+	if tx.pg == nil {
+		return contents, tx.queryEach(query, eventIDs, add)
+	}
+	query = strings.Replace(query, "e.id = ?", "e.id = ANY($1)", 1)
+	return contents, classify("read", tx.alongIndexes(query, []any{eventIDs}, add))
 }
 
 // EventContentAt reads an event with its generation and the outputs whose files were kept at
