@@ -84,10 +84,13 @@ const (
 // Input is what the caller asked for, after validation, in the words of the submit API.
 // It is stored as JSON with the generation and handed to the provider.
 type Input struct {
-	Prompt   string   `json:"prompt"`
-	Size     string   `json:"size,omitempty"`     // "WxH", "W:H" or "auto"; empty = the model's default
-	Images   []string `json:"images,omitempty"`   // reference images, http(s) URLs, first one first
-	Duration int      `json:"duration,omitempty"` // seconds of video; 0 = the model's default
+	Prompt string   `json:"prompt"`
+	Size   string   `json:"size,omitempty"`   // "WxH", "W:H" or "auto"; empty = the model's default
+	Images []string `json:"images,omitempty"` // reference images, http(s) URLs, first one first
+	// ImageItems is how many items the caller's list of images had, where those are not all of
+	// Images, because one more was named beside the list or some repeat; 0 = they are.
+	ImageItems int `json:"image_items,omitempty"`
+	Duration   int `json:"duration,omitempty"` // seconds of video; 0 = the model's default
 	// Metadata are the model's own fields, passed through. Never holds callback_url:
 	// that one is kept in CallbackURL.
 	Metadata map[string]json.RawMessage `json:"metadata,omitempty"`

@@ -119,3 +119,11 @@ var byStatus = map[int]Class{
 // ClassOfStatus is what a refusal's status means where the body does not say; empty = the
 // status does not either.
 func ClassOfStatus(status int) Class { return byStatus[status] }
+
+// Moved says that an output is to be had at another address: by a download through the guard,
+// without any key.
+type Moved struct {
+	URL string // may be signed, so not for logs
+}
+
+func (m *Moved) Error() string { return "provider: the output lies at another address" }

@@ -107,10 +107,7 @@ func send(ctx context.Context, up Upstream, effect Effect, req *http.Request) (*
 	})
 	sent := &sentBody{}
 	req = req.WithContext(ctx)
-	if req.Body != nil && req.GetBody == nil { // one that cannot be sent twice, and may fail
-		sent.ReadCloser = req.Body
-		req.Body = sent
-	}
+	sent.watch(req)
 	res, err := up.Client.Do(req)
 	if err != nil {
 		if cause := sent.failure(); cause != nil {
@@ -149,21 +146,37 @@ func read(res *http.Response, effect Effect) (Answer, error) {
 	return a, nil
 }
 
-// sentBody is a request's body that keeps the error with which it ended.
+// sentBody keeps the error with which a request's body ended, as often as it is sent.
 type sentBody struct {
-	io.ReadCloser
 	mu  sync.Mutex
 	err error
 }
 
-func (b *sentBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.mu.Lock()
-		b.err = err
-		b.mu.Unlock()
+// watch puts itself around the body of a request, and around what net/http gets when it sends
+// the request anew over another connection.
+func (b *sentBody) watch(req *http.Request) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return
 	}
-	return n, err
+	req.Body = watchedBody{req.Body, b}
+	again := req.GetBody
+	if again == nil {
+		return
+	}
+	req.GetBody = func() (io.ReadCloser, error) {
+		body, err := again()
+		if err != nil {
+			b.keep(err)
+			return nil, err
+		}
+		return watchedBody{body, b}, nil
+	}
+}
+
+func (b *sentBody) keep(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
 }
 
 // failure is what the body itself is to blame for; net/http closes a body that it wants no more of.
@@ -174,6 +187,20 @@ func (b *sentBody) failure() error {
 		return nil
 	}
 	return b.err
+}
+
+// watchedBody is one sending of a body.
+type watchedBody struct {
+	io.ReadCloser
+	sent *sentBody
+}
+
+func (w watchedBody) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		w.sent.keep(err)
+	}
+	return n, err
 }
 
 // withoutURL drops the URL that net/http puts into its errors: it may hold a token.

@@ -178,6 +178,7 @@ func TestABodyThatFailsCreatesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("not again") }
 		_, err = provider.Do(t.Context(), up, provider.Creates, req)
 		var pe *provider.Error
 		if !errors.As(err, &pe) || pe.Class != tc.class || pe.Message != tc.message {

@@ -75,7 +75,8 @@ type CallbackVerifier interface {
 // Opener is a provider whose outputs can only be read with the account's key or are
 // carried inside an answer. Others are downloaded through the guard without any key.
 type Opener interface {
-	// OpenOutput starts reading an output. The caller closes the body.
+	// OpenOutput starts reading an output. The caller closes the body. A *Moved (by errors.As)
+	// sends it elsewhere.
 	OpenOutput(ctx context.Context, up Upstream, job Job, out Output) (*http.Response, error)
 }
 
@@ -112,6 +113,9 @@ type Traits struct {
 	BatchPoll int
 	// Callbacks says that the upstream takes a callback URL with a submit.
 	Callbacks bool
+	// Hints says that it takes this server's own, and that a caller's is not for it: callers
+	// know the upstream as one that is polled. Where Callbacks is set it says nothing.
+	Hints bool
 	// Synchronous says that Submit may last as long as the generation itself, and that
 	// its answer carries the outputs.
 	Synchronous bool
@@ -195,6 +199,7 @@ type Request struct {
 	Prompt        string
 	Size          string   // "WxH", "W:H", "auto" or empty
 	Images        []string // http(s) URLs
+	ImageItems    int      // how many the caller's list had, for limits on that alone; 0 = len(Images)
 	Duration      int      // seconds; 0 = default
 	// Metadata are the caller's own fields for this model, without callback_url. What a
 	// provider does not know it passes through in the upstream's own shape.
@@ -289,4 +294,7 @@ type Callback struct {
 	// where the body says, in a word that the upstream documents, that the job goes on: asking
 	// would tell no more. UpstreamID then still proves that the job exists.
 	Hint bool
+	// Doubt is what is odd about a call that is taken all the same, for the log; it quotes nothing
+	// of the call. Empty = nothing is.
+	Doubt string
 }

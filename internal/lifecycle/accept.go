@@ -131,12 +131,11 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 }
 
 func (e *Engine) callbackMode(g *kinora.Generation, m *kinora.Model, p provider.Provider) kinora.CallbackMode {
+	traits := p.Describe().Model(m.UpstreamModel)
 	switch {
-	case !p.Describe().Model(m.UpstreamModel).Callbacks:
-		return kinora.CallbackNone
-	case g.Input.CallbackURL != "":
+	case traits.Callbacks && g.Input.CallbackURL != "":
 		return kinora.CallbackForwarded
-	case e.callbackURL(m.Provider) != "":
+	case (traits.Callbacks || traits.Hints) && e.callbackURL(m.Provider) != "":
 		return kinora.CallbackManaged
 	}
 	return kinora.CallbackNone
@@ -211,7 +210,7 @@ func (e *Engine) Attempts(ctx context.Context, generationID string) ([]*kinora.A
 func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Model) provider.Request {
 	req := provider.Request{
 		Model: m.Name, UpstreamModel: m.UpstreamModel, Kind: m.Kind,
-		Prompt: g.Input.Prompt, Size: g.Input.Size, Images: g.Input.Images, Duration: g.Input.Duration, Metadata: g.Input.Metadata,
+		Prompt: g.Input.Prompt, Size: g.Input.Size, Images: g.Input.Images, ImageItems: g.Input.ImageItems, Duration: g.Input.Duration, Metadata: g.Input.Metadata,
 	}
 	if a == nil {
 		return req

@@ -46,6 +46,9 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 		e.metrics.callbacks.WithLabelValues(providerName, "refused").Inc()
 		return provider.Callback{}, &kinora.Error{Code: kinora.ErrUnauthorized, Op: "callback", Message: "the callback cannot be verified", Err: err}
 	}
+	if got.Doubt != "" {
+		e.log.Info("a callback is taken although something about it is odd", "attempt", a.ID(), "provider", providerName, "doubt", got.Doubt)
+	}
 	if a.State.Terminal() && got.UpstreamID != "" && a.UpstreamID == "" {
 		return got, e.abandoned(ctx, a, got)
 	}

@@ -192,10 +192,14 @@ func (e *Engine) probe(ctx context.Context, key string) (media.Properties, error
 func (e *Engine) openOutput(ctx context.Context, l *lane, acc *account, a *kinora.Attempt, w provider.Output) (*http.Response, error) {
 	if opener, ok := l.provider.(provider.Opener); ok && len(w.Handle) > 0 {
 		res, err := opener.OpenOutput(ctx, e.upstream(acc), e.job(a), w)
-		if err != nil {
+		var moved *provider.Moved
+		switch {
+		case err == nil:
+			return res, nil
+		case !errors.As(err, &moved):
 			return nil, provider.AsError(err, provider.Unavailable)
 		}
-		return res, nil
+		w.URL = moved.URL
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
 	if err != nil {

@@ -114,7 +114,7 @@ func parseInput(v value, sub *kinora.Submission) error {
 			return err
 		}
 	}
-	if in.Images, err = parseImages(image, images); err != nil {
+	if in.Images, in.ImageItems, err = parseImages(image, images); err != nil {
 		return err
 	}
 	if err := parseMetadata(metadata, in); err != nil {
@@ -152,47 +152,50 @@ func parseString(v value, field string, most int) (string, error) {
 }
 
 // parseImages merges "image" and "images", in that order, without repeats. An empty "image" counts as absent.
-func parseImages(image, images value) ([]string, error) {
-	var list []string
+// items is how many "images" has, where that is another number.
+func parseImages(image, images value) (list []string, items int, err error) {
 	if image.given() {
 		u, err := parseString(image, "input.image", maxURL)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if u != "" {
 			if !isWebURL(u) {
-				return nil, refuse(kinora.ErrInvalid, "input.image must be an http or https URL")
+				return nil, 0, refuse(kinora.ErrInvalid, "input.image must be an http or https URL")
 			}
 			list = append(list, u)
 		}
 	}
 	if !images.given() {
-		return list, nil
+		return list, 0, nil
 	}
 	if images.kind() != jsonArray {
-		return nil, notStrings()
+		return nil, 0, notStrings()
 	}
 	n := 0
 	for item := range images.items() {
 		if item.kind() != jsonString {
-			return nil, notStrings()
+			return nil, 0, notStrings()
 		}
 		field := "input.images[" + strconv.Itoa(n) + "]"
 		u, err := parseString(item, field, maxURL)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if !isWebURL(u) {
-			return nil, refuse(kinora.ErrInvalid, "%s must be an http or https URL", field)
+			return nil, 0, refuse(kinora.ErrInvalid, "%s must be an http or https URL", field)
 		}
 		if n++; n > maxImages {
-			return nil, refuse(kinora.ErrInvalid, "input.images must have at most %d items", maxImages)
+			return nil, 0, refuse(kinora.ErrInvalid, "input.images must have at most %d items", maxImages)
 		}
 		if !slices.Contains(list, u) {
 			list = append(list, u)
 		}
 	}
-	return list, nil
+	if n == len(list) {
+		n = 0
+	}
+	return list, n, nil
 }
 
 func notStrings() error {

@@ -248,7 +248,7 @@ func TestSubmitAccepts(t *testing.T) {
 		},
 		"image first, no repeats": {
 			input(`,"images":["http://b.example/2","https://a.example/1","http://b.example/2","HTTPS://c.example"],"image":"https://a.example/1"`),
-			kinora.Submission{Input: kinora.Input{Images: []string{"https://a.example/1", "http://b.example/2", "HTTPS://c.example"}}},
+			kinora.Submission{Input: kinora.Input{Images: []string{"https://a.example/1", "http://b.example/2", "HTTPS://c.example"}, ImageItems: 4}},
 		},
 		"duration":                  {input(`,"duration":5`), kinora.Submission{Input: kinora.Input{Duration: 5}}},
 		"duration as string":        {input(`,"duration":" 10 "`), kinora.Submission{Input: kinora.Input{Duration: 10}}},

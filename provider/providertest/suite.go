@@ -167,7 +167,7 @@ func Run(t *testing.T, s Suite) {
 	if p, ok := s.Provider.(provider.Patient); ok {
 		t.Run("patience", func(t *testing.T) { s.testPatience(t, p) })
 	}
-	if p, ok := s.Provider.(provider.CallbackVerifier); ok && s.traits().Callbacks {
+	if p, ok := s.Provider.(provider.CallbackVerifier); ok && (s.traits().Callbacks || s.traits().Hints) {
 		t.Run("callbacks", func(t *testing.T) { s.testCallbacks(t, p) })
 	}
 }
@@ -192,12 +192,12 @@ func (s *Suite) testDescription(t *testing.T) {
 	if p := d.Poll; !s.traits().Synchronous && (p.First <= 0 || p.Interval <= 0 || p.Ceiling < p.Interval) {
 		t.Errorf("pace %+v: first and interval must be above 0, and the ceiling not below the interval", p)
 	}
-	if _, ok := s.Provider.(provider.CallbackVerifier); !ok && s.traits().Callbacks {
+	if _, ok := s.Provider.(provider.CallbackVerifier); !ok && (s.traits().Callbacks || s.traits().Hints) {
 		t.Error("the model takes callbacks, and the provider is no CallbackVerifier")
 	}
 	if d.Traits != nil {
 		for _, model := range []string{"", "a model nobody knows", "x/y:z", s.Request.UpstreamModel} {
-			if traits := d.Traits(model); traits.BatchPoll < 0 || traits.Synchronous && traits.Callbacks {
+			if traits := d.Traits(model); traits.BatchPoll < 0 || traits.Synchronous && (traits.Callbacks || traits.Hints) {
 				t.Errorf("traits of %q are %+v", model, traits)
 			}
 		}
