@@ -1,10 +1,10 @@
 package config
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/closest"
 )
 
 // problems collects everything that is wrong, so that it can be put right in one go. Each
@@ -34,39 +34,8 @@ func (ps problems) err(op string) error {
 
 // didYouMean is a hint at the known word nearest to a wrong one; empty when none is near.
 func didYouMean(word string, known []string) string {
-	best, nearest := "", 3
-	for _, k := range slices.Sorted(slices.Values(known)) {
-		if d := distance(word, k); d < nearest && 2*d <= len(k) {
-			best, nearest = k, d
-		}
+	if best := closest.Word(word, known); best != "" {
+		return "did you mean " + best + "?"
 	}
-	if best == "" {
-		return ""
-	}
-	return "did you mean " + best + "?"
-}
-
-// distance is how many single-character edits turn a into b (Levenshtein).
-func distance(a, b string) int {
-	const longest = 64
-	if len(a) > longest || len(b) > longest {
-		return longest
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }
