@@ -35,7 +35,14 @@ type Error struct {
 	Message    string        // for the caller; complete, no secrets
 	Hint       string        // for the operator: what to do next
 	RetryAfter time.Duration // 0 = nothing to say
+	Details    []FieldError  // what is wrong with each field, where several may be; Message tells the first
 	Err        error         // cause, never shown to callers
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	Field   string `json:"field"`
+	Message string `json:"message"` // complete; names the field
 }
 
 func (e *Error) Error() string {

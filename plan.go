@@ -23,13 +23,16 @@ type Plan struct {
 type Gate struct {
 	MinWidth  int `json:"min_width,omitempty"` // pixels
 	MinHeight int `json:"min_height,omitempty"`
-	// AspectTolerance is by how much the ratio of width to height may differ from the
-	// source's, as a share of it: 0.02 = 2 %.
+	// Aspect is the ratio of width to height that is wanted, whatever the source's; 0 = the
+	// source's, where AspectTolerance asks for it.
+	Aspect float64 `json:"aspect,omitempty"`
+	// AspectTolerance is by how much the ratio of width to height may differ from the one that
+	// is wanted, as a share of it: 0.02 = 2 %. 0 with an Aspect = 1 %.
 	AspectTolerance float64 `json:"aspect_tolerance,omitempty"`
 	// NotBlank refuses outputs that are blank or flat.
 	NotBlank bool `json:"not_blank,omitempty"`
-	// Changed refuses outputs that look like the source: as many bits of the perceptual hashes
-	// must differ at least, of 64.
+	// Changed refuses outputs that look like the source: at least as many must differ of the 64
+	// bits of the perceptual hashes, or of the 64 mean colours of an 8×8 grid.
 	Changed int `json:"changed,omitempty"`
 	// Structure is how much of the source's edges must be found again at least, 0..1.
 	Structure float64 `json:"structure,omitempty"`

@@ -33,6 +33,7 @@ import (
 	"github.com/kinora/kinora/internal/tenancy"
 	"github.com/kinora/kinora/internal/upload"
 	"github.com/kinora/kinora/internal/webhook"
+	"github.com/kinora/kinora/internal/workflow"
 )
 
 // Options are what is not configuration.
@@ -66,6 +67,7 @@ type App struct {
 	tenancy    *tenancy.Service
 	uploads    *upload.Service
 	engine     *lifecycle.Engine
+	workflows  *workflow.Set // those offered
 	dispatcher *webhook.Dispatcher
 	upkeep     *queue.Queue // nil until it runs
 	server     *server.Server

@@ -23,6 +23,7 @@ import (
 	"github.com/kinora/kinora/internal/tenancy"
 	"github.com/kinora/kinora/internal/upload"
 	"github.com/kinora/kinora/internal/webhook"
+	"github.com/kinora/kinora/internal/workflow"
 	"github.com/kinora/kinora/provider"
 )
 
@@ -163,6 +164,9 @@ func (a *App) wire() error {
 	if err != nil {
 		return err
 	}
+	if err := a.loadWorkflows(routes.models); err != nil {
+		return err
+	}
 	a.engine, err = lifecycle.New(lifecycle.Config{
 		DB: a.db, Blob: a.files, Node: node, MasterKeys: a.ring.IDs,
 		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
@@ -178,6 +182,19 @@ func (a *App) wire() error {
 		return err
 	}
 	return a.wireHTTP()
+}
+
+// loadWorkflows reads the workflows and keeps those whose models there are.
+func (a *App) loadWorkflows(models []kinora.Model) error {
+	all, err := workflow.Load(a.cfg.WorkflowsDir)
+	if err != nil {
+		return err
+	}
+	if a.workflows, err = all.Offer(models); err != nil {
+		return err
+	}
+	a.log.Info("workflows", "offered", a.workflows.Names())
+	return nil
 }
 
 // maxRedirects is how many redirects a download follows, each checked anew.

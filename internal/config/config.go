@@ -28,6 +28,8 @@ type Config struct {
 	Accounts []Account `yaml:"accounts" doc:"Upstream accounts."`
 	Models   []Model   `yaml:"models" doc:"Public models, beside the built-in ones. A model named as a built-in one replaces it."`
 
+	WorkflowsDir string `yaml:"workflows_dir" env:"WORKFLOWS_DIR" doc:"Folder of workflow files (*.yaml) for the generations API, beside the built-in ones; see workflows.md. Read at start. Empty: the built-in ones alone."`
+
 	AdminToken     Secret   `yaml:"admin_token" env:"ADMIN_TOKEN" doc:"Token of the admin API, at least 32 characters. Empty: made on first start in data_dir/admin.token (mode 0600)."`
 	MasterKey      Secret   `yaml:"master_key" env:"MASTER_KEY" doc:"32 bytes, base64 or hexadecimal: encrypts secrets at rest and signs file URLs. Empty: made on first start in data_dir/master.key (mode 0600). All nodes on one database need the same."`
 	OldMasterKeys  []Secret `yaml:"old_master_keys" env:"OLD_MASTER_KEYS" doc:"Master keys that are accepted but not used: those of before a rotation, or the one to come. See operations.md."`
