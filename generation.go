@@ -119,6 +119,9 @@ type Generation struct {
 	Metadata   json.RawMessage // the caller's own object, echoed byte for byte; nil when not sent
 	WebhookURL string          // destination of this generation's event; empty = the organisation's default
 
+	Request  *WorkflowRequest // what was asked for by the generations API; nil for other APIs
+	ParentID string           // the generation that this one was regenerated from; empty = none
+
 	Failure *Failure // set when failed or cancelled
 
 	CreatedAt   time.Time

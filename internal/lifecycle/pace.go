@@ -40,6 +40,15 @@ type sampled struct {
 	dirty  bool            // not saved yet
 }
 
+// inOrder returns the kept durations, the shortest first; the lock over them is held.
+func (s *sampled) inOrder() []time.Duration {
+	if s.sorted == nil {
+		s.sorted = slices.Clone(s.kept)
+		slices.Sort(s.sorted)
+	}
+	return s.sorted
+}
+
 func (d *durations) learn(model string, took time.Duration) {
 	if took <= 0 {
 		return
@@ -71,12 +80,9 @@ func (d *durations) ahead(model string, age, ceiling time.Duration) (time.Durati
 	if s == nil || len(s.kept) < learnFrom {
 		return 0, false
 	}
-	if s.sorted == nil {
-		s.sorted = slices.Clone(s.kept)
-		slices.Sort(s.sorted)
-	}
-	i, _ := slices.BinarySearch(s.sorted, age)
-	left := s.sorted[i:]
+	sorted := s.inOrder()
+	i, _ := slices.BinarySearch(sorted, age)
+	left := sorted[i:]
 	if len(left) == 0 {
 		return min(age/8, ceiling), true
 	}

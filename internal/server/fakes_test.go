@@ -79,6 +79,34 @@ type fakeGenerations struct {
 	accept   func(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error)
 	read     func(ctx context.Context) error
 	ends     map[string]chan struct{} // of generations that are waited for
+	outlook  kinora.Outlook
+	searches []kinora.GenerationSearch
+	before   []string
+	listed   func() (page []kinora.Listed, next string, err error) // nil = nothing is found
+}
+
+func (f *fakeGenerations) Search(_ context.Context, _ string, q kinora.GenerationSearch, before string, _ int) ([]kinora.Listed, string, error) {
+	f.searches, f.before = append(f.searches, q), append(f.before, before)
+	if f.listed == nil {
+		return nil, "", nil
+	}
+	return f.listed()
+}
+
+func (f *fakeGenerations) Outlook(context.Context, *kinora.Generation) (kinora.Outlook, error) {
+	return f.outlook, nil
+}
+
+func (f *fakeGenerations) Standings(_ context.Context, ids []string) (map[string]kinora.Standing, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := map[string]kinora.Standing{}
+	for _, id := range ids {
+		if g := f.stored[id]; g != nil {
+			found[id] = kinora.Standing{State: g.State, Progress: g.Progress}
+		}
+	}
+	return found, nil
 }
 
 func (f *fakeGenerations) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {

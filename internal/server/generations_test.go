@@ -23,7 +23,10 @@ func TestGenerationRecord(t *testing.T) {
 	unexplained := record(kinora.GenerationFailed)
 	echoed := record(kinora.GenerationRunning)
 	echoed.ID, echoed.Surface, echoed.Reference = jobOne, kinora.SurfaceGenerations, &reference
-	echoed.Metadata = json.RawMessage(`{"row":7,"html":"<b>"}`)
+	echoed.Metadata = json.RawMessage("{ \"row\":\t7.0,\n\"html\":\"<b>\\u00e4\"\r\n}") // byte for byte, white space too
+	queued := record(kinora.GenerationQueued)
+	queued.ID, queued.Model, queued.ParentID = jobOne, "m", taskOne
+	queued.Request = &kinora.WorkflowRequest{Workflow: "staging", CaptureType: "photo", Mode: "furnish", RoomTypes: []string{"Kitchen"}, StylePreset: "Modern"}
 	done := record(kinora.GenerationSucceeded)
 	done.CompletedAt = at.Add(time.Second)
 
@@ -31,18 +34,26 @@ func TestGenerationRecord(t *testing.T) {
 		return `{"job_id":"` + id + `","status":"` + status + `","workflow":null,"capture_type":null,"mode":null,` +
 			`"room_types":null,"style_preset":null,"source_asset_id":null,"reference":` + reference + `,"metadata":` + metadata +
 			`,"parent_job_id":null,"outputs":` + outputs + `,"failure":` + failure +
-			`,"created_at":"2026-06-14T10:30:00Z","updated_at":"2026-06-14T10:30:01Z","completed_at":` + completed + `}`
+			`,"created_at":"2026-06-14T10:30:00Z","updated_at":"2026-06-14T10:30:01Z","completed_at":` + completed +
+			`,"model":"","progress":7,"queue_position":null,"eta_seconds":null}`
 	}
 	tests := map[string]struct {
 		g       *kinora.Generation
 		outputs []kinora.Output
+		outlook kinora.Outlook
 		want    string
 	}{
+		"queued, of a workflow": {
+			g: queued, outlook: kinora.Outlook{Position: 3, ETA: 4100 * time.Millisecond},
+			want: `{"job_id":"` + jobOne + `","status":"queued","workflow":"staging","capture_type":"photo","mode":"furnish","room_types":["Kitchen"],` +
+				`"style_preset":"Modern","source_asset_id":null,"reference":null,"metadata":{},"parent_job_id":"` + taskOne + `","outputs":[],"failure":null,` +
+				`"created_at":"2026-06-14T10:30:00Z","updated_at":"2026-06-14T10:30:01Z","completed_at":null,"model":"m","progress":7,"queue_position":3,"eta_seconds":5}`,
+		},
 		"ingesting": {g: record(kinora.GenerationIngesting), want: body(taskOne, "ingesting", "null", "{}", "[]", "null", "null")},
 		"queued":    {g: record(kinora.GenerationQueued), want: body(taskOne, "queued", "null", "{}", "[]", "null", "null")},
 		"running, with what is echoed": {
 			g:    echoed,
-			want: body(jobOne, "processing", `"listing-123 <&>"`, `{"row":7,"html":"<b>"}`, "[]", "null", "null"),
+			want: body(jobOne, "processing", `"listing-123 <&>"`, "{ \"row\":\t7.0,\n\"html\":\"<b>\\u00e4\"\r\n}", "[]", "null", "null"),
 		},
 		"failed": {
 			g: failed,
@@ -81,6 +92,9 @@ func TestGenerationRecord(t *testing.T) {
 				}
 			})
 			f.generations.store(tt.g, tt.outputs...)
+			if !tt.g.State.Terminal() {
+				f.generations.outlook = tt.outlook
+			}
 			w := f.do("GET", "/api/v1/generations/"+tt.g.ID, "")
 			is(t, w, 200, tt.want)
 			for name, want := range map[string]string{

@@ -88,6 +88,18 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(200, "GET", record+taskOne, "")
 	add(200, "GET", record+generationTwo, "")
 	add(404, "GET", record+"x", "")
+	const generationList = "/api/v1/generations"
+	add(200, "GET", generationList, "")
+	add(200, "GET", generationList+"?status=processing&reference=a&model=m&workflow=w&created_after=2026-06-14T10:30:00Z&created_before=2027-06-14T10:30:00Z&limit=2", "").before = func(f *fixture) {
+		g, outputs, _ := f.generations.Generation(t.Context(), ownID, jobOne)
+		f.generations.listed = func() ([]kinora.Listed, string, error) {
+			return []kinora.Listed{{Generation: g, Outputs: outputs}}, "next", nil
+		}
+	}
+	add(422, "GET", generationList+"?limit=101", "")
+	add(200, "GET", record+taskOne+"/events", "")
+	add(204, "GET", record+taskOne+"/events", "", header("Last-Event-ID", "succeeded-100"))
+	add(404, "GET", record+"x/events", "")
 	running := func(f *fixture) {
 		f.generations.store(&kinora.Generation{ID: taskOne, OrganisationID: ownID, Surface: kinora.SurfaceSubmit, Model: "m", State: kinora.GenerationRunning, CreatedAt: testTime, UpdatedAt: testTime})
 	}

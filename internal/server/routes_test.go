@@ -182,7 +182,7 @@ func TestUnknownPathsAnswerInTheDialectBesideThem(t *testing.T) {
 	const api = `{"error":{"code":"not_found","message":"no such route","retryable":false,"retry_after":null}}`
 	task := taskErrorText(404, "no such route", "not_found")
 	for path, want := range map[string]string{
-		"/": api, "/x": api, "/api": api, "/api/v1": api, "/api/v1/": api, "/api/v1/generations": api, "/apix": api,
+		"/": api, "/x": api, "/api": api, "/api/v1": api, "/api/v1/": api, "/api/v1/generations/": api, "/apix": api,
 		"/api/v1//generations/" + jobOne: api, "/api/v1/./generations/" + jobOne: api, "/%2e%2e/api/v1": api,
 		"/api/generate/": task, "/api/generate/cancel": task, "/api/generate/submit/": task, "/api/generate//submit": task,
 		"/v1/chat/completions": task, "/api/generate": task, "/v1": task,

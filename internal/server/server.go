@@ -43,6 +43,19 @@ type Generations interface {
 	// Ended returns a channel that is closed when the generation ends, or soon after. It tells of ends to come: whoever
 	// has called it must look once whether the generation has ended already. leave must be called in the end.
 	Ended(id string) (ended <-chan struct{}, leave func())
+	// Search reads a page of an organisation's generations, newest first. before is what the page before returned as
+	// next; next is "" on the last page. A page may be short, or empty, and have a next one.
+	//
+	// Errors: kinora.ErrUnavailable.
+	Search(ctx context.Context, organisationID string, q kinora.GenerationSearch, before string, limit int) (page []kinora.Listed, next string, err error)
+	// Outlook tells what is known of the rest of a generation's way; zero for one that has ended.
+	//
+	// Errors: kinora.ErrUnavailable.
+	Outlook(ctx context.Context, g *kinora.Generation) (kinora.Outlook, error)
+	// Standings tells how generations stand; those that are not there are left out.
+	//
+	// Errors: kinora.ErrUnavailable.
+	Standings(ctx context.Context, ids []string) (map[string]kinora.Standing, error)
 }
 
 // Callbacks takes what upstreams post on the URLs of attempts.
@@ -158,7 +171,9 @@ type Server struct {
 
 	bodies, news, orders *budget // memory for the bodies of requests, of inbound callbacks, and of the admin API
 
-	listening *perKey         // streams
+	listening *perKey         // streams of all events
+	following *perKey         // streams about one generation
+	follows   *follows        // the generations that those are about
 	heartbeat time.Duration   // of streams
 	draining  context.Context // ends with Drain
 	drain     context.CancelFunc
@@ -198,6 +213,7 @@ func New(cfg Config) (*Server, error) {
 		held:      newGate(cfg.MaxInFlight, cfg.OrganisationInFlight),
 		streams:   newGate(maxStreams, 0),
 		listening: newPerKey(maxStreamsPerKey),
+		following: newPerKey(maxFollowsPerKey),
 		heartbeat: streamHeartbeat,
 		inbound:   newGate(max(1, cfg.MaxInFlight/4), 0),
 		operators: newGate(max(1, cfg.MaxInFlight/4), 0),
@@ -207,6 +223,7 @@ func New(cfg Config) (*Server, error) {
 		admin:     tokenDigest(cfg.AdminToken),
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
+	s.follows = newFollows(s.draining, cfg.Generations.Standings)
 	s.ready.checks = cfg.Checks
 	s.routes = s.allRoutes()
 	var err error

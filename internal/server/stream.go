@@ -73,7 +73,7 @@ func (s *Server) stream(ctx context.Context, x *exchange, r *http.Request) error
 			if err := s.authenticate(ctx, x, r); err != nil { // the key may have been revoked
 				return err
 			}
-			return out.write(": still here\n\n")
+			return out.idle()
 		},
 	})
 	if x.status == 0 {
@@ -117,14 +117,22 @@ type eventWriter struct {
 }
 
 func (w *eventWriter) begin(at kinora.StreamPlace) error {
+	// An id without data is remembered by the reader and shown to nobody.
+	return w.open("id: " + at.String() + "\n")
+}
+
+// open begins the stream; first are its first lines.
+func (w *eventWriter) open(first string) error {
 	h := w.x.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would otherwise collect what comes
 	h.Set("Cache-Control", "no-store, no-transform")
 	w.x.WriteHeader(http.StatusOK)
-	// An id without data is remembered by the reader and shown to nobody.
-	return w.write("retry: " + streamRetry + "\nid: " + at.String() + "\n\n")
+	return w.write("retry: " + streamRetry + "\n" + first + "\n")
 }
+
+// idle shows that the stream is alive.
+func (w *eventWriter) idle() error { return w.write(": still here\n\n") }
 
 func (w *eventWriter) event(e kinora.Streamed) error {
 	data := streamedWebhook{Headers: make(map[string]string, len(e.Header)), Body: string(e.Body)}

@@ -1,6 +1,10 @@
 package store
 
-import "time"
+import (
+	"time"
+
+	"github.com/kinora/kinora"
+)
 
 // TryBudget shortens what one try on PostgreSQL may take; not while transactions run.
 func (db *DB) TryBudget(d time.Duration) { db.budget = d }
@@ -24,4 +28,15 @@ func (f DeliveryFilter) Statements(db *DB, floor string) (texts []string, args [
 // QueryEach runs a query for each key and drops the rows.
 func (tx *Tx) QueryEach(query string, keys ...string) error {
 	return tx.queryEach(query, keys, func(Row) error { return nil })
+}
+
+// GenerationStatements returns what a list asks the database for its first page, when its reach ends at floor.
+func GenerationStatements(organisation string, f kinora.GenerationSearch, floor time.Time) (texts []string, args [][]any) {
+	along, rest := walkGenerations(organisation, f)
+	q := generationFloor(along, 1000)
+	texts, args = append(texts, q.text), append(args, q.args)
+	along.text += ` AND (created_at, id) >= (?, ?)`
+	along.args = append(along.args, Micros(floor), "")
+	q = generationPage(along, rest, 50)
+	return append(texts, q.text), append(args, q.args)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 const generationColumns = `id, organisation_id, surface, model, kind, state, progress, input, reference, metadata,
-	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id`
+	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id, workflow, request, parent_id`
 
 // InsertGeneration writes a new generation.
 func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
@@ -22,10 +22,19 @@ func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
 	if g.Metadata != nil {
 		metadata = sql.NullString{String: string(g.Metadata), Valid: true}
 	}
-	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	var workflow, request string
+	if g.Request != nil {
+		text, err := json.Marshal(g.Request)
+		if err != nil {
+			return fmt.Errorf("store: encode the workflow request: %w", err)
+		}
+		workflow, request = g.Request.Workflow, string(text)
+	}
+	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, string(input),
 		g.Reference, metadata, g.WebhookURL, "", "",
-		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt), g.SourceAssetID)
+		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt),
+		g.SourceAssetID, workflow, request, g.ParentID)
 	return err
 }
 
@@ -43,14 +52,22 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 		reference, metadata                   sql.NullString
 		code, message                         string
 		created, updated, completed, deadline int64
+		workflow, request                     string
 	)
 	err := row.Scan(&g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &g.Progress, &input, &reference, &metadata,
-		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline, &g.SourceAssetID)
+		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline,
+		&g.SourceAssetID, &workflow, &request, &g.ParentID)
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal([]byte(input), &g.Input); err != nil {
 		return nil, fmt.Errorf("store: decode input of %s: %w", g.ID, err)
+	}
+	if request != "" {
+		g.Request = new(kinora.WorkflowRequest)
+		if err := json.Unmarshal([]byte(request), g.Request); err != nil {
+			return nil, fmt.Errorf("store: decode the workflow request of %s: %w", g.ID, err)
+		}
 	}
 	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
 	if g.State == kinora.GenerationIngesting {
@@ -146,25 +163,29 @@ func (tx *Tx) ExpiredOutputs(now time.Time, limit int) ([]kinora.Output, error) 
 func (tx *Tx) outputs(query string, args ...any) ([]kinora.Output, error) {
 	var list []kinora.Output
 	err := tx.Query(query, args, func(row Row) error {
-		var (
-			o                          kinora.Output
-			kind                       string
-			duration, created, removed int64
-		)
-		if err := row.Scan(&o.ID, &o.GenerationID, &o.Ordinal, &o.BlobKey, &kind, &o.ContentType, &o.Bytes, &o.SHA256,
-			&o.Width, &o.Height, &duration, &created, &removed); err != nil {
-			return err
-		}
-		o.Kind, o.Duration = kinora.Kind(kind), time.Duration(duration)*time.Microsecond
-		o.CreatedAt, o.RemovedAt = Time(created), Time(removed)
-		o.Role = "alternate"
-		if o.Ordinal == 0 {
-			o.Role = "primary"
-		}
+		o, err := scanOutput(row)
 		list = append(list, o)
-		return nil
+		return err
 	})
 	return list, err
+}
+
+func scanOutput(row Row) (o kinora.Output, err error) {
+	var (
+		kind                       string
+		duration, created, removed int64
+	)
+	if err := row.Scan(&o.ID, &o.GenerationID, &o.Ordinal, &o.BlobKey, &kind, &o.ContentType, &o.Bytes, &o.SHA256,
+		&o.Width, &o.Height, &duration, &created, &removed); err != nil {
+		return o, err
+	}
+	o.Kind, o.Duration = kinora.Kind(kind), time.Duration(duration)*time.Microsecond
+	o.CreatedAt, o.RemovedAt = Time(created), Time(removed)
+	o.Role = "alternate"
+	if o.Ordinal == 0 {
+		o.Role = "primary"
+	}
+	return o, nil
 }
 
 // MarkOutputRemoved notes that retention has removed the file.
