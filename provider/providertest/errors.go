@@ -15,7 +15,7 @@ const signedURL = "https://cdn.example/file.mp4?sig=c2lnbmVkLXVybA"
 
 func (s *Suite) upstream(t *testing.T) *Upstream {
 	u := NewUpstream(t)
-	u.auxiliary = s.Auxiliary
+	u.auxiliary, u.sources = s.Auxiliary, s.Sources
 	return u
 }
 

@@ -83,6 +83,8 @@ type Suite struct {
 	Output  provider.Output
 	Content Reply
 
+	// Sources are callers' files, for upstreams that want bytes. Optional.
+	Sources provider.Sources
 	// Auxiliary answers requests that are not the call itself, such as the fetch of an
 	// access token; they are not counted. It returns false for all others. Optional.
 	Auxiliary func(Recorded) (Reply, bool)

@@ -58,6 +58,7 @@ type Upstream struct {
 	client    *http.Client
 	auxiliary func(Recorded) (Reply, bool)
 	openBody  atomic.Int64
+	sources   provider.Sources
 
 	mu       sync.Mutex
 	answer   func(Recorded) Reply
@@ -111,7 +112,7 @@ func (u *Upstream) Take() []Recorded {
 // With returns the account at this upstream, and the client to reach it with.
 func (u *Upstream) With(a provider.Account) provider.Upstream {
 	a.BaseURL = u.URL + pathOf(a.BaseURL)
-	return provider.Upstream{Account: a, Client: u.client}
+	return provider.Upstream{Account: a, Client: u.client, Sources: u.sources}
 }
 
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
