@@ -72,6 +72,16 @@ const (
 type Attempt struct {
 	GenerationID   string
 	Ordinal        int // 0-based within the generation
+	// Part is which of the attempts that run side by side it is, of Parts; both are 0 and 1
+	// where one attempt makes the whole generation. Round counts how often the parts were
+	// made anew. All count from 0.
+	Part, Parts, Round int
+	// Route is its place among the model's routes, and RoutesLeft those that the part may go to
+	// when this one does not serve, in order. MoveAt is when it does so if it is still queued;
+	// zero = never.
+	Route          int
+	RoutesLeft     []int
+	MoveAt         time.Time
 	OrganisationID string
 	// Lane names the accounts it may run on. Steps of one lane never wait for another's.
 	Lane          string
@@ -100,12 +110,16 @@ type Attempt struct {
 	Tries      int // submit calls that provably created nothing
 	Polls      int // looks, whatever they found
 	ReadErrors int // consecutive failed looks or downloads
+	Progress   int // 0..99, as last seen
 
 	Result json.RawMessage // upstream outputs still to be collected
 
 	ErrorClass   string // provider.Class of the last error
 	ErrorCode    string // the upstream's own code
 	ErrorMessage string // clean text for operators and callers
+	// Failure is what the generation fails with where this attempt's end is the one that tells
+	// most; nil unless failed.
+	Failure *Failure
 
 	CreatedAt   time.Time
 	HintedAt    time.Time // the upstream's last callback; zero = none

@@ -123,6 +123,7 @@ type Generation struct {
 	ParentID string           // the generation that this one was regenerated from; empty = none
 
 	Failure *Failure // set when failed or cancelled
+	Plan    Plan     // of how many attempts it is made
 
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
@@ -143,12 +144,25 @@ func (g *Generation) Finish(to GenerationState, failure *Failure, at time.Time) 
 	return nil
 }
 
+// OutputState says whether callers see an output.
+type OutputState string
+
+const (
+	OutputCandidate OutputState = "candidate" // not decided on, or good and not wanted
+	OutputPublished OutputState = "published"
+	OutputRejected  OutputState = "rejected" // by the gate or a reviewer
+)
+
 // Output is one produced file, kept in our own storage.
 type Output struct {
 	ID           string // "out_" + ULID
 	GenerationID string
-	Ordinal      int    // 0-based, upstream order
-	Role         string // "primary" for ordinal 0, "alternate" for the others
+	Attempt      int // ordinal of the attempt that made it
+	Place        int // among the files of that attempt, 0-based, upstream order
+	State        OutputState
+	Verdict      *Verdict // the gate's; nil = not judged
+	Ordinal      int      // among the published ones, 0-based; -1 = not published
+	Role         string   // "primary" for ordinal 0, "alternate" for the others
 	BlobKey      string
 	Kind         Kind
 	ContentType  string

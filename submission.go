@@ -13,6 +13,7 @@ type Submission struct {
 	Reference      *string         // nil = not sent
 	Metadata       json.RawMessage // the caller's own object, as sent; nil = not sent
 	WebhookURL     string          // for this generation only; empty = the organisation's default
+	Plan           Plan            // of how many attempts it is to be made
 
 	// DurationField is the field that Input.Duration was taken from, for messages; empty = "input.duration".
 	DurationField string

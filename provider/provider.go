@@ -88,6 +88,13 @@ type Patient interface {
 	Patience(req Request) time.Duration
 }
 
+// Splitter is a provider whose upstream makes fewer outputs in a call than a request may ask for.
+type Splitter interface {
+	// Parts is how many calls it takes to make all that req asks for, at least 1. Each becomes
+	// an attempt of its own, whose Request tells by Part and Parts which share to ask for.
+	Parts(req Request) int
+}
+
 // Description is a provider's constant facts.
 type Description struct {
 	// Traits tells how one of the upstream's models is reached. It answers for every
@@ -201,6 +208,9 @@ type Request struct {
 	Images        []string // http(s) URLs
 	ImageItems    int      // how many the caller's list had, for limits on that alone; 0 = len(Images)
 	Duration      int      // seconds; 0 = default
+	// Part is which share of the outputs this call is to ask for, 0-based, of Parts, as the
+	// provider's Splitter has counted them. Parts of 0 and 1 mean all.
+	Part, Parts int
 	// Metadata are the caller's own fields for this model, without callback_url. What a
 	// provider does not know it passes through in the upstream's own shape.
 	Metadata map[string]json.RawMessage

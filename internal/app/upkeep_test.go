@@ -72,7 +72,7 @@ func withOutputs(t *testing.T, db *store.DB, n int) (*App, *stubbornFiles, []str
 	for i := range n {
 		key := fmt.Sprintf("outputs/2026/01/01/%s_%d-%04d.png", generationID, 1, i)
 		keys = append(keys, key)
-		outputs = append(outputs, kinora.Output{ID: fmt.Sprintf("out_%d", i), GenerationID: generationID, Ordinal: i, BlobKey: key,
+		outputs = append(outputs, kinora.Output{ID: fmt.Sprintf("out_%d", i), GenerationID: generationID, Place: i, State: kinora.OutputPublished, Ordinal: i, BlobKey: key,
 			Kind: kinora.KindImage, CreatedAt: at.Add(time.Duration(i) * time.Microsecond)})
 		if _, err := files.Put(t.Context(), key, strings.NewReader("x"), blob.PutOptions{}); err != nil {
 			t.Fatal(err)

@@ -90,7 +90,7 @@ func claimCost(ctx context.Context, db *store.DB) (time.Duration, error) {
 		}
 		for i := range 1000 {
 			a := &kinora.Attempt{GenerationID: fmt.Sprintf("live_%04d", i), Lane: "sandbox", DueAt: now, CreatedAt: now, DeadlineAt: now.Add(time.Hour)}
-			if err := tx.InsertAttempt(a); err != nil {
+			if err := tx.InsertAttempts(a); err != nil {
 				return err
 			}
 		}

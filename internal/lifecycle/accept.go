@@ -15,7 +15,7 @@ import (
 	"github.com/kinora/kinora/provider"
 )
 
-// Accept checks a submission and commits the generation with its first attempt. When it
+// Accept checks a submission and commits the generation with its first attempts. When it
 // returns without an error the generation is durable and will come to an end.
 //
 // Errors (*kinora.Error): ErrInvalid, with the field in the message; ErrNoUpstream when
@@ -38,13 +38,16 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	if err := e.validate(s, g, m, p); err != nil {
 		return nil, err
 	}
+	if g.Plan.Gate != nil && e.cfg.Judge == nil {
+		return nil, errors.New("accept: the plan has a gate, and nothing can judge by it")
+	}
 	usable := slices.ContainsFunc(accounts, func(acc *account) bool { return acc.usable(now, m.UpstreamModel, g.DeadlineAt) })
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err
 	}
-	a := &kinora.Attempt{
-		GenerationID: g.ID, OrganisationID: g.OrganisationID, Lane: e.laneOf(m), Model: m.Name, Provider: m.Provider,
-		CallbackMode: e.callbackMode(g, m, p), DueAt: now, CreatedAt: now, DeadlineAt: g.DeadlineAt,
+	first := e.newRound(g, m, 0, 0, now)
+	if len(first) > maxParts {
+		return nil, kinora.Errorf(kinora.ErrInvalid, "the request takes %d upstream calls; at most %d are made for one", len(first), maxParts)
 	}
 
 	var made string // by the first try of this request
@@ -59,7 +62,7 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		if err := tx.InsertGeneration(g); err != nil {
 			return err
 		}
-		return tx.InsertAttempt(a)
+		return tx.InsertAttempts(first...)
 	})
 	if err != nil {
 		return nil, err
@@ -68,8 +71,29 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		return e.replay(ctx, s.OrganisationID, made)
 	}
 	e.metrics.accepted.WithLabelValues(m.Name).Inc()
-	e.nudge(a.Lane, func(l *lane) bell { return l.submit })
+	e.nudge(first[0].Lane, func(l *lane) bell { return l.submit })
 	return &kinora.Accepted{Generation: g}, nil
+}
+
+// maxParts bounds how many attempts one request may begin with.
+const maxParts = 100
+
+// newRound makes the attempts of a round, the first of which has the ordinal next.
+func (e *Engine) newRound(g *kinora.Generation, m *kinora.Model, round, next int, now time.Time) []*kinora.Attempt {
+	p := e.providers[m.Provider]
+	parts := max(1, g.Plan.Parts)
+	if splitter, ok := p.(provider.Splitter); ok {
+		parts *= max(1, splitter.Parts(e.request(g, nil, m)))
+	}
+	list := make([]*kinora.Attempt, parts)
+	for i := range list {
+		list[i] = &kinora.Attempt{
+			GenerationID: g.ID, Ordinal: next + i, Part: i, Parts: parts, Round: round, OrganisationID: g.OrganisationID,
+			Lane: e.laneOf(m), Model: m.Name, Provider: m.Provider, UpstreamModel: m.UpstreamModel,
+			CallbackMode: e.callbackMode(g, m, p), DueAt: now, CreatedAt: now, DeadlineAt: g.DeadlineAt,
+		}
+	}
+	return list
 }
 
 // validate asks the provider whether its model takes such a request.
@@ -119,7 +143,7 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 	}
 	g := &kinora.Generation{
 		ID: id.New(prefix, now), OrganisationID: s.OrganisationID, Surface: s.Surface, Model: m.Name, Kind: m.Kind,
-		State: kinora.GenerationQueued, Input: s.Input, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL,
+		State: kinora.GenerationQueued, Input: s.Input, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL, Plan: s.Plan,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	g.DeadlineAt = now.Add(m.DeadlineAfter())
@@ -196,6 +220,17 @@ func (e *Engine) Generation(ctx context.Context, organisationID, generationID st
 	return g, outputs, err
 }
 
+// Candidates reads all outputs of a generation, published or not, with their verdicts, for
+// operators. The files of some may have been removed.
+func (e *Engine) Candidates(ctx context.Context, generationID string) ([]kinora.Output, error) {
+	var list []kinora.Output
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Candidates(generationID)
+		return err
+	})
+	return list, err
+}
+
 // Attempts reads a generation's attempts, for operators.
 func (e *Engine) Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error) {
 	var list []*kinora.Attempt
@@ -219,6 +254,9 @@ func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Mode
 		req.UpstreamModel = a.UpstreamModel // as it was called, whatever is configured since
 	}
 	req.ClientRef, req.SubmittedAt = a.ID(), a.SubmittedAt
+	if shares := a.Parts / max(1, g.Plan.Parts); shares > 1 {
+		req.Part, req.Parts = a.Part%shares, shares
+	}
 	switch a.CallbackMode {
 	case kinora.CallbackForwarded:
 		req.CallbackURL = g.Input.CallbackURL

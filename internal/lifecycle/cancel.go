@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/store"
@@ -20,9 +22,8 @@ const cancelTries = 50
 // Errors (*kinora.Error): ErrNotFound when the organisation has none of that id; ErrConflict
 // when it has ended otherwise; ErrUnavailable.
 func (e *Engine) Cancel(ctx context.Context, organisationID, generationID string) (*kinora.Generation, error) {
-	commit := func(write func(*store.Tx) error) error { return e.db.Update(ctx, write) }
 	for range cancelTries {
-		g, a, err := e.current(ctx, organisationID, generationID)
+		g, live, err := e.current(ctx, organisationID, generationID)
 		if err != nil {
 			return nil, err
 		}
@@ -32,25 +33,57 @@ func (e *Engine) Cancel(ctx context.Context, organisationID, generationID string
 		if g.State.Terminal() {
 			return nil, kinora.Errorf(kinora.ErrConflict, "the generation has ended as %s and cannot be cancelled", g.State)
 		}
-		upstreamID := a.UpstreamID
-		err = e.end(commit, g, a, kinora.GenerationCancelled, kinora.NewFailure(kinora.FailureCancelled, "cancelled"), nil)
+		cancelled, err := e.cancelAll(ctx, g, live)
 		switch {
 		case errors.Is(err, store.ErrStale):
 			continue // a look, a submit or an end was quicker: see what is there now
 		case err != nil:
 			return nil, fmt.Errorf("cancel: %w", err)
 		}
-		if upstreamID != "" {
-			// A job that is still being submitted is cancelled by whoever submits it.
-			e.cancelUpstream(a)
+		for _, a := range live {
+			e.nudgeProvider(a.Provider)
+			e.metrics.attemptEnded(a)
+			if a.UpstreamID != "" {
+				// A job that is still being submitted is cancelled by whoever submits it.
+				e.cancelUpstream(a)
+			}
 		}
-		return g, nil
+		e.follow(aftermath{ended: cancelled})
+		return cancelled, nil
 	}
 	return nil, kinora.Errorf(kinora.ErrUnavailable, "the generation could not be cancelled now")
 }
 
-// current reads a generation and its last attempt.
-func (e *Engine) current(ctx context.Context, organisationID, generationID string) (*kinora.Generation, *kinora.Attempt, error) {
+// cancelAll ends a generation and its live attempts in one transaction; ErrStale = one of
+// them has moved on. No attempt can have been born since they were read, because each is
+// born in the transaction that ends another, or a review.
+func (e *Engine) cancelAll(ctx context.Context, g *kinora.Generation, live []*kinora.Attempt) (*kinora.Generation, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	saves := make([]store.AttemptSave, len(live))
+	for i, a := range live {
+		saves[i] = store.AttemptSave{Attempt: a, From: a.State}
+		a.State, a.LeaseOwner, a.DueAt, a.FinishedAt, a.Result = kinora.AttemptCancelled, "", time.Time{}, now, nil
+	}
+	var cancelled *kinora.Generation
+	err := e.db.Update(ctx, func(tx *store.Tx) error {
+		stale, err := tx.SaveAttempts(saves)
+		if err == nil && len(stale) > 0 {
+			err = store.ErrStale
+		}
+		if err != nil {
+			return err
+		}
+		cancelled, err = e.end(tx, g, kinora.GenerationCancelled, kinora.NewFailure(kinora.FailureCancelled, "cancelled"), 0, now)
+		if err == nil && len(live) == 0 {
+			err = tx.WithdrawReview(g.ID, now)
+		}
+		return err
+	})
+	return cancelled, err
+}
+
+// current reads a generation and its live attempts.
+func (e *Engine) current(ctx context.Context, organisationID, generationID string) (*kinora.Generation, []*kinora.Attempt, error) {
 	var (
 		g    *kinora.Generation
 		list []*kinora.Attempt
@@ -62,11 +95,11 @@ func (e *Engine) current(ctx context.Context, organisationID, generationID strin
 		list, err = tx.Attempts(g.ID)
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) || err == nil && len(list) == 0 {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil, &kinora.Error{Code: kinora.ErrNotFound, Message: "generation not found", Err: err}
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return g, list[len(list)-1], nil
+	return g, slices.DeleteFunc(list, func(a *kinora.Attempt) bool { return a.State.Terminal() }), nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/kinora/kinora/internal/id"
 	"github.com/kinora/kinora/internal/media"
 	"github.com/kinora/kinora/internal/netguard"
+	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/provider"
 )
 
@@ -55,7 +57,7 @@ func (e *Engine) collectLoop(l *lane) {
 	}
 }
 
-// collect copies all outputs of one attempt and finishes its generation.
+// collect copies all outputs of one attempt, has them judged, and ends it.
 func (e *Engine) collect(l *lane, a *kinora.Attempt) {
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
@@ -90,24 +92,88 @@ func (e *Engine) collect(l *lane, a *kinora.Attempt) {
 		}
 		outputs = append(outputs, *o)
 	}
-	if !e.finish(g, a, kinora.GenerationSucceeded, nil, outputs) {
-		e.discard(g, outputs)
+	if g.Plan.Gate != nil {
+		if err := e.judge(g, outputs); err != nil {
+			e.judgeLater(a, outputs, err)
+			return
+		}
+	}
+	if !e.finish(g, a, conclusion{outputs: outputs}) {
+		e.discard(a, outputs)
 	}
 }
 
-// discard removes copies that nothing will refer to. Another finish may have won with
-// the same keys: those stay.
-func (e *Engine) discard(g *kinora.Generation, outputs []kinora.Output) {
+// judge has outputs held against their plan's gate.
+func (e *Engine) judge(g *kinora.Generation, outputs []kinora.Output) error {
+	if e.cfg.Judge == nil {
+		return errors.New("nothing can judge outputs")
+	}
+	ctx, cancel := context.WithTimeout(e.work, e.timing.Judge)
+	defer cancel()
+	for i := range outputs {
+		o := &outputs[i]
+		verdict, err := e.cfg.Judge.Judge(ctx, g, o, func(ctx context.Context) (io.ReadSeekCloser, error) { return e.cfg.Blob.Open(ctx, o.BlobKey) })
+		if err != nil {
+			return err
+		}
+		if o.Verdict = &verdict; !verdict.Passed {
+			o.State = kinora.OutputRejected
+		}
+	}
+	return nil
+}
+
+// gateAway stands in an attempt's error code while its outputs cannot be judged.
+const gateAway = "gate"
+
+// judgeLater plans another try after one at which the outputs could not be judged. Only the
+// deadline ends them: nothing is known against what they show. They are in storage, and not
+// fetched again.
+func (e *Engine) judgeLater(a *kinora.Attempt, outputs []kinora.Output, err error) {
+	e.log.Warn("outputs could not be judged; it is tried again", "attempt", a.ID(), "error", err)
+	e.metrics.judgeErrors.Inc()
+	if a.ErrorCode != gateAway {
+		a.ReadErrors = 0
+	}
+	kept := make([]provider.Output, len(outputs))
+	for i, o := range outputs {
+		kept[i] = provider.Output{Kind: o.Kind, Kept: &provider.Kept{Key: o.BlobKey, ContentType: o.ContentType, Bytes: o.Bytes, SHA256: o.SHA256}}
+	}
+	a.Result = encodeResult(kept)
+	a.ReadErrors = min(a.ReadErrors+1, 20)
+	a.ErrorClass, a.ErrorCode, a.ErrorMessage = string(provider.Unavailable), gateAway, "the quality gate could not be asked"
+	e.collectLater(a, e.backoff(a.ReadErrors, time.Second, 2*time.Minute, 0))
+}
+
+// discard removes copies that nothing will refer to: those of an attempt that has ended
+// without them. Another finish may have won with the same keys, and another node may be at
+// it: those stay.
+func (e *Engine) discard(a *kinora.Attempt, outputs []kinora.Output) {
 	if e.work.Err() != nil {
 		return // what is left over is found by the orphan sweep
 	}
-	now, kept, err := e.Generation(e.work, "", g.ID)
-	if err != nil || now.State == kinora.GenerationSucceeded && len(kept) > 0 || !now.State.Terminal() {
+	var known []kinora.Output
+	err := e.db.View(e.work, func(tx *store.Tx) error {
+		list, err := tx.Attempts(a.GenerationID)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(list, func(b *kinora.Attempt) bool { return b.Ordinal == a.Ordinal }); i >= 0 && !list[i].State.Terminal() {
+			known = outputs
+			return nil
+		}
+		known, err = tx.Candidates(a.GenerationID)
+		return err
+	})
+	if err != nil {
 		return
 	}
 	for _, o := range outputs {
+		if slices.ContainsFunc(known, func(k kinora.Output) bool { return k.BlobKey == o.BlobKey }) {
+			continue
+		}
 		if err := e.cfg.Blob.Delete(e.work, o.BlobKey); err != nil {
-			e.log.Warn("a discarded output was not removed", "generation", g.ID, "error", err)
+			e.log.Warn("a discarded output was not removed", "generation", a.GenerationID, "error", err)
 		}
 	}
 }
@@ -129,7 +195,7 @@ func (s storageError) Error() string { return "output storage: " + s.err.Error()
 func (s storageError) Unwrap() error { return s.err }
 
 // copyOutput streams one output into storage, unless it is there already, and finds out what it is.
-func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kinora.Attempt, ordinal int, w provider.Output) (*kinora.Output, error) {
+func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kinora.Attempt, place int, w provider.Output) (*kinora.Output, error) {
 	ctx, cancel := context.WithTimeout(e.work, e.timing.Collect)
 	defer cancel()
 	stored := &keptOutput{kind: w.Kind}
@@ -144,7 +210,7 @@ func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kino
 		stalled := time.AfterFunc(e.timing.Stall, cancel)
 		defer stalled.Stop()
 		source := &bounded{r: res.Body, limit: e.cfg.MaxOutput, moved: func() { stalled.Reset(e.timing.Stall) }}
-		if stored, err = e.storeOutput(ctx, g, a, ordinal, source); err != nil {
+		if stored, err = e.storeOutput(ctx, g, a, place, source); err != nil {
 			return nil, err
 		}
 	}
@@ -155,15 +221,11 @@ func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kino
 	if err != nil {
 		return nil, err
 	}
-	role := "primary"
-	if ordinal > 0 {
-		role = "alternate"
-	}
 	width, height := facts.DisplaySize()
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	return &kinora.Output{
-		ID: id.New(id.Output, now), GenerationID: g.ID, Ordinal: ordinal, Role: role, BlobKey: stored.Key, Kind: stored.kind,
-		ContentType: stored.ContentType, Bytes: stored.Bytes, SHA256: stored.SHA256,
+		ID: id.New(id.Output, now), GenerationID: g.ID, Attempt: a.Ordinal, Place: place, State: kinora.OutputCandidate, Ordinal: -1,
+		BlobKey: stored.Key, Kind: stored.kind, ContentType: stored.ContentType, Bytes: stored.Bytes, SHA256: stored.SHA256,
 		Width: width, Height: height, Duration: facts.Duration, CreatedAt: now,
 	}, nil
 }
@@ -245,6 +307,9 @@ func (e *Engine) collectFailed(g *kinora.Generation, a *kinora.Attempt, stored [
 		return
 	}
 	pe := provider.AsError(err, provider.Unavailable)
+	if a.ErrorCode == gateAway {
+		a.ReadErrors = 0
+	}
 	e.countReadError(a, pe)
 	// Gone can mean a URL that has just died: asked again, the upstream may hand out another.
 	hopeless := pe.Class == provider.Generation || pe.Class == provider.Gone && a.ReadErrors >= goneLooks
@@ -254,7 +319,7 @@ func (e *Engine) collectFailed(g *kinora.Generation, a *kinora.Attempt, stored [
 		return
 	}
 	e.fail(g, a, kinora.FailureUpstream, "the outputs could not be fetched from the upstream")
-	e.discard(g, stored)
+	e.discard(a, stored)
 }
 
 func (e *Engine) collectLater(a *kinora.Attempt, wait time.Duration) {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sort"
@@ -45,6 +46,8 @@ type Config struct {
 	Models     []kinora.Model
 	// Events says whom a terminal generation is told to.
 	Events Events
+	// Judge measures outputs of plans that have a gate; nil = such plans are refused.
+	Judge Judge
 	// PublicURL is where upstreams reach this server, without a trailing slash; empty = no
 	// managed callbacks.
 	PublicURL string
@@ -76,6 +79,7 @@ type Timing struct {
 	Poll        time.Duration // one poll call; default 30 s
 	Collect     time.Duration // copying one output; default 1 h
 	Stall       time.Duration // a download from which nothing comes; default 1 min
+	Judge       time.Duration // having the outputs of an attempt judged; default 10 min
 	// Quiet is the least time between the end of a lost submit call and believing an upstream
 	// that says it has no such job; default 10 s.
 	Quiet time.Duration
@@ -104,6 +108,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Poll, 30*time.Second)
 	def(&t.Collect, time.Hour)
 	def(&t.Stall, time.Minute)
+	def(&t.Judge, 10*time.Minute)
 	def(&t.Quiet, 10*time.Second)
 	def(&t.Beat, 3*time.Second)
 	def(&t.CollectGrace, time.Hour)
@@ -125,6 +130,15 @@ type Events interface {
 	Emit(tx *store.Tx, e *kinora.Event, g *kinora.Generation, now time.Time) error
 	// Nudge says that an event of an organisation and its deliveries were committed.
 	Nudge(organisation string)
+}
+
+// Judge holds outputs against the gate of a plan. It is asked about each output once that is
+// in storage, again after a crash, and never twice at once for one.
+type Judge interface {
+	// Judge measures an output of g against g.Plan.Gate, which is not nil. open reads the stored
+	// file; it may be called more than once, and the caller closes what it gave. An error says
+	// that nothing could be found out now: the output is judged again, and not published before.
+	Judge(ctx context.Context, g *kinora.Generation, o *kinora.Output, open func(context.Context) (io.ReadSeekCloser, error)) (kinora.Verdict, error)
 }
 
 // Engine runs the lifecycle. Make it with New, then Start.

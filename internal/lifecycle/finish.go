@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,85 +13,171 @@ import (
 	"github.com/kinora/kinora/provider"
 )
 
-// fail ends a generation without outputs.
-func (e *Engine) fail(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
-	e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(code, message), nil)
+// conclusion is how an attempt ends by itself.
+type conclusion struct {
+	failure *kinora.Failure // nil = it succeeded
+	outputs []kinora.Output // what it made; judged where the plan has a gate
+	also    func(*store.Tx) error
 }
 
-// finish ends a generation and keeps trying while the database is out of reach; also is
-// written in the same transaction. It reports whether this end won.
-func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, to kinora.GenerationState, failure *kinora.Failure, outputs []kinora.Output, also ...func(*store.Tx) error) bool {
-	from := a.State
-	keep := func(write func(*store.Tx) error) error {
-		return e.persist("end of generation", func(tx *store.Tx) error {
-			if err := write(tx); err != nil {
-				return err
-			}
-			for _, do := range also {
-				if err := do(tx); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	err := e.end(keep, g, a, to, failure, outputs)
-	if errors.Is(err, errEnded) {
-		a.State = from
+// fail ends an attempt without outputs.
+func (e *Engine) fail(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
+	e.finish(g, a, conclusion{failure: kinora.NewFailure(code, message)})
+}
+
+// finish ends an attempt, and keeps trying while the database is out of reach. Where it was
+// the last live one of its generation, what becomes of that is decided and committed in the
+// same transaction. It reports whether this end of the attempt won.
+func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, o conclusion) bool {
+	if g.State.Terminal() {
 		e.drop(a)
 		return false
 	}
-	e.logLost("end of generation", a, err)
-	return err == nil
-}
-
-// errEnded says that a generation's state allows no end any more.
-var errEnded = errors.New("lifecycle: the generation has ended already")
-
-// end commits the end of a generation: its terminal state, the attempt's, the outputs,
-// the usage entry, the event and its deliveries, all in one transaction, guarded by the
-// attempt's version and the generation's state. Exactly one end of a generation wins.
-func (e *Engine) end(commit func(func(*store.Tx) error) error, g *kinora.Generation, a *kinora.Attempt, to kinora.GenerationState, failure *kinora.Failure, outputs []kinora.Output) error {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	from := a.State
-	if err := g.Finish(to, failure, now); err != nil {
-		return errors.Join(errEnded, err)
-	}
-	switch to {
-	case kinora.GenerationSucceeded:
-		a.State = kinora.AttemptSucceeded
-	case kinora.GenerationCancelled:
-		a.State = kinora.AttemptCancelled
-	default:
+	a.State, a.Failure = kinora.AttemptSucceeded, o.failure
+	if o.failure != nil {
 		a.State = kinora.AttemptFailed
 	}
 	a.LeaseOwner, a.DueAt, a.FinishedAt, a.Result = "", time.Time{}, now, nil
-	event := &kinora.Event{ID: id.New(id.Event, now), OrganisationID: g.OrganisationID, GenerationID: g.ID, Type: kinora.EventTypeOf(to), CreatedAt: now}
-	err := commit(func(tx *store.Tx) error {
+	var after aftermath
+	err := e.persist("end of attempt", func(tx *store.Tx) (err error) {
 		if err := tx.SaveAttempt(a, from); err != nil {
 			return err
 		}
-		if err := tx.FinishGeneration(g); err != nil {
-			return err
-		}
-		if to == kinora.GenerationSucceeded {
-			if err := tx.InsertOutputs(outputs, e.cfg.OutputRetention); err != nil {
-				return err
-			}
-			if err := tx.InsertUsage(id.New(id.Usage, now), g, "generation", len(outputs)); err != nil {
+		if o.also != nil {
+			if err := o.also(tx); err != nil {
 				return err
 			}
 		}
-		return e.cfg.Events.Emit(tx, event, g, now)
+		after, err = e.resolve(tx, g, a, o.outputs, now)
+		return err
 	})
 	e.nudgeProvider(a.Provider)
+	e.logLost("end of attempt", a, err)
 	if err != nil {
-		return err
+		return false
 	}
-	e.announce(g)
-	e.metrics.finished(g)
-	e.log.Debug("generation ended", "generation", g.ID, "state", string(g.State), "model", g.Model)
-	return nil
+	e.metrics.attemptEnded(a)
+	e.follow(after)
+	return true
+}
+
+// aftermath is what a transaction that ended an attempt or decided on a generation brought
+// about: to be told once it is committed.
+type aftermath struct {
+	ended *kinora.Generation // as it is now; nil = it goes on
+	born  []*kinora.Attempt
+}
+
+func (e *Engine) follow(after aftermath) {
+	for _, a := range after.born {
+		e.nudge(a.Lane, func(l *lane) bell { return l.submit })
+	}
+	if g := after.ended; g != nil {
+		e.announce(g)
+		e.metrics.finished(g)
+		e.log.Debug("generation ended", "generation", g.ID, "state", string(g.State), "model", g.Model)
+	}
+}
+
+// resolve keeps the outputs of an attempt that has ended in this transaction and, where no
+// other attempt of the generation is live, decides what becomes of it.
+//
+// A generation of one part has one live attempt at a time, whose version is lock enough.
+// Where there are several, the generation's row is locked: of two last ones that end at once
+// the second sees the first as ended.
+func (e *Engine) resolve(tx *store.Tx, g *kinora.Generation, a *kinora.Attempt, outputs []kinora.Output, now time.Time) (aftermath, error) {
+	if a.Parts <= 1 {
+		d := decide(g, []*kinora.Attempt{a}, outputs, e.models[g.Model] != nil)
+		if err := tx.InsertOutputs(settled(outputs, d.published), e.cfg.OutputRetention); err != nil {
+			return aftermath{}, err
+		}
+		return e.carryOut(tx, g, d, a.Round, a.Ordinal+1, now)
+	}
+	if err := tx.InsertOutputs(outputs, e.cfg.OutputRetention); err != nil {
+		return aftermath{}, err
+	}
+	state, err := tx.LockGeneration(g.ID)
+	if err != nil || state.Terminal() {
+		return aftermath{}, err
+	}
+	attempts, err := tx.Attempts(g.ID)
+	if err != nil {
+		return aftermath{}, err
+	}
+	round := 0
+	for _, b := range attempts {
+		round = max(round, b.Round)
+		if !b.State.Terminal() {
+			mean, err := tx.MeanProgress(g.ID)
+			if err != nil {
+				return aftermath{}, err
+			}
+			return aftermath{}, tx.RaiseProgress(map[string]int{g.ID: mean}, now)
+		}
+	}
+	all, err := tx.Candidates(g.ID)
+	if err != nil {
+		return aftermath{}, err
+	}
+	d := decide(g, attempts, all, e.models[g.Model] != nil)
+	if err := tx.PublishOutputs(d.published, now, e.cfg.OutputRetention); err != nil {
+		return aftermath{}, err
+	}
+	return e.carryOut(tx, g, d, round, len(attempts), now)
+}
+
+// settled are outputs with the published ones among them in their places.
+func settled(outputs, published []kinora.Output) []kinora.Output {
+	list := slices.Clone(outputs)
+	for _, p := range published {
+		if i := slices.IndexFunc(list, func(o kinora.Output) bool { return o.ID == p.ID }); i >= 0 {
+			list[i] = p
+		}
+	}
+	return list
+}
+
+// carryOut writes a decision on a generation whose last round was round; the next attempt's
+// ordinal is next.
+func (e *Engine) carryOut(tx *store.Tx, g *kinora.Generation, d decision, round, next int, now time.Time) (aftermath, error) {
+	switch {
+	case d.again:
+		born := e.newRound(g, e.models[g.Model], round+1, next, now)
+		return aftermath{born: born}, tx.InsertAttempts(born...)
+	case d.hold:
+		if err := tx.RaiseProgress(map[string]int{g.ID: 99}, now); err != nil {
+			return aftermath{}, err
+		}
+		return aftermath{}, tx.InsertReview(&kinora.Review{GenerationID: g.ID, Round: round, OrganisationID: g.OrganisationID, CreatedAt: now})
+	}
+	to := kinora.GenerationSucceeded
+	if d.failure != nil {
+		to = kinora.GenerationFailed
+	}
+	ended, err := e.end(tx, g, to, d.failure, len(d.published), now)
+	return aftermath{ended: ended}, err
+}
+
+// end writes the end of a generation: its terminal state, the usage entry, the event and its
+// deliveries, guarded by the generation's state. Exactly one end of a generation wins, and it
+// is written with, or after, those of all its attempts.
+func (e *Engine) end(tx *store.Tx, g *kinora.Generation, to kinora.GenerationState, failure *kinora.Failure, outputs int, now time.Time) (*kinora.Generation, error) {
+	ended := *g
+	if err := ended.Finish(to, failure, now); err != nil {
+		return nil, err
+	}
+	if err := tx.FinishGeneration(&ended); err != nil {
+		return nil, err
+	}
+	if to == kinora.GenerationSucceeded {
+		if err := tx.InsertUsage(id.New(id.Usage, now), &ended, "generation", outputs); err != nil {
+			return nil, err
+		}
+	}
+	event := &kinora.Event{ID: id.New(id.Event, now), OrganisationID: g.OrganisationID, GenerationID: g.ID, Type: kinora.EventTypeOf(to), CreatedAt: now}
+	return &ended, e.cfg.Events.Emit(tx, event, &ended, now)
 }
 
 // sweepDeadlines ends what would otherwise never end: unknown status words, lost tasks,
@@ -137,7 +224,7 @@ func (e *Engine) endOverdue(now time.Time) (int, error) {
 	return len(list), nil
 }
 
-// endOne fails the generation of an attempt whose deadline has passed.
+// endOne fails an attempt whose deadline has passed.
 func (e *Engine) endOne(a *kinora.Attempt) {
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
@@ -156,7 +243,7 @@ func (e *Engine) endOne(a *kinora.Attempt) {
 		failure = kinora.NewFailure(failureOf(&provider.Error{Class: provider.OutcomeUnknown}))
 	}
 	upstreamID := a.UpstreamID
-	if e.finish(g, a, kinora.GenerationFailed, failure, nil) && upstreamID != "" {
+	if e.finish(g, a, conclusion{failure: failure}) && upstreamID != "" {
 		e.cancelUpstream(a)
 	}
 }

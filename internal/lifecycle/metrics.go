@@ -12,6 +12,8 @@ import (
 type metrics struct {
 	accepted         *prometheus.CounterVec
 	ended            *prometheus.CounterVec
+	attemptsEnded    *prometheus.CounterVec
+	judgeErrors      prometheus.Counter
 	generationTime   *prometheus.HistogramVec
 	submits          *prometheus.CounterVec
 	submitTime       *prometheus.HistogramVec
@@ -53,10 +55,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		databaseErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "database_errors_total",
 			Help: "Times the lifecycle found the database out of reach."}),
 	}
+	m.attemptsEnded = counter("attempts_ended_total", "Ended attempts, by provider, state and class of the last error.", "provider", "state", "class")
+	m.judgeErrors = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "gate_errors_total",
+		Help: "Times that outputs could not be held against their plan's gate."})
 	m.panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "lifecycle_panics_total",
 		Help: "Panics in work on attempts; each is a bug."})
 	if reg != nil {
-		reg.MustRegister(m.accepted, m.ended, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
+		reg.MustRegister(m.accepted, m.ended, m.attemptsEnded, m.judgeErrors, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
 			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.accountRests, m.accountState, m.databaseErrors, m.panics)
 	}
 	return m
@@ -69,6 +74,14 @@ func (m *metrics) finished(g *kinora.Generation) {
 	}
 	m.ended.WithLabelValues(g.Model, string(g.State), code).Inc()
 	m.generationTime.WithLabelValues(g.Model).Observe(g.CompletedAt.Sub(g.CreatedAt).Seconds())
+}
+
+func (m *metrics) attemptEnded(a *kinora.Attempt) {
+	class := a.ErrorClass
+	if a.State == kinora.AttemptSucceeded {
+		class = "" // of a look that failed on the way
+	}
+	m.attemptsEnded.WithLabelValues(a.Provider, string(a.State), class).Inc()
 }
 
 func (m *metrics) accounts(list []kinora.AccountHealth) {

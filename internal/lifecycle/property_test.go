@@ -130,7 +130,7 @@ func TestLeasesHoldUnderCrashesAndClockJumps(t *testing.T) {
 					if err := tx.InsertGeneration(g); err != nil {
 						return err
 					}
-					if err := tx.InsertAttempt(&kinora.Attempt{GenerationID: generationID, Lane: m.lane(), DueAt: m.now, CreatedAt: m.now, DeadlineAt: m.now.Add(time.Hour)}); err != nil {
+					if err := tx.InsertAttempts(&kinora.Attempt{GenerationID: generationID, Lane: m.lane(), DueAt: m.now, CreatedAt: m.now, DeadlineAt: m.now.Add(time.Hour)}); err != nil {
 						return err
 					}
 				}

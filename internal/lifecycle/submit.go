@@ -511,9 +511,9 @@ func (e *Engine) uncount(tx *store.Tx, a *kinora.Attempt) error {
 	return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
 }
 
-// reject ends a generation whose submit was refused, so that nothing exists upstream.
+// reject ends an attempt whose submit was refused, so that nothing exists upstream.
 func (e *Engine) reject(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
-	e.finish(g, a, kinora.GenerationFailed, kinora.NewFailure(code, message), nil, func(tx *store.Tx) error { return e.uncount(tx, a) })
+	e.finish(g, a, conclusion{failure: kinora.NewFailure(code, message), also: func(tx *store.Tx) error { return e.uncount(tx, a) }})
 }
 
 // drop ends an attempt whose generation has ended without it.

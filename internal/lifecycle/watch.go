@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -142,7 +143,7 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 	}
 	var open []*kinora.Attempt
 	var ended []ending
-	progress := map[string]int{}
+	progress := map[string]int{} // of generations; -1 = to be made of those of their parts
 	for _, a := range list {
 		a.Polls++
 		r := byID[a.UpstreamID]
@@ -161,8 +162,12 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 		default:
 			a.ReadErrors, a.ErrorClass, a.LeaseOwner = 0, "", ""
 			a.DueAt = now.Add(e.nextLook(a, now, r.PollAfter))
-			if p := e.progressOf(a, r, now); p > 0 {
+			if p := e.progressOf(a, r, now); p > a.Progress {
+				a.Progress = p
 				progress[a.GenerationID] = p
+				if a.Parts > 1 {
+					progress[a.GenerationID] = -1
+				}
 			}
 			open = append(open, a)
 		}
@@ -232,7 +237,18 @@ func (e *Engine) saveLooked(list []*kinora.Attempt, progress map[string]int) {
 		if _, err := tx.SaveAttempts(saves); err != nil {
 			return err
 		}
-		return tx.RaiseProgress(progress, time.Now())
+		seen := maps.Clone(progress) // the transaction may run again
+		for generationID, p := range seen {
+			if p >= 0 {
+				continue
+			}
+			mean, err := tx.MeanProgress(generationID)
+			if err != nil {
+				return err
+			}
+			seen[generationID] = mean
+		}
+		return tx.RaiseProgress(seen, time.Now())
 	})
 	e.logLost("looks", list[0], err)
 }

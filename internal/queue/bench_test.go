@@ -147,7 +147,7 @@ func insertAttempts(b *testing.B, db *store.DB, n int) {
 		err := db.Update(context.Background(), func(tx *store.Tx) error {
 			for i := range size {
 				a := &kinora.Attempt{GenerationID: fmt.Sprintf("task_%d", done+i), Lane: "lane", DueAt: now, CreatedAt: now, DeadlineAt: now.Add(time.Hour)}
-				if err := tx.InsertAttempt(a); err != nil {
+				if err := tx.InsertAttempts(a); err != nil {
 					return err
 				}
 			}

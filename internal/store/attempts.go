@@ -1,7 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -9,17 +12,19 @@ import (
 
 const attemptColumns = `generation_id, ordinal, organisation_id, lane, model, provider, account, upstream_model, state,
 	upstream_id, handle, callback_hash, callback_mode, due_at, lease_owner, version, tries, polls, read_errors, result,
-	error_class, error_code, error_message, created_at, submitted_at, accepted_at, done_at, finished_at, deadline_at, hinted_at`
+	error_class, error_code, error_message, created_at, submitted_at, accepted_at, done_at, finished_at, deadline_at, hinted_at,
+	part, parts, round, route, routes_left, move_at, progress, failure_code, failure_message`
 
 func scanAttempt(row Row) (*kinora.Attempt, error) {
 	var (
-		a                                                                         kinora.Attempt
-		state, handle, mode, result                                               string
-		due, created, submitted, accepted, finishedUp, finished, deadline, hinted int64
+		a                                                                               kinora.Attempt
+		state, handle, mode, result, routesLeft, failureCode, failureMessage            string
+		due, created, submitted, accepted, finishedUp, finished, deadline, hinted, move int64
 	)
 	err := row.Scan(&a.GenerationID, &a.Ordinal, &a.OrganisationID, &a.Lane, &a.Model, &a.Provider, &a.Account, &a.UpstreamModel, &state,
 		&a.UpstreamID, &handle, &a.CallbackHash, &mode, &due, &a.LeaseOwner, &a.Version, &a.Tries, &a.Polls, &a.ReadErrors, &result,
-		&a.ErrorClass, &a.ErrorCode, &a.ErrorMessage, &created, &submitted, &accepted, &finishedUp, &finished, &deadline, &hinted)
+		&a.ErrorClass, &a.ErrorCode, &a.ErrorMessage, &created, &submitted, &accepted, &finishedUp, &finished, &deadline, &hinted,
+		&a.Part, &a.Parts, &a.Round, &a.Route, &routesLeft, &move, &a.Progress, &failureCode, &failureMessage)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +32,15 @@ func scanAttempt(row Row) (*kinora.Attempt, error) {
 	a.Handle, a.Result = raw(handle), raw(result)
 	a.DueAt, a.CreatedAt, a.SubmittedAt, a.AcceptedAt = Time(due), Time(created), Time(submitted), Time(accepted)
 	a.DoneAt, a.FinishedAt, a.DeadlineAt = Time(finishedUp), Time(finished), Time(deadline)
-	a.HintedAt = Time(max(hinted, -hinted))
+	a.HintedAt, a.MoveAt = Time(max(hinted, -hinted)), Time(move)
+	if failureCode != "" {
+		a.Failure = kinora.NewFailure(kinora.FailureCode(failureCode), failureMessage)
+	}
+	if routesLeft != "" {
+		if err := json.Unmarshal([]byte(routesLeft), &a.RoutesLeft); err != nil {
+			return nil, fmt.Errorf("store: decode routes of %s: %w", a.ID(), err)
+		}
+	}
 	return &a, nil
 }
 
@@ -38,12 +51,25 @@ func raw(s string) json.RawMessage {
 	return json.RawMessage(s)
 }
 
-// InsertAttempt writes a new attempt in state queued, due at a.DueAt.
-func (tx *Tx) InsertAttempt(a *kinora.Attempt) error {
-	_, err := tx.Exec(`INSERT INTO attempts (generation_id, ordinal, organisation_id, lane, model, provider, state,
-		callback_mode, due_at, created_at, deadline_at) VALUES (?,?,?,?,?,?,'queued',?,?,?,?)`,
-		a.GenerationID, a.Ordinal, a.OrganisationID, a.Lane, a.Model, a.Provider,
-		string(a.CallbackMode), Micros(a.DueAt), Micros(a.CreatedAt), Micros(a.DeadlineAt))
+// InsertAttempts writes new attempts in state queued, each due at its DueAt.
+func (tx *Tx) InsertAttempts(list ...*kinora.Attempt) error {
+	sets := make([][]any, len(list))
+	for i, a := range list {
+		routesLeft := ""
+		if len(a.RoutesLeft) > 0 {
+			text, err := json.Marshal(a.RoutesLeft)
+			if err != nil {
+				return fmt.Errorf("store: encode routes: %w", err)
+			}
+			routesLeft = string(text)
+		}
+		sets[i] = []any{a.GenerationID, a.Ordinal, a.OrganisationID, a.Lane, a.Model, a.Provider, a.UpstreamModel,
+			a.Part, max(1, a.Parts), a.Round, a.Route, routesLeft, Micros(a.MoveAt),
+			string(a.CallbackMode), Micros(a.DueAt), Micros(a.CreatedAt), Micros(a.DeadlineAt)}
+	}
+	_, err := tx.ExecMany(`INSERT INTO attempts (generation_id, ordinal, organisation_id, lane, model, provider, upstream_model,
+		part, parts, round, route, routes_left, move_at, state, callback_mode, due_at, created_at, deadline_at)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?,?,?,?)`, sets)
 	return err
 }
 
@@ -62,6 +88,16 @@ func (tx *Tx) attempts(query string, args ...any) ([]*kinora.Attempt, error) {
 		return err
 	})
 	return list, err
+}
+
+// MeanProgress is the mean over a generation's parts of how far each one's last attempt is,
+// at most 99.
+func (tx *Tx) MeanProgress(generationID string) (int, error) {
+	var mean int
+	err := tx.QueryRow(`SELECT CAST(coalesce(sum(CASE WHEN a.finished_at > 0 THEN 100 ELSE a.progress END) / count(*), 0) AS BIGINT) FROM attempts a
+		WHERE a.generation_id = ? AND NOT EXISTS (SELECT 1 FROM attempts b
+			WHERE b.generation_id = a.generation_id AND b.part = a.part AND b.ordinal > a.ordinal)`, generationID).Scan(&mean)
+	return min(mean, 99), err
 }
 
 // DueAttempts reads claimable attempts of a lane in a state, most overdue first, and
@@ -113,12 +149,22 @@ type AttemptSave struct {
 // SaveAttempts is SaveAttempt for many; it returns those whose row had moved on.
 func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err error) {
 	sets := make([][]any, len(saves))
+	if len(saves) > 1 {
+		// Attempts of one generation may be written by two at once: always in one order.
+		saves = slices.SortedFunc(slices.Values(saves), func(a, b AttemptSave) int {
+			return cmp.Or(cmp.Compare(a.Attempt.GenerationID, b.Attempt.GenerationID), cmp.Compare(a.Attempt.Ordinal, b.Attempt.Ordinal))
+		})
+	}
 	for i, s := range saves {
 		a := s.Attempt
+		var failure kinora.Failure
+		if a.Failure != nil {
+			failure = *a.Failure
+		}
 		sets[i] = []any{a.Account, a.UpstreamModel, string(a.State),
 			string(a.State), a.UpstreamID, a.UpstreamID, string(a.State), string(a.Handle), string(a.Handle), a.CallbackHash, string(a.CallbackMode),
 			string(a.State), Micros(a.DueAt), string(a.State), a.LeaseOwner, a.Tries, a.Polls, a.ReadErrors, string(a.Result), a.ErrorClass, a.ErrorCode, a.ErrorMessage,
-			Micros(a.SubmittedAt), Micros(a.AcceptedAt), Micros(a.DoneAt), Micros(a.FinishedAt), Micros(a.DeadlineAt),
+			Micros(a.SubmittedAt), Micros(a.AcceptedAt), Micros(a.DoneAt), Micros(a.FinishedAt), Micros(a.DeadlineAt), a.Progress, string(failure.Code), failure.Message,
 			a.GenerationID, a.Ordinal, string(s.From), a.Version}
 	}
 	changed, err := tx.ExecMany(`UPDATE attempts SET account = ?, upstream_model = ?, state = ?,
@@ -126,7 +172,7 @@ func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err er
 		handle = CASE WHEN ? = 'submitting' OR ? <> '' THEN ? ELSE handle END, callback_hash = ?, callback_mode = ?,
 		due_at = CASE WHEN ? = 'open' AND hinted_at > 0 THEN hinted_at ELSE ? END, hinted_at = CASE WHEN ? = 'submitting' THEN 0 ELSE hinted_at END,
 		lease_owner = ?, tries = ?, polls = ?, read_errors = ?, result = ?, error_class = ?, error_code = ?, error_message = ?,
-		submitted_at = ?, accepted_at = ?, done_at = ?, finished_at = ?, deadline_at = ?, version = version + 1
+		submitted_at = ?, accepted_at = ?, done_at = ?, finished_at = ?, deadline_at = ?, progress = ?, failure_code = ?, failure_message = ?, version = version + 1
 		WHERE generation_id = ? AND ordinal = ? AND state = ? AND version = ?`, sets)
 	if err != nil {
 		return nil, err

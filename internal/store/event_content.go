@@ -29,7 +29,7 @@ const selectEventContent = `SELECT e.id, e.organisation_id, e.type, e.body, e.cr
 		coalesce(o.id, ''), coalesce(o.ordinal, 0), coalesce(o.blob_key, ''), coalesce(o.kind, ''), coalesce(o.content_type, ''),
 		coalesce(o.bytes, 0), coalesce(o.sha256, ''), coalesce(o.width, 0), coalesce(o.height, 0), coalesce(o.duration_us, 0), coalesce(o.created_at, 0)
 	FROM events e LEFT JOIN generations g ON g.id = e.generation_id
-	LEFT JOIN outputs o ON o.generation_id = g.id`
+	LEFT JOIN outputs o ON o.generation_id = g.id AND o.state = 'published'`
 
 // EventContents reads events with their generations and outputs, by the events' ids. An
 // event that is not there, or whose generation is not, is left out.

@@ -131,7 +131,7 @@ func (tx *Tx) SearchGenerations(organisation string, f kinora.GenerationSearch, 
 // OutputsOf reads the outputs of many generations whose files are still kept, by generation and in order.
 func (tx *Tx) OutputsOf(generationIDs []string) (map[string][]kinora.Output, error) {
 	found := make(map[string][]kinora.Output, len(generationIDs))
-	err := tx.queryEach(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 ORDER BY ordinal`, generationIDs, func(row Row) error {
+	err := tx.queryEach(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 AND state = 'published' ORDER BY ordinal`, generationIDs, func(row Row) error {
 		o, err := scanOutput(row)
 		found[o.GenerationID] = append(found[o.GenerationID], o)
 		return err

@@ -4,13 +4,15 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kinora/kinora"
 )
 
 const generationColumns = `id, organisation_id, surface, model, kind, state, progress, input, reference, metadata,
-	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id, workflow, request, parent_id`
+	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id, workflow, request, parent_id, plan`
 
 // InsertGeneration writes a new generation.
 func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
@@ -22,6 +24,10 @@ func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
 	if g.Metadata != nil {
 		metadata = sql.NullString{String: string(g.Metadata), Valid: true}
 	}
+	plan, err := encodePlan(g.Plan)
+	if err != nil {
+		return err
+	}
 	var workflow, request string
 	if g.Request != nil {
 		text, err := json.Marshal(g.Request)
@@ -30,12 +36,24 @@ func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
 		}
 		workflow, request = g.Request.Workflow, string(text)
 	}
-	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, string(input),
 		g.Reference, metadata, g.WebhookURL, "", "",
 		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt),
-		g.SourceAssetID, workflow, request, g.ParentID)
+		g.SourceAssetID, workflow, request, g.ParentID, plan)
 	return err
+}
+
+// encodePlan spares the zero Plan, which most generations have, a text.
+func encodePlan(p kinora.Plan) (string, error) {
+	if p == (kinora.Plan{}) {
+		return "", nil
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("store: encode plan: %w", err)
+	}
+	return string(text), nil
 }
 
 // Generation reads one generation, or ErrNotFound. An empty organisation reads any;
@@ -50,13 +68,13 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 		g                                     kinora.Generation
 		surface, kind, state, input           string
 		reference, metadata                   sql.NullString
-		code, message                         string
+		code, message, plan                   string
 		created, updated, completed, deadline int64
 		workflow, request                     string
 	)
 	err := row.Scan(&g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &g.Progress, &input, &reference, &metadata,
 		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline,
-		&g.SourceAssetID, &workflow, &request, &g.ParentID)
+		&g.SourceAssetID, &workflow, &request, &g.ParentID, &plan)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +85,11 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 		g.Request = new(kinora.WorkflowRequest)
 		if err := json.Unmarshal([]byte(request), g.Request); err != nil {
 			return nil, fmt.Errorf("store: decode the workflow request of %s: %w", g.ID, err)
+		}
+	}
+	if plan != "" {
+		if err := json.Unmarshal([]byte(plan), &g.Plan); err != nil {
+			return nil, fmt.Errorf("store: decode plan of %s: %w", g.ID, err)
 		}
 	}
 	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
@@ -93,10 +116,20 @@ func (tx *Tx) StartGeneration(id string, now time.Time) error {
 	return err
 }
 
+// LockGeneration reads where a generation stands, and on PostgreSQL keeps others from moving
+// it on until the transaction ends. Whoever also writes attempts of it does so before: all
+// lock in that order.
+func (tx *Tx) LockGeneration(id string) (kinora.GenerationState, error) {
+	var state string
+	err := tx.QueryRow(`SELECT state FROM generations WHERE id = ? {for update}`, id).Scan(&state)
+	return kinora.GenerationState(state), err
+}
+
 // RaiseProgress sets the progress of running generations; it never lowers it.
 func (tx *Tx) RaiseProgress(progress map[string]int, now time.Time) error {
 	sets := make([][]any, 0, len(progress))
-	for id, p := range progress {
+	for _, id := range slices.Sorted(maps.Keys(progress)) { // two looks may see parts of the same ones
+		p := progress[id]
 		sets = append(sets, []any{p, Micros(now), id, p})
 	}
 	_, err := tx.ExecMany(`UPDATE generations SET progress = ?, updated_at = ? WHERE id = ? AND state = 'running' AND progress < ?`, sets)
@@ -136,28 +169,55 @@ func (tx *Tx) EndedOf(ids []string) ([]string, error) {
 	return ended, err
 }
 
-// InsertOutputs writes the outputs of a generation; retention is how long their files are kept.
+// InsertOutputs writes the outputs of an attempt; retention is how long their files are kept.
 func (tx *Tx) InsertOutputs(outputs []kinora.Output, retention time.Duration) error {
 	sets := make([][]any, len(outputs))
 	for i, o := range outputs {
-		sets[i] = []any{o.ID, o.GenerationID, o.Ordinal, o.BlobKey, string(o.Kind), o.ContentType, o.Bytes, o.SHA256,
+		verdict := ""
+		if o.Verdict != nil {
+			text, err := json.Marshal(o.Verdict)
+			if err != nil {
+				return fmt.Errorf("store: encode verdict: %w", err)
+			}
+			verdict = string(text)
+		}
+		sets[i] = []any{o.ID, o.GenerationID, o.Attempt, o.Place, string(o.State), o.Ordinal, verdict, o.BlobKey, string(o.Kind), o.ContentType, o.Bytes, o.SHA256,
 			o.Width, o.Height, o.Duration.Microseconds(), Micros(o.CreatedAt), Micros(o.CreatedAt.Add(retention))}
 	}
-	_, err := tx.ExecMany(`INSERT INTO outputs (id, generation_id, ordinal, blob_key, kind, content_type, bytes, sha256,
-		width, height, duration_us, created_at, expires_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, sets)
+	_, err := tx.ExecMany(`INSERT INTO outputs (id, generation_id, attempt, place, state, ordinal, verdict, blob_key, kind, content_type, bytes, sha256,
+		width, height, duration_us, created_at, expires_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, sets)
 	return err
 }
 
-const outputColumns = `id, generation_id, ordinal, blob_key, kind, content_type, bytes, sha256, width, height, duration_us, created_at, removed_at`
-
-// Outputs reads the outputs of a generation whose files are still kept, in order.
-func (tx *Tx) Outputs(generationID string) ([]kinora.Output, error) {
-	return tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 ORDER BY ordinal`, generationID)
+// PublishOutputs writes the state and place of outputs that are published or rejected.
+// Files of published ones are kept for retention from now on.
+func (tx *Tx) PublishOutputs(outputs []kinora.Output, now time.Time, retention time.Duration) error {
+	sets := make([][]any, len(outputs))
+	for i, o := range outputs {
+		sets[i] = []any{string(o.State), o.Ordinal, o.Ordinal, Micros(now.Add(retention)), o.ID}
+	}
+	_, err := tx.ExecMany(`UPDATE outputs SET state = ?, ordinal = ?, expires_at = CASE WHEN ? < 0 THEN expires_at ELSE ? END WHERE id = ?`, sets)
+	return err
 }
 
-// ExpiredOutputs reads outputs whose retention has ended and whose file is still there.
+const outputColumns = `id, generation_id, attempt, place, state, verdict, ordinal, blob_key, kind, content_type, bytes, sha256, width, height, duration_us, created_at, removed_at`
+
+// Candidates reads all outputs of a generation, published or not and kept or not, in the
+// order in which they were asked for.
+func (tx *Tx) Candidates(generationID string) ([]kinora.Output, error) {
+	return tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? ORDER BY attempt, place`, generationID)
+}
+
+// Outputs reads the published outputs of a generation whose files are still kept, in order.
+func (tx *Tx) Outputs(generationID string) ([]kinora.Output, error) {
+	return tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 AND state = 'published' ORDER BY ordinal`, generationID)
+}
+
+// ExpiredOutputs reads outputs whose retention has ended and whose file is still there. Those
+// that wait for a review are kept until it is over.
 func (tx *Tx) ExpiredOutputs(now time.Time, limit int) ([]kinora.Output, error) {
-	return tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE removed_at = 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?`, Micros(now), limit)
+	return tx.outputs(`SELECT `+outputColumns+` FROM outputs o WHERE removed_at = 0 AND expires_at <= ?
+		AND NOT EXISTS (SELECT 1 FROM reviews r WHERE r.generation_id = o.generation_id AND r.state = 'pending') ORDER BY expires_at LIMIT ?`, Micros(now), limit)
 }
 
 func (tx *Tx) outputs(query string, args ...any) ([]kinora.Output, error) {
@@ -172,15 +232,21 @@ func (tx *Tx) outputs(query string, args ...any) ([]kinora.Output, error) {
 
 func scanOutput(row Row) (o kinora.Output, err error) {
 	var (
-		kind                       string
+		state, verdict, kind       string
 		duration, created, removed int64
 	)
-	if err := row.Scan(&o.ID, &o.GenerationID, &o.Ordinal, &o.BlobKey, &kind, &o.ContentType, &o.Bytes, &o.SHA256,
+	if err := row.Scan(&o.ID, &o.GenerationID, &o.Attempt, &o.Place, &state, &verdict, &o.Ordinal, &o.BlobKey, &kind, &o.ContentType, &o.Bytes, &o.SHA256,
 		&o.Width, &o.Height, &duration, &created, &removed); err != nil {
 		return o, err
 	}
-	o.Kind, o.Duration = kinora.Kind(kind), time.Duration(duration)*time.Microsecond
+	o.State, o.Kind, o.Duration = kinora.OutputState(state), kinora.Kind(kind), time.Duration(duration)*time.Microsecond
 	o.CreatedAt, o.RemovedAt = Time(created), Time(removed)
+	if verdict != "" {
+		o.Verdict = &kinora.Verdict{}
+		if err := json.Unmarshal([]byte(verdict), o.Verdict); err != nil {
+			return o, fmt.Errorf("store: decode verdict of %s: %w", o.ID, err)
+		}
+	}
 	o.Role = "alternate"
 	if o.Ordinal == 0 {
 		o.Role = "primary"
@@ -225,6 +291,7 @@ func (tx *Tx) PurgeGenerations(before time.Time, limit int) (int64, error) {
 		`DELETE FROM deliveries WHERE event_id IN (SELECT id FROM events WHERE generation_id = ?)`,
 		`DELETE FROM events WHERE generation_id = ?`,
 		`DELETE FROM outputs WHERE generation_id = ?`,
+		`DELETE FROM reviews WHERE generation_id = ?`,
 		`DELETE FROM attempts WHERE generation_id = ?`,
 		`DELETE FROM generations WHERE id = ?`,
 	} {

@@ -42,7 +42,7 @@ func insert(t *testing.T, db *store.DB, ids ...string) {
 			if err := tx.InsertGeneration(generation(id)); err != nil {
 				return err
 			}
-			if err := tx.InsertAttempt(attempt(id, t0.Add(time.Duration(i)*time.Millisecond))); err != nil {
+			if err := tx.InsertAttempts(attempt(id, t0.Add(time.Duration(i)*time.Millisecond))); err != nil {
 				return err
 			}
 		}
@@ -198,7 +198,7 @@ func TestClaimTakesTheMostOverdueOfItsLaneOnly(t *testing.T) {
 			}
 			a := attempt("task_x", t0.Add(-time.Hour))
 			a.Lane = "kling"
-			return tx.InsertAttempt(a)
+			return tx.InsertAttempts(a)
 		})
 		if err != nil {
 			t.Fatal(err)

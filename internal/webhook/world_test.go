@@ -262,7 +262,7 @@ func (w *world) end(tx *store.Tx, g *kinora.Generation, now time.Time) ([]*kinor
 		return nil, err
 	}
 	if to == kinora.GenerationSucceeded {
-		err := tx.InsertOutputs([]kinora.Output{{ID: id.New(id.Output, now), GenerationID: g.ID, BlobKey: "out/" + g.ID + ".png",
+		err := tx.InsertOutputs([]kinora.Output{{ID: id.New(id.Output, now), GenerationID: g.ID, State: kinora.OutputPublished, BlobKey: "out/" + g.ID + ".png",
 			Kind: kinora.KindImage, ContentType: "image/png", Width: 640, Height: 480, CreatedAt: now}}, 30*24*time.Hour)
 		if err != nil {
 			return nil, err
