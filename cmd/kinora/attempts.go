@@ -65,15 +65,24 @@ type inspectedGeneration struct {
 }
 
 type inspectedOutput struct {
-	ID          string `json:"id"`
-	ContentType string `json:"content_type"`
-	Bytes       int64  `json:"bytes"`
-	Key         string `json:"key"`
+	ID          string             `json:"id"`
+	Attempt     string             `json:"attempt"`
+	State       kinora.OutputState `json:"state"`
+	Role        string             `json:"role"`
+	Verdict     *kinora.Verdict    `json:"verdict"`
+	ContentType string             `json:"content_type"`
+	Bytes       int64              `json:"bytes"`
+	Key         string             `json:"key"`
+	RemovedAt   time.Time          `json:"removed_at"`
 }
 
 type inspectedAttempt struct {
 	ID           string    `json:"id"`
 	State        string    `json:"state"`
+	Part         int       `json:"part"`
+	Parts        int       `json:"parts"`
+	Round        int       `json:"round"`
+	Route        int       `json:"route"`
 	Provider     string    `json:"provider"`
 	Account      string    `json:"account"`
 	UpstreamID   string    `json:"upstream_id"`
@@ -123,7 +132,7 @@ func (c *console) showAttempts(g inspectedGeneration, deliveries []inspectedDeli
 		c.say("  failure       %s: %s", printable(string(g.Failure.Code)), printable(g.Failure.Message))
 	}
 	for _, o := range g.Outputs {
-		c.say("  output        %s  %s, %s, %s", printable(o.ID), printable(o.ContentType), size(o.Bytes), printable(o.Key))
+		c.showCandidate(o, len(g.Attempts) > 1)
 	}
 	for i, a := range g.Attempts {
 		c.say("")
@@ -135,8 +144,48 @@ func (c *console) showAttempts(g inspectedGeneration, deliveries []inspectedDeli
 	}
 }
 
+// showCandidate shows an output, with the attempt that made it where there are several.
+func (c *console) showCandidate(o inspectedOutput, several bool) {
+	c.say("  output        %s  %s, %s, %s", printable(o.ID), printable(o.ContentType), size(o.Bytes), printable(o.Key))
+	what := string(o.State)
+	if o.Role != "" {
+		what += " as " + o.Role
+	}
+	if !o.RemovedAt.IsZero() {
+		what += ", file removed " + stamp(o.RemovedAt)
+	}
+	if several {
+		c.say("    made by     %s, %s", printable(o.Attempt), printable(what))
+	} else if o.State != kinora.OutputPublished || !o.RemovedAt.IsZero() {
+		c.say("    it is       %s", printable(what))
+	}
+	if o.Verdict == nil {
+		return
+	}
+	verdict := "failed"
+	if o.Verdict.Passed {
+		verdict = "passed"
+	}
+	c.say("    gate        %s, score %.2f", verdict, o.Verdict.Score)
+	for _, check := range o.Verdict.Checks {
+		if !check.Passed {
+			c.say("    check       %s: %.4g, wanted %.4g %s", printable(check.Name), check.Value, check.Limit, printable(check.Detail))
+		}
+	}
+}
+
 func (c *console) showAttempt(n int, a inspectedAttempt) {
-	c.say("%s  %s", c.outStyle.bold(fmt.Sprintf("Attempt %d", n)), printable(a.State))
+	what := a.State
+	if a.Parts > 1 {
+		what += fmt.Sprintf(", part %d of %d", a.Part+1, a.Parts)
+	}
+	if a.Round > 0 {
+		what += fmt.Sprintf(", round %d", a.Round+1)
+	}
+	if a.Route > 0 {
+		what += fmt.Sprintf(", route %d", a.Route+1)
+	}
+	c.say("%s  %s", c.outStyle.bold(fmt.Sprintf("Attempt %d", n)), printable(what))
 	c.say("  at            %s, account %s", printable(a.Provider), printable(orDash(a.Account)))
 	c.say("  upstream id   %s", printable(orDash(a.UpstreamID)))
 	c.say("  calls         %d refused submits, %d polls, callback: %s", a.Tries, a.Polls, printable(orDash(a.Callback)))

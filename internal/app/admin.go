@@ -57,6 +57,10 @@ func (a admin) Generation(ctx context.Context, generationID string) (*kinora.Gen
 	return a.engine.Generation(ctx, "", generationID)
 }
 
+func (a admin) Candidates(ctx context.Context, generationID string) ([]kinora.Output, error) {
+	return a.engine.Candidates(ctx, generationID)
+}
+
 func (a admin) Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error) {
 	return a.engine.Attempts(ctx, generationID)
 }

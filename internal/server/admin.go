@@ -42,8 +42,11 @@ type Admin interface {
 	// overlap. Errors: kinora.ErrInvalid.
 	RotateWebhookSecret(ctx context.Context, organisationID, text string, overlap time.Duration) (*kinora.WebhookSecret, error)
 
-	// Generation reads any organisation's generation, with the outputs whose files are kept.
+	// Generation reads any organisation's generation, with what its caller sees of its outputs.
 	Generation(ctx context.Context, generationID string) (*kinora.Generation, []kinora.Output, error)
+	// Candidates lists all outputs of a generation, published or not, in the order in which
+	// they were asked for.
+	Candidates(ctx context.Context, generationID string) ([]kinora.Output, error)
 	// Attempts lists the attempts of a generation, in order.
 	Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error)
 	// Deliveries lists the deliveries of a generation's event; none before its end.

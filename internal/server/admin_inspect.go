@@ -10,13 +10,17 @@ import (
 // maxAttemptLog is how many of a delivery's attempts are shown: the newest.
 const maxAttemptLog = 100
 
-// adminGeneration shows a generation with its attempts: whichever organisation's it is, and what callers do not see.
+// adminGeneration shows a generation with its attempts and all that they made: whichever organisation's it is, and what callers do not see.
 func (s *Server) adminGeneration(ctx context.Context, x *exchange, r *http.Request) error {
 	generationID, err := generationOf(r)
 	if err != nil {
 		return err
 	}
-	g, outputs, err := s.cfg.Admin.Generation(ctx, generationID)
+	g, _, err := s.cfg.Admin.Generation(ctx, generationID)
+	if err != nil {
+		return err
+	}
+	outputs, err := s.cfg.Admin.Candidates(ctx, generationID)
 	if err != nil {
 		return err
 	}

@@ -99,8 +99,14 @@ func (f *fakeAdmin) RotateWebhookSecret(_ context.Context, org, text string, ove
 }
 
 func (f *fakeAdmin) Generation(_ context.Context, generation string) (*kinora.Generation, []kinora.Output, error) {
-	outputs := []kinora.Output{{ID: "out_1", Role: "primary", Kind: kinora.KindVideo, ContentType: "video/mp4", Bytes: 7, SHA256: "ab", Width: 2, Height: 1, Duration: 1500 * time.Millisecond, BlobKey: "outputs/x.mp4"}}
-	return f.generation, outputs, f.call("generation %s", generation)
+	return f.generation, nil, f.call("generation %s", generation)
+}
+
+func (f *fakeAdmin) Candidates(_ context.Context, generation string) ([]kinora.Output, error) {
+	return []kinora.Output{
+		{ID: "out_1", Role: "primary", State: kinora.OutputPublished, Attempt: 1, Kind: kinora.KindVideo, ContentType: "video/mp4", Bytes: 7, SHA256: "ab", Width: 2, Height: 1, Duration: 1500 * time.Millisecond, BlobKey: "outputs/x.mp4"},
+		{ID: "out_2", Role: "alternate", State: kinora.OutputRejected, Ordinal: -1, Kind: kinora.KindVideo, Verdict: &kinora.Verdict{Score: 0.25}},
+	}, f.call("candidates %s", generation)
 }
 
 func (f *fakeAdmin) Attempts(_ context.Context, generation string) ([]*kinora.Attempt, error) {
@@ -215,7 +221,8 @@ func TestAdminShowsGenerationsWithoutSecrets(t *testing.T) {
 		t.Fatalf("answered %d %s: %v", status, answer, err)
 	}
 	if g.OrganisationID != otherID || len(g.Attempts) != 1 || g.Attempts[0].ID != taskOne+"_1" || g.Attempts[0].ErrorMessage != "too many at once" || g.Attempts[0].Polls != 3 ||
-		len(g.Outputs) != 1 || g.Outputs[0].DurationMS != 1500 || g.Input.Images[0] != "https://a.example/1.png?redacted" || g.Input.CallbackURL != "https://b.example/cb?redacted" || g.Webhook != "https://c.example/" {
+		len(g.Outputs) != 2 || *g.Outputs[0].Role != "primary" || g.Outputs[0].Attempt != taskOne+"_1" || g.Outputs[1].Role != nil || g.Outputs[1].Verdict.Score != 0.25 ||
+		g.Outputs[1].State != kinora.OutputRejected || g.Outputs[0].DurationMS != 1500 || g.Input.Images[0] != "https://a.example/1.png?redacted" || g.Input.CallbackURL != "https://b.example/cb?redacted" || g.Webhook != "https://c.example/" {
 		t.Errorf("answered %s", answer)
 	}
 	status, deliveries := f.admin("GET", "/admin/v1/generations/"+taskOne+"/deliveries", "")

@@ -116,21 +116,30 @@ type inputView struct {
 }
 
 type adminOutputView struct {
-	ID          string      `json:"id"`
-	Role        string      `json:"role"`
-	Kind        kinora.Kind `json:"kind"`
-	ContentType string      `json:"content_type"`
-	Bytes       int64       `json:"bytes"`
-	SHA256      string      `json:"sha256"`
-	Width       int         `json:"width"`
-	Height      int         `json:"height"`
-	DurationMS  int64       `json:"duration_ms"`
-	Key         string      `json:"key"` // in storage
+	ID          string             `json:"id"`
+	Attempt     string             `json:"attempt"` // its id
+	State       kinora.OutputState `json:"state"`
+	Role        *string            `json:"role"`    // null = not published
+	Verdict     *kinora.Verdict    `json:"verdict"` // null = not judged
+	Kind        kinora.Kind        `json:"kind"`
+	ContentType string             `json:"content_type"`
+	Bytes       int64              `json:"bytes"`
+	SHA256      string             `json:"sha256"`
+	Width       int                `json:"width"`
+	Height      int                `json:"height"`
+	DurationMS  int64              `json:"duration_ms"`
+	Key         string             `json:"key"`        // in storage
+	RemovedAt   *string            `json:"removed_at"` // null = the file is kept
 }
 
 type attemptView struct {
 	ID            string              `json:"id"`
 	State         kinora.AttemptState `json:"state"`
+	Part          int                 `json:"part"`
+	Parts         int                 `json:"parts"`
+	Round         int                 `json:"round"`
+	Route         int                 `json:"route"`
+	Failure       *kinora.Failure     `json:"failure"`
 	Provider      string              `json:"provider"`
 	Account       string              `json:"account"` // "" while it waits for one
 	UpstreamModel string              `json:"upstream_model"`
@@ -171,13 +180,16 @@ func viewGeneration(g *kinora.Generation, outputs []kinora.Output, attempts []*k
 	}
 	for i, o := range outputs {
 		v.Outputs[i] = adminOutputView{
-			ID: o.ID, Role: o.Role, Kind: o.Kind, ContentType: o.ContentType, Bytes: o.Bytes, SHA256: o.SHA256,
+			ID: o.ID, Attempt: (&kinora.Attempt{GenerationID: g.ID, Ordinal: o.Attempt}).ID(), State: o.State, Verdict: o.Verdict, RemovedAt: apiTime(o.RemovedAt), Kind: o.Kind, ContentType: o.ContentType, Bytes: o.Bytes, SHA256: o.SHA256,
 			Width: o.Width, Height: o.Height, DurationMS: o.Duration.Milliseconds(), Key: o.BlobKey,
+		}
+		if o.State == kinora.OutputPublished {
+			v.Outputs[i].Role = &o.Role
 		}
 	}
 	for i, a := range attempts {
 		v.Attempts[i] = attemptView{
-			ID: a.ID(), State: a.State, Provider: a.Provider, Account: a.Account, UpstreamModel: a.UpstreamModel, UpstreamID: a.UpstreamID,
+			ID: a.ID(), State: a.State, Part: a.Part, Parts: max(1, a.Parts), Round: a.Round, Route: a.Route, Failure: a.Failure, Provider: a.Provider, Account: a.Account, UpstreamModel: a.UpstreamModel, UpstreamID: a.UpstreamID,
 			Callback: a.CallbackMode, Tries: a.Tries, Polls: a.Polls, ReadErrors: a.ReadErrors,
 			ErrorClass: a.ErrorClass, ErrorCode: a.ErrorCode, ErrorMessage: a.ErrorMessage, Node: a.LeaseOwner,
 			DueAt: apiTime(a.DueAt), CreatedAt: apiTime(a.CreatedAt), SubmittedAt: apiTime(a.SubmittedAt), AcceptedAt: apiTime(a.AcceptedAt),

@@ -420,11 +420,20 @@ func (a documentedAdmin) Generation(_ context.Context, id string) (*kinora.Gener
 		ID: taskOne, Surface: kinora.SurfaceSubmit, Kind: kinora.KindVideo, State: kinora.GenerationFailed, CreatedAt: testTime, UpdatedAt: testTime,
 		Failure: kinora.NewFailure(kinora.FailureUpstream, "the upstream failed"),
 	}
-	return g, []kinora.Output{{ID: "out_1", Role: "primary", Kind: kinora.KindVideo}}, a.known(id, taskOne)
+	return g, nil, a.known(id, taskOne)
+}
+
+func (a documentedAdmin) Candidates(context.Context, string) ([]kinora.Output, error) {
+	return []kinora.Output{
+		{ID: "out_1", Role: "primary", State: kinora.OutputPublished, Kind: kinora.KindVideo},
+		{ID: "out_2", Attempt: 1, Ordinal: -1, State: kinora.OutputRejected, Kind: kinora.KindVideo, RemovedAt: testTime,
+			Verdict: &kinora.Verdict{Score: 0.5, Checks: []kinora.Check{{Name: "min_width", Value: 64, Limit: 512, Detail: "too small"}}}},
+	}, a.err
 }
 
 func (a documentedAdmin) Attempts(context.Context, string) ([]*kinora.Attempt, error) {
-	return []*kinora.Attempt{{GenerationID: taskOne, State: kinora.AttemptFailed, CallbackMode: kinora.CallbackNone, CreatedAt: testTime}}, a.err
+	return []*kinora.Attempt{{GenerationID: taskOne, State: kinora.AttemptFailed, CallbackMode: kinora.CallbackNone, CreatedAt: testTime,
+		Failure: kinora.NewFailure(kinora.FailureUpstream, "the upstream failed")}}, a.err
 }
 
 func (a documentedAdmin) Deliveries(context.Context, string) ([]*kinora.Delivery, error) {

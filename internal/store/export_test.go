@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -39,4 +40,15 @@ func GenerationStatements(organisation string, f kinora.GenerationSearch, floor 
 	along.args = append(along.args, Micros(floor), "")
 	q = generationPage(along, rest, 50)
 	return append(texts, q.text), append(args, q.args)
+}
+
+// MigrateDown takes the schema back to an older version; Migrate brings it forward again.
+func (db *DB) MigrateDown(ctx context.Context, version int64) error {
+	p, done, err := db.goose()
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = p.DownTo(ctx, version)
+	return err
 }

@@ -214,10 +214,10 @@ func (tx *Tx) Outputs(generationID string) ([]kinora.Output, error) {
 }
 
 // ExpiredOutputs reads outputs whose retention has ended and whose file is still there. Those
-// that wait for a review are kept until it is over.
+// of a generation that goes on, such as one that waits for a review, are kept.
 func (tx *Tx) ExpiredOutputs(now time.Time, limit int) ([]kinora.Output, error) {
 	return tx.outputs(`SELECT `+outputColumns+` FROM outputs o WHERE removed_at = 0 AND expires_at <= ?
-		AND NOT EXISTS (SELECT 1 FROM reviews r WHERE r.generation_id = o.generation_id AND r.state = 'pending') ORDER BY expires_at LIMIT ?`, Micros(now), limit)
+		AND EXISTS (SELECT 1 FROM generations g WHERE g.id = o.generation_id AND g.completed_at > 0) ORDER BY expires_at LIMIT ?`, Micros(now), limit)
 }
 
 func (tx *Tx) outputs(query string, args ...any) ([]kinora.Output, error) {
