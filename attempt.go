@@ -70,8 +70,8 @@ const (
 
 // Attempt is one try of a generation at one upstream account.
 type Attempt struct {
-	GenerationID   string
-	Ordinal        int // 0-based within the generation
+	GenerationID string
+	Ordinal      int // 0-based within the generation
 	// Part is which of the attempts that run side by side it is, of Parts; both are 0 and 1
 	// where one attempt makes the whole generation. Round counts how often the parts were
 	// made anew. All count from 0.
