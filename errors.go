@@ -18,7 +18,8 @@ const (
 	ErrConflict     ErrorCode = "conflict"     // idempotency key reused, or a state that forbids it
 	ErrTooLarge     ErrorCode = "too_large"
 	ErrRateLimited  ErrorCode = "rate_limited"
-	ErrNoUpstream   ErrorCode = "no_upstream" // known model without a usable account
+	ErrBudget       ErrorCode = "budget_spent" // the organisation's budget allows no more
+	ErrNoUpstream   ErrorCode = "no_upstream"  // known model without a usable account
 	// Database or storage out of reach; a later try may succeed. Nothing was changed, except
 	// that a database may have made a commit whose answer was lost on the way: then all of
 	// the operation stands, never a part. Repeating it is safe for a caller that sent an

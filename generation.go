@@ -125,6 +125,11 @@ type Generation struct {
 	Failure *Failure // set when failed or cancelled
 	Plan    Plan     // of how many attempts it is made
 
+	// What its ledger entry will say; see UsageEntry.
+	UsageType   UsageType
+	Fingerprint string
+	Price       Money // what it costs if it succeeds, settled when it was accepted
+
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	CompletedAt time.Time // zero until terminal

@@ -10,6 +10,7 @@ type Organisation struct {
 	WebhookHosts   []string // allowlist: exact hosts or "*.suffix"; empty = any public host
 	OperatorHook   string   // URL for events about endpoints, such as endpoint.disabled; empty = none
 	Disabled       bool     // API access switched off
+	Allowance      Allowance
 	CreatedAt      time.Time
 }
 

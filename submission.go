@@ -15,11 +15,18 @@ type Submission struct {
 	WebhookURL     string          // for this generation only; empty = the organisation's default
 	Plan           Plan            // of how many attempts it is to be made
 
+	Request  *WorkflowRequest // what the generations API was asked for; nil for other APIs
+	ParentID string           // the generation that is regenerated; empty = none
+
 	// DurationField is the field that Input.Duration was taken from, for messages; empty = "input.duration".
 	DurationField string
 	// DurationFault says what is wrong with a length that was asked for. It only matters to models that make videos:
 	// others ignore lengths. Empty = nothing.
 	DurationFault string
+
+	// Fingerprint is that of the Request and its source, for the ledger; empty = settled when the
+	// source is known. Without a Request it is made from the Input.
+	Fingerprint string
 
 	// IdempotencyKey makes a repeat of the same request answer with the same generation
 	// for 24 hours. Empty = none.

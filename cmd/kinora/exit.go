@@ -93,7 +93,7 @@ func exitOf(code kinora.ErrorCode) int {
 	switch code {
 	case kinora.ErrInvalid, kinora.ErrTooLarge:
 		return exitUsage
-	case kinora.ErrUnauthorized, kinora.ErrForbidden:
+	case kinora.ErrUnauthorized, kinora.ErrForbidden, kinora.ErrBudget:
 		return exitUnauthorised
 	case kinora.ErrNotFound:
 		return exitNotFound

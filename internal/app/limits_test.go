@@ -7,23 +7,20 @@ import (
 	"github.com/kinora/kinora/internal/server"
 )
 
-// read_per_minute governs both ways to read; 0 is no limit for either.
-func TestReadLimit(t *testing.T) {
-	none, seven := 0, 7
-	for name, c := range map[string]struct {
-		set              *int
-		task, generation int // negative = none, 0 = the server's default
-	}{
-		"unset": {nil, -1, 0}, "none": {&none, -1, -1}, "seven": {&seven, 7, 7},
-	} {
-		cfg := config.Default()
-		cfg.Limits.ReadPerMinute = c.set
-		l := limits(cfg)
-		if l.Status != (server.Limit{PerMinute: c.task}) || l.Generation != (server.Limit{PerMinute: c.generation}) {
-			t.Errorf("%s: %+v", name, l)
-		}
-		if l.Upload.PerMinute != 60 || l.Submit.PerMinute != -1 {
-			t.Errorf("%s: %+v", name, l)
-		}
+// The defaults are the contract's numbers; 0 is no limit, and reads of tasks have none until one is set.
+func TestLimitsOfTheConfiguration(t *testing.T) {
+	cfg := config.Default()
+	of := func(n int) server.Limit { return server.Limit{PerMinute: n} }
+	want := server.Limits{
+		Submit: of(-1), Status: of(-1), Upload: of(60), AssetCreate: of(120), AssetRead: of(1200), Create: of(120), Generation: of(1200),
+		Regenerate: of(120), Usage: of(120), Billing: of(120), SourceURL: of(60),
+	}
+	if l := limits(cfg); l != want {
+		t.Errorf("%+v", l)
+	}
+	cfg.Limits.ReadPerMinute, cfg.Limits.API.GenerationsRead = 7, 0
+	want.Status, want.Generation = of(7), of(-1)
+	if l := limits(cfg); l != want {
+		t.Errorf("%+v", l)
 	}
 }

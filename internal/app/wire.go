@@ -172,6 +172,7 @@ func (a *App) wire() error {
 		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
 		Events: a.dispatcher, PublicURL: a.cfg.PublicURL, CallbackURLs: routes.callbackURLs,
 		Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects), Sources: sources,
+		Organisation: a.tenancy.Organisation, Prices: a.prices(routes.models), JobsInFlight: a.cfg.Limits.JobsInFlight,
 		OutputRetention: a.cfg.Retention.Outputs.Std(), MaxOutput: int64(a.cfg.Limits.MaxOutput), Timing: a.timing(),
 		Logger: a.log, Metrics: a.registry,
 	})
@@ -287,13 +288,33 @@ func (a *App) wireHTTP() error {
 // limits are the rate limits that callers meet.
 func limits(cfg config.Config) server.Limits {
 	l := server.Limits{
-		Submit: perMinute(cfg.Limits.SubmitPerMinute), Status: perMinute(0),
+		Submit: perMinute(cfg.Limits.SubmitPerMinute), Status: perMinute(cfg.Limits.ReadPerMinute),
 		Upload: server.Limit{PerMinute: cfg.Uploads.PerMinute},
 	}
-	if n := cfg.Limits.ReadPerMinute; n != nil {
-		l.Status, l.Generation = perMinute(*n), perMinute(*n)
-	}
+	api := cfg.Limits.API
+	l.AssetCreate, l.AssetRead = perMinute(api.SourceAssetsCreate), perMinute(api.SourceAssetsRead)
+	l.Create, l.Generation, l.Regenerate = perMinute(api.GenerationsCreate), perMinute(api.GenerationsRead), perMinute(api.GenerationsRegenerate)
+	l.Usage, l.Billing, l.SourceURL = perMinute(api.UsageSummary), perMinute(api.BillingEvents), perMinute(api.SourceURLFetches)
 	return l
+}
+
+// prices are what generations cost. A price that names nothing is told of: it may be a slip that costs money.
+func (a *App) prices(models []kinora.Model) kinora.Prices {
+	p := kinora.Prices{Models: map[string]kinora.Money{}, Workflows: map[string]kinora.Money{}}
+	offered := map[string]bool{}
+	for _, m := range models {
+		offered[m.Name] = true
+	}
+	for name, price := range a.cfg.Prices.Models {
+		p.Models[name] = kinora.Money(price)
+		if !offered[name] {
+			a.log.Warn("a price names a model that is not offered", "model", name)
+		}
+	}
+	for name, price := range a.cfg.Prices.Workflows {
+		p.Workflows[name] = kinora.Money(price)
+	}
+	return p
 }
 
 // perMinute turns a configured rate, where 0 means none, into a limit.

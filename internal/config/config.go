@@ -23,6 +23,7 @@ type Config struct {
 	Webhooks  Webhooks  `yaml:"webhooks" envPrefix:"WEBHOOKS_" doc:"How events are delivered."`
 	Network   Network   `yaml:"network" envPrefix:"NETWORK_" doc:"Where Kinora may connect to when a caller or an upstream chose the address."`
 	Limits    Limits    `yaml:"limits" envPrefix:"LIMITS_" doc:"What callers may ask for."`
+	Prices    Prices    `yaml:"prices" doc:"What a generation costs that succeeds, however many outputs it has. A price is settled when the generation is accepted; failed ones cost nothing."`
 	Sandbox   Sandbox   `yaml:"sandbox" envPrefix:"SANDBOX_" doc:"The built-in generator, for trying things out without an upstream."`
 
 	Accounts []Account `yaml:"accounts" doc:"Upstream accounts."`
@@ -103,8 +104,30 @@ type Limits struct {
 	InFlight        int  `yaml:"in_flight" env:"IN_FLIGHT" doc:"Requests handled at once; more are answered 503. A request whose body has not arrived does not count. Uploads and downloads, callbacks and the admin API are counted apart."`
 	PerOrganisation int  `yaml:"per_organisation" env:"PER_ORGANISATION" doc:"How many of these one organisation may have at once; more are answered 429. 0: a half."`
 	SubmitPerMinute int  `yaml:"submit_per_minute" env:"SUBMIT_PER_MINUTE" doc:"Submits per key and minute. 0: no limit."`
-	ReadPerMinute   *int `yaml:"read_per_minute" env:"READ_PER_MINUTE" doc:"Reads per key and minute, counted apart for tasks and for the generations API, where an organisation's keys share the number. 0: no limit. Unset: none for tasks, 1200 for the generations API."`
+	ReadPerMinute   int  `yaml:"read_per_minute" env:"READ_PER_MINUTE" doc:"Reads of tasks per key and minute. 0: no limit."`
 	MaxOutput       Size `yaml:"max_output" env:"MAX_OUTPUT" doc:"Largest output file taken from an upstream."`
+	JobsInFlight    int  `yaml:"jobs_in_flight" env:"JOBS_IN_FLIGHT" doc:"Jobs of the generations API that an organisation may have in flight. An organisation may have a number of its own. 0: no limit."`
+
+	API APILimits `yaml:"api" envPrefix:"API_" doc:"Requests per minute to the generations API. Each number holds for every key and, once more, for all keys of an organisation together, over all nodes. An organisation may have numbers of its own. 0: no limit."`
+}
+
+// APILimits are requests per minute by kind of route (generations API contract 9.2).
+type APILimits struct {
+	SourceAssetsCreate    int `yaml:"source_assets_create" env:"SOURCE_ASSETS_CREATE" doc:"POST /api/v1/source-assets."`
+	SourceAssetsRead      int `yaml:"source_assets_read" env:"SOURCE_ASSETS_READ" doc:"GET /api/v1/source-assets/…"`
+	GenerationsCreate     int `yaml:"generations_create" env:"GENERATIONS_CREATE" doc:"POST /api/v1/generations."`
+	GenerationsRead       int `yaml:"generations_read" env:"GENERATIONS_READ" doc:"GET /api/v1/generations…, and cancels."`
+	GenerationsRegenerate int `yaml:"generations_regenerate" env:"GENERATIONS_REGENERATE" doc:"POST /api/v1/generations/…/regenerate."`
+	UsageSummary          int `yaml:"usage_summary" env:"USAGE_SUMMARY" doc:"GET /api/v1/usage/summary."`
+	BillingEvents         int `yaml:"billing_events" env:"BILLING_EVENTS" doc:"GET /api/v1/billing/events."`
+	SourceURLFetches      int `yaml:"source_url_fetches" env:"SOURCE_URL_FETCHES" doc:"Fetches of a source_url, by whichever route it was sent."`
+	PerAddress            int `yaml:"per_address" env:"PER_ADDRESS" doc:"How many times these numbers one client address may use, whichever keys it sends. Behind a proxy that trusted_proxies does not name all clients have one address. 0: no limit."`
+}
+
+// Prices are what generations cost, for the ledger and for budgets.
+type Prices struct {
+	Models    map[string]USD `yaml:"models" doc:"US dollars for one succeeded generation, by model: {kling-v1: 0.35}. A model that is not named is free."`
+	Workflows map[string]USD `yaml:"workflows" doc:"The same by workflow of the generations API; it stands in place of the model's price."`
 }
 
 // Sandbox is the built-in generator.
@@ -167,7 +190,10 @@ func Default() Config {
 				Duration(10 * time.Hour), Duration(14 * time.Hour), Duration(20 * time.Hour), Duration(24 * time.Hour),
 			},
 		},
-		Limits:         Limits{MaxBody: 1 << 20, InFlight: 2048, MaxOutput: 4 << 30},
+		Limits: Limits{MaxBody: 1 << 20, InFlight: 2048, MaxOutput: 4 << 30, JobsInFlight: 50, API: APILimits{
+			SourceAssetsCreate: 120, SourceAssetsRead: 1200, GenerationsCreate: 120, GenerationsRead: 1200, GenerationsRegenerate: 120,
+			UsageSummary: 120, BillingEvents: 120, SourceURLFetches: 60, PerAddress: 10,
+		}},
 		Sandbox:        Sandbox{MaxInFlight: 10_000},
 		Log:            Log{Level: "info", Format: "text"},
 		Metrics:        true,

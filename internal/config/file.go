@@ -67,6 +67,9 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error { return scalar(n, d.Unmars
 // UnmarshalYAML reads a size; its error has the line.
 func (s *Size) UnmarshalYAML(n *yaml.Node) error { return scalar(n, s.UnmarshalText) }
 
+// UnmarshalYAML reads an amount; its error has the line.
+func (u *USD) UnmarshalYAML(n *yaml.Node) error { return scalar(n, u.UnmarshalText) }
+
 // scalar reads one value in the yaml package's own way: an error names the line and does
 // not end the reading.
 func scalar(n *yaml.Node, read func([]byte) error) error {
@@ -82,7 +85,7 @@ func scalar(n *yaml.Node, read func([]byte) error) error {
 
 // keysOf lists the keys of one of the package's struct types, by the type's name.
 func keysOf(typeName string) []string {
-	for _, v := range []any{Config{}, Storage{}, S3{}, Retention{}, Uploads{}, Webhooks{}, Network{}, Limits{}, Sandbox{}, Account{}, Model{}, Log{}} {
+	for _, v := range []any{Config{}, Storage{}, S3{}, Retention{}, Uploads{}, Webhooks{}, Network{}, Limits{}, APILimits{}, Prices{}, Sandbox{}, Account{}, Model{}, Log{}} {
 		t := reflect.TypeOf(v)
 		if t.Name() != typeName && (t.Name() != "Config" || typeName != "shown") {
 			continue
@@ -115,6 +118,8 @@ func expected(typeName string) string {
 		return "must be a list of durations such as 5s, 5m, 2h"
 	case "[]uint16":
 		return "must be a list of ports"
+	case "map[string]config.USD":
+		return "must be names and amounts of US dollars, such as {kling-v1: 0.35}"
 	case "map[string]config.Secret":
 		return "must be keys and texts"
 	case "[]config.Account", "[]config.Model":

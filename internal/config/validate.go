@@ -66,7 +66,13 @@ func (c *Config) validateServer(found *problems) {
 		least int
 	}{
 		{"limits.in_flight", c.Limits.InFlight, 0}, {"limits.per_organisation", c.Limits.PerOrganisation, 0}, {"limits.submit_per_minute", c.Limits.SubmitPerMinute, 0},
-		{"limits.read_per_minute", valueOf(c.Limits.ReadPerMinute), 0}, {"uploads.per_minute", c.Uploads.PerMinute, 0},
+		{"limits.read_per_minute", c.Limits.ReadPerMinute, 0}, {"limits.jobs_in_flight", c.Limits.JobsInFlight, 0},
+		{"limits.api.source_assets_create", c.Limits.API.SourceAssetsCreate, 0}, {"limits.api.source_assets_read", c.Limits.API.SourceAssetsRead, 0},
+		{"limits.api.generations_create", c.Limits.API.GenerationsCreate, 0}, {"limits.api.generations_read", c.Limits.API.GenerationsRead, 0},
+		{"limits.api.generations_regenerate", c.Limits.API.GenerationsRegenerate, 0}, {"limits.api.usage_summary", c.Limits.API.UsageSummary, 0},
+		{"limits.api.billing_events", c.Limits.API.BillingEvents, 0}, {"limits.api.source_url_fetches", c.Limits.API.SourceURLFetches, 0},
+		{"limits.api.per_address", c.Limits.API.PerAddress, 0},
+		{"uploads.per_minute", c.Uploads.PerMinute, 0},
 		{"sandbox.max_in_flight", c.Sandbox.MaxInFlight, 0}, {"database_max_conns", c.DatabaseMaxConns, 0},
 		{"webhooks.disable_attempts", c.Webhooks.DisableAttempts, 1},
 	} {
@@ -309,12 +315,4 @@ func oneOf(found *problems, at, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		found.add(at, "must be "+strings.Join(allowed[:len(allowed)-1], ", ")+" or "+allowed[len(allowed)-1], didYouMean(value, allowed))
 	}
-}
-
-// valueOf is a number that may be unset; 0 then.
-func valueOf(n *int) int {
-	if n == nil {
-		return 0
-	}
-	return *n
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kinora/kinora"
 )
 
 // Duration is a time.Duration that reads "90s", "1h30m" and also days of 24 hours, "30d" or
@@ -110,6 +112,17 @@ func (s Size) String() string {
 	}
 	return strconv.FormatInt(int64(s), 10)
 }
+
+// USD is an amount of US dollars such as 0.35, with at most six decimals.
+type USD kinora.Money
+
+// UnmarshalText reads an amount.
+func (u *USD) UnmarshalText(text []byte) error { return (*kinora.Money)(u).UnmarshalText(text) }
+
+// MarshalText writes the shortest form that reads back.
+func (u USD) MarshalText() ([]byte, error) { return kinora.Money(u).MarshalText() }
+
+func (u USD) String() string { return kinora.Money(u).String() }
 
 // Secret is a value that shows itself nowhere: not in logs, errors, JSON or YAML.
 type Secret string

@@ -20,7 +20,8 @@ import (
 //
 // Errors (*kinora.Error): ErrInvalid, with the field in the message; ErrNoUpstream when
 // no account can run the model; ErrConflict when the idempotency key stands for another
-// request; ErrNotFound when the organisation does not exist; ErrUnavailable when the
+// request; ErrRateLimited when the organisation has too many jobs in flight; ErrBudget when
+// its budget is spent; ErrNotFound when it does not exist; ErrUnavailable when the
 // database cannot take it now, in which case nothing was accepted.
 func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
 	m := e.models[s.Model]
@@ -41,6 +42,10 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	if g.Plan.Gate != nil && e.cfg.Judge == nil {
 		return nil, errors.New("accept: the plan has a gate, and nothing can judge by it")
 	}
+	bound, err := e.boundsOf(ctx, g)
+	if err != nil {
+		return nil, err
+	}
 	usable := slices.ContainsFunc(accounts, func(acc *account) bool { return acc.usable(now, m.UpstreamModel, g.DeadlineAt) })
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err
@@ -51,13 +56,16 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	}
 
 	var made string // by the first try of this request
-	err := e.db.Update(ctx, func(tx *store.Tx) (err error) {
+	err = e.db.Update(ctx, func(tx *store.Tx) (err error) {
 		if made, err = tx.Once(g.OrganisationID, s.Idempotency(), g.ID, now); err != nil || made != "" {
 			return err
 		}
 		if !usable { // only now: a repeat stands for a generation that was accepted while it was
 			return &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account takes work of this model at present",
 				Hint: "kinora account list shows why"}
+		}
+		if err := e.allow(tx, g, bound, now); err != nil {
+			return err
 		}
 		if err := tx.InsertGeneration(g); err != nil {
 			return err
@@ -143,9 +151,10 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 	}
 	g := &kinora.Generation{
 		ID: id.New(prefix, now), OrganisationID: s.OrganisationID, Surface: s.Surface, Model: m.Name, Kind: m.Kind,
-		State: kinora.GenerationQueued, Input: s.Input, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL, Plan: s.Plan,
+		State: kinora.GenerationQueued, Input: s.Input, Request: s.Request, ParentID: s.ParentID, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL, Plan: s.Plan,
 		CreatedAt: now, UpdatedAt: now,
 	}
+	e.bill(g, s)
 	g.DeadlineAt = now.Add(m.DeadlineAfter())
 	if patient, ok := p.(provider.Patient); ok {
 		g.DeadlineAt = now.Add(max(m.DeadlineAfter(), patient.Patience(e.request(g, nil, m))))

@@ -61,6 +61,14 @@ type Config struct {
 	// Sources opens callers' files for upstreams that want bytes; nil = such upstreams cannot be
 	// given any.
 	Sources provider.Sources
+	// Organisation reads an organisation, perhaps as it was a moment ago; nil = nobody has a
+	// budget.
+	Organisation func(ctx context.Context, id string) (*kinora.Organisation, error)
+	// Prices are what generations cost; what is not named is free.
+	Prices kinora.Prices
+	// JobsInFlight is how many jobs of the generations API an organisation may have in flight
+	// where it has no number of its own; 0 = no limit.
+	JobsInFlight int
 	// OutputRetention is how long output files are kept; 0 = 72 hours.
 	OutputRetention time.Duration
 	// MaxOutput is the largest output stored, in bytes; 0 = 4 GiB.

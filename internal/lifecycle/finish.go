@@ -172,7 +172,7 @@ func (e *Engine) end(tx *store.Tx, g *kinora.Generation, to kinora.GenerationSta
 		return nil, err
 	}
 	if to == kinora.GenerationSucceeded {
-		if err := tx.InsertUsage(id.New(id.Usage, now), &ended, "generation", outputs); err != nil {
+		if err := tx.InsertUsage(id.New(id.Usage, now), &ended, outputs); err != nil {
 			return nil, err
 		}
 	}

@@ -14,6 +14,7 @@ type metrics struct {
 	ended            *prometheus.CounterVec
 	attemptsEnded    *prometheus.CounterVec
 	judgeErrors      prometheus.Counter
+	refused          *prometheus.CounterVec
 	generationTime   *prometheus.HistogramVec
 	submits          *prometheus.CounterVec
 	submitTime       *prometheus.HistogramVec
@@ -40,6 +41,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		accepted:         counter("generations_accepted_total", "Generations committed, by model.", "model"),
 		ended:            counter("generations_ended_total", "Terminal generations, by model, state and failure code.", "model", "state", "failure"),
+		refused:          counter("generations_refused_total", "Generations refused by what their organisation may use: in_flight or budget.", "bound"),
 		generationTime:   histogram("generation_seconds", "From acceptance to the terminal state.", long, "model"),
 		submits:          counter("upstream_submits_total", "Submit calls, by provider and outcome (ok or an error class).", "provider", "outcome"),
 		submitTime:       histogram("upstream_submit_seconds", "Length of submit calls.", prometheus.DefBuckets, "provider"),
@@ -61,7 +63,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "lifecycle_panics_total",
 		Help: "Panics in work on attempts; each is a bug."})
 	if reg != nil {
-		reg.MustRegister(m.accepted, m.ended, m.attemptsEnded, m.judgeErrors, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
+		reg.MustRegister(m.accepted, m.ended, m.refused, m.attemptsEnded, m.judgeErrors, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
 			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.accountRests, m.accountState, m.databaseErrors, m.panics)
 	}
 	return m

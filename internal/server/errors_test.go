@@ -13,7 +13,7 @@ import (
 func errorCodes() []kinora.ErrorCode {
 	return []kinora.ErrorCode{
 		kinora.ErrInvalid, kinora.ErrUnauthorized, kinora.ErrForbidden, kinora.ErrNotFound, kinora.ErrConflict, kinora.ErrTooLarge,
-		kinora.ErrRateLimited, kinora.ErrNoUpstream, kinora.ErrUnavailable, kinora.ErrInternal,
+		kinora.ErrRateLimited, kinora.ErrBudget, kinora.ErrNoUpstream, kinora.ErrUnavailable, kinora.ErrInternal,
 		errMalformed, errMethod, errMedia, errRoute, errOverload, errClient,
 	}
 }

@@ -79,6 +79,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(400, "POST", submitPath, `{}`)
 	add(400, "POST", submitPath, `{"a":"`+strings.Repeat("x", 1<<20)+`"}`)
 	add(409, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrConflict, "taken"))
+	add(402, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrBudget, "the budget is spent"))
 	add(503, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrNoUpstream, "no account"))
 
 	const status, record = "/api/generate/status/", "/api/v1/generations/"

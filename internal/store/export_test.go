@@ -52,3 +52,9 @@ func (db *DB) MigrateDown(ctx context.Context, version int64) error {
 	_, err = p.DownTo(ctx, version)
 	return err
 }
+
+// The statements whose plans tests look at.
+const (
+	LedgerQuery = ledgerQuery
+	UsageQuery  = usageQuery
+)

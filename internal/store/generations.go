@@ -1,18 +1,29 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
 )
 
 const generationColumns = `id, organisation_id, surface, model, kind, state, progress, input, reference, metadata,
-	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id, workflow, request, parent_id, plan`
+	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id, workflow, request, parent_id, plan,
+	usage_type, fingerprint, price_micros`
+
+var insertGeneration = insertInto("generations", generationColumns)
+
+// insertInto is the statement that inserts a row of these columns.
+func insertInto(table, columns string) string {
+	marks := strings.Repeat(",?", strings.Count(columns, ",")+1)[1:]
+	return "INSERT INTO " + table + " (" + columns + ") VALUES (" + marks + ")"
+}
 
 // InsertGeneration writes a new generation.
 func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
@@ -36,11 +47,11 @@ func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
 		}
 		workflow, request = g.Request.Workflow, string(text)
 	}
-	_, err = tx.Exec(`INSERT INTO generations (`+generationColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err = tx.Exec(insertGeneration,
 		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, string(input),
 		g.Reference, metadata, g.WebhookURL, "", "",
-		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt),
-		g.SourceAssetID, workflow, request, g.ParentID, plan)
+		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt), g.SourceAssetID, workflow, request, g.ParentID, plan,
+		string(cmp.Or(g.UsageType, kinora.UsageGeneration)), g.Fingerprint, int64(g.Price))
 	return err
 }
 
@@ -71,10 +82,12 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 		code, message, plan                   string
 		created, updated, completed, deadline int64
 		workflow, request                     string
+		usageType                             string
+		price                                 int64
 	)
 	err := row.Scan(&g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &g.Progress, &input, &reference, &metadata,
-		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline,
-		&g.SourceAssetID, &workflow, &request, &g.ParentID, &plan)
+		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline, &g.SourceAssetID, &workflow, &request, &g.ParentID, &plan,
+		&usageType, &g.Fingerprint, &price)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +105,7 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 			return nil, fmt.Errorf("store: decode plan of %s: %w", g.ID, err)
 		}
 	}
+	g.UsageType, g.Price = kinora.UsageType(usageType), kinora.Money(price)
 	g.Surface, g.Kind, g.State = kinora.Surface(surface), kinora.Kind(kind), kinora.GenerationState(state)
 	if g.State == kinora.GenerationIngesting {
 		g.SourceAssetID = "" // there may never be an asset of that id
@@ -137,7 +151,8 @@ func (tx *Tx) RaiseProgress(progress map[string]int, now time.Time) error {
 }
 
 // FinishGeneration writes g's terminal state, guarded by the state machine: the row must
-// still be in a state from which g.State can be reached, else ErrStale.
+// still be in a state from which g.State can be reached, else ErrStale. An end without
+// success is counted here; the caller counts a success with InsertUsage.
 func (tx *Tx) FinishGeneration(g *kinora.Generation) error {
 	var code, message string
 	if g.Failure != nil {
@@ -153,6 +168,9 @@ func (tx *Tx) FinishGeneration(g *kinora.Generation) error {
 	}
 	if n == 0 {
 		return ErrStale
+	}
+	if g.State != kinora.GenerationSucceeded {
+		return tx.countFailure(g)
 	}
 	return nil
 }
@@ -300,11 +318,4 @@ func (tx *Tx) PurgeGenerations(before time.Time, limit int) (int64, error) {
 		}
 	}
 	return int64(len(ids)), nil
-}
-
-// InsertUsage writes the ledger entry of a succeeded generation.
-func (tx *Tx) InsertUsage(id string, g *kinora.Generation, usageType string, outputs int) error {
-	_, err := tx.Exec(`INSERT INTO usage_entries (id, organisation_id, generation_id, usage_type, model, outputs, created_at)
-		VALUES (?,?,?,?,?,?,?)`, id, g.OrganisationID, g.ID, usageType, g.Model, outputs, Micros(g.CompletedAt))
-	return err
 }

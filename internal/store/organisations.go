@@ -9,30 +9,39 @@ import (
 
 // InsertOrganisation writes a new organisation.
 func (tx *Tx) InsertOrganisation(o *kinora.Organisation) error {
-	hosts, err := json.Marshal(append([]string{}, o.WebhookHosts...))
+	hosts, allowance, err := encodeSettings(o)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO organisations (id, name, default_webhook, webhook_hosts, operator_hook, disabled, created_at) VALUES (?,?,?,?,?,?,?)`,
-		o.ID, o.Name, o.DefaultWebhook, string(hosts), o.OperatorHook, bit(o.Disabled), Micros(o.CreatedAt))
+	_, err = tx.Exec(`INSERT INTO organisations (id, name, default_webhook, webhook_hosts, operator_hook, disabled, created_at, allowance) VALUES (?,?,?,?,?,?,?,?)`,
+		o.ID, o.Name, o.DefaultWebhook, hosts, o.OperatorHook, bit(o.Disabled), Micros(o.CreatedAt), allowance)
 	return err
 }
 
 // SaveOrganisation writes the mutable fields of an organisation, or ErrNotFound.
 func (tx *Tx) SaveOrganisation(o *kinora.Organisation) error {
-	hosts, err := json.Marshal(append([]string{}, o.WebhookHosts...))
+	hosts, allowance, err := encodeSettings(o)
 	if err != nil {
 		return err
 	}
-	n, err := tx.Exec(`UPDATE organisations SET name = ?, default_webhook = ?, webhook_hosts = ?, operator_hook = ?, disabled = ? WHERE id = ?`,
-		o.Name, o.DefaultWebhook, string(hosts), o.OperatorHook, bit(o.Disabled), o.ID)
+	n, err := tx.Exec(`UPDATE organisations SET name = ?, default_webhook = ?, webhook_hosts = ?, operator_hook = ?, disabled = ?, allowance = ? WHERE id = ?`,
+		o.Name, o.DefaultWebhook, hosts, o.OperatorHook, bit(o.Disabled), allowance, o.ID)
 	if err == nil && n == 0 {
 		return ErrNotFound
 	}
 	return err
 }
 
-const organisationColumns = `id, name, default_webhook, webhook_hosts, operator_hook, disabled, created_at`
+func encodeSettings(o *kinora.Organisation) (hosts, allowance string, err error) {
+	h, err := json.Marshal(append([]string{}, o.WebhookHosts...))
+	if err != nil {
+		return "", "", err
+	}
+	a, err := json.Marshal(o.Allowance)
+	return string(h), string(a), err
+}
+
+const organisationColumns = `id, name, default_webhook, webhook_hosts, operator_hook, disabled, created_at, allowance`
 
 // Organisation reads one organisation, or ErrNotFound.
 func (tx *Tx) Organisation(id string) (*kinora.Organisation, error) {
@@ -62,14 +71,15 @@ func scanOrganisation(row Row) (*kinora.Organisation, error) {
 
 // organisationRow is a row of organisationColumns.
 type organisationRow struct {
-	o        kinora.Organisation
-	hosts    string
-	disabled int
-	created  int64
+	o         kinora.Organisation
+	hosts     string
+	disabled  int
+	created   int64
+	allowance string
 }
 
 func (r *organisationRow) into() []any {
-	return []any{&r.o.ID, &r.o.Name, &r.o.DefaultWebhook, &r.hosts, &r.o.OperatorHook, &r.disabled, &r.created}
+	return []any{&r.o.ID, &r.o.Name, &r.o.DefaultWebhook, &r.hosts, &r.o.OperatorHook, &r.disabled, &r.created, &r.allowance}
 }
 
 func (r *organisationRow) organisation() (*kinora.Organisation, error) {
@@ -77,7 +87,9 @@ func (r *organisationRow) organisation() (*kinora.Organisation, error) {
 		return nil, err
 	}
 	r.o.Disabled, r.o.CreatedAt = r.disabled != 0, Time(r.created)
-	return &r.o, nil
+	var err error
+	r.o.Allowance, err = decodeAllowance(r.allowance)
+	return &r.o, err
 }
 
 // InsertKey writes a new key under the hash of its text.

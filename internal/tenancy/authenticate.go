@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/kinora/kinora"
@@ -75,5 +76,6 @@ func hashOf(text string) string {
 func copyOf(org *kinora.Organisation) *kinora.Organisation {
 	o := *org
 	o.WebhookHosts = slices.Clone(org.WebhookHosts)
+	o.Allowance.Limits = maps.Clone(org.Allowance.Limits)
 	return &o
 }

@@ -1,0 +1,115 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+)
+
+// inFlightRetry is what a caller is told to wait who has as many jobs in flight as it may:
+// when one of them ends is not known.
+const inFlightRetry = 5 * time.Second
+
+// bill settles what the ledger will say of a generation that is about to be accepted.
+func (e *Engine) bill(g *kinora.Generation, s *kinora.Submission) {
+	g.UsageType = kinora.UsageGeneration
+	if g.ParentID != "" {
+		g.UsageType = kinora.UsageRegeneration
+	}
+	if g.Request == nil {
+		g.Price, g.Fingerprint = e.cfg.Prices.Of(g.Model, ""), kinora.InputFingerprint(g.Model, g.Input)
+		return
+	}
+	g.Price, g.Fingerprint = e.cfg.Prices.Of(g.Model, g.Request.Workflow), s.Fingerprint
+}
+
+// bounds is what an organisation's own settings bound about an accepted generation.
+type bounds struct {
+	jobs   bool // how many are in flight
+	budget bool // what they cost
+}
+
+// boundsOf tells what has to be counted before a generation of an organisation is accepted,
+// so that those without a bound pay for none: nearly all of the submit API's. What it knows
+// of the organisation may be a second old; what is counted against is read anew.
+func (e *Engine) boundsOf(ctx context.Context, g *kinora.Generation) (bounds, error) {
+	b := bounds{jobs: g.Surface == kinora.SurfaceGenerations}
+	if e.cfg.Organisation == nil {
+		return b, nil
+	}
+	org, err := e.cfg.Organisation(ctx, g.OrganisationID)
+	if err != nil {
+		return b, err
+	}
+	b.budget = org.Allowance.Budget != nil && g.Price > 0
+	return b, nil
+}
+
+// allow holds a generation that is about to be accepted against what its organisation may
+// have in flight and may spend. The organisation's row stays locked until the commit, so that
+// both hold exactly, whatever is accepted at once and on however many nodes. A budget also
+// counts what is in flight, as if all of it succeeded: it cannot be overrun.
+//
+// Errors (*kinora.Error): ErrRateLimited, ErrBudget.
+func (e *Engine) allow(tx *store.Tx, g *kinora.Generation, b bounds, now time.Time) error {
+	if !b.jobs && !b.budget {
+		return nil
+	}
+	allowance, err := tx.LockAllowance(g.OrganisationID)
+	if errors.Is(err, store.ErrNotFound) {
+		return kinora.Errorf(kinora.ErrNotFound, "there is no such organisation")
+	}
+	if err != nil {
+		return err
+	}
+	most := e.cfg.JobsInFlight
+	if own := allowance.JobsInFlight; own != nil {
+		most = *own
+	}
+	b.jobs = b.jobs && most > 0
+	b.budget = g.Price > 0 && allowance.Budget != nil
+	if !b.jobs && !b.budget {
+		return nil
+	}
+	jobs, committed, err := tx.Commitments(g.OrganisationID, now)
+	switch {
+	case err != nil:
+		return err
+	case b.budget && committed+g.Price > *allowance.Budget:
+		e.metrics.refused.WithLabelValues("budget").Inc()
+		return &kinora.Error{Code: kinora.ErrBudget, Op: "accept",
+			Message: fmt.Sprintf("the organisation's budget of %s USD for this calendar month is spent, or reserved by what is in flight", *allowance.Budget),
+			Hint:    "kinora usage shows what was spent; kinora org update --budget raises it"}
+	case b.jobs && jobs >= most:
+		e.metrics.refused.WithLabelValues("in_flight").Inc()
+		return &kinora.Error{Code: kinora.ErrRateLimited, Op: "accept", RetryAfter: inFlightRetry,
+			Message: fmt.Sprintf("the organisation has %d jobs in flight, the most it may have", jobs)}
+	}
+	return nil
+}
+
+// Usage reads what an organisation has used in the billing period of an instant.
+// Errors (*kinora.Error): ErrUnavailable.
+func (e *Engine) Usage(ctx context.Context, organisationID string, at time.Time) (kinora.Usage, error) {
+	var u kinora.Usage
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		u, err = tx.Usage(organisationID, at)
+		return err
+	})
+	return u, err
+}
+
+// Ledger reads an organisation's usage entries, the newest first, those older than the entry
+// before; empty = from the newest on. Errors (*kinora.Error): ErrUnavailable.
+func (e *Engine) Ledger(ctx context.Context, organisationID, before string, limit int) ([]kinora.UsageEntry, error) {
+	var list []kinora.UsageEntry
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Ledger(organisationID, before, limit)
+		return err
+	})
+	return list, err
+}
