@@ -187,7 +187,7 @@ func TestRecipe(t *testing.T) {
 	if got.Model != "sandbox-image" || got.Kind != kinora.KindImage || got.Size != "2048x1536" || got.CacheApproved || got.PriceMicros != nil {
 		t.Errorf("recipe %+v", got)
 	}
-	want := kinora.Plan{Parts: 2, Rounds: 2, Publish: 2, Gate: &kinora.Gate{MinWidth: 512, MinHeight: 256, AspectTolerance: 0.03, NotBlank: true, Changed: 4, Structure: 0.3}}
+	want := kinora.Plan{Parts: 2, Rounds: 2, Publish: 2, Gate: &kinora.Gate{MinWidth: 512, MinHeight: 256, AspectTolerance: 0.03, NotBlank: true, Changed: 6, Structure: 0.4}}
 	if diff := cmp.Diff(want, got.Plan); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
