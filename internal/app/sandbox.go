@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
@@ -82,6 +84,8 @@ func (a *App) addSandbox(r *routes) error {
 		Journal:  filepath.Join(a.cfg.DataDir, "sandbox.journal"),
 		// A caller's own callback URL reaches this upstream unchanged, so its calls need the guard too.
 		CallbackClient: a.sandboxCallbacks(),
+		// And so does a reference image's.
+		ReferenceClient: a.sandboxReferences(),
 	})
 	if err != nil {
 		_ = l.Close()
@@ -114,6 +118,40 @@ func (a *App) sandboxCallbacks() *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     splitTransport{host: a.listener.Addr().String(), own: own, guarded: guarded.Transport},
 	}
+}
+
+// sandboxReferences reads this very server's files directly, whichever of its addresses a signed URL names, and
+// everything else through the guard.
+func (a *App) sandboxReferences() *http.Client {
+	c := a.guard.FetchClient(maxRedirects)
+	own := http.DefaultTransport.(*http.Transport).Clone()
+	own.Proxy = nil
+	a.onStop(func(context.Context) error { own.CloseIdleConnections(); return nil })
+	c.Transport = ownFiles{public: a.cfg.PublicURL, local: a.LocalURL(), own: own, guarded: c.Transport}
+	return c
+}
+
+// ownFiles sends requests for this server's own files to where it listens.
+type ownFiles struct {
+	public, local string // the server's addresses; public may be empty
+	own, guarded  http.RoundTripper
+}
+
+func (f ownFiles) RoundTrip(r *http.Request) (*http.Response, error) {
+	for _, base := range []string{f.local, f.public} {
+		file, ok := strings.CutPrefix(r.URL.String(), base+blob.FilesPath)
+		if base == "" || !ok {
+			continue
+		}
+		u, err := url.Parse(f.local + blob.FilesPath + file)
+		if err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.URL, r.Host = u, ""
+		return f.own.RoundTrip(r)
+	}
+	return f.guarded.RoundTrip(r)
 }
 
 // splitTransport sends requests for one host one way and all others another.

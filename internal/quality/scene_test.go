@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/quality"
 )
 
@@ -168,3 +169,5 @@ func (file) Close() error { return nil }
 func opener(content []byte) quality.Opener {
 	return func(context.Context) (io.ReadSeekCloser, error) { return file{bytes.NewReader(content)}, nil }
 }
+
+func noSource(context.Context, *kinora.Generation) (*quality.Source, error) { return nil, nil }

@@ -29,7 +29,8 @@ func options() map[string]option {
 	}}
 	return map[string]option{
 		"delay": duration, "late_answer": duration, "slow_download": duration, "retry_after": duration,
-		"fail_times": count, "status_5xx": count, "truncate_download": times, "output_404": times,
+		"fail_times": count, "status_5xx": count, "truncate_download": times, "output_404": times, "image_times": count,
+		"image": words("blank", "identical", "unrelated", "small"),
 		"fail": words("invalid", "moderation", "credential", "balance", "permission", "model_gone", "rate", "unavailable",
 			"generation", "gone", "outcome_unknown"),
 		"moderation": words("input", "output"),

@@ -24,8 +24,9 @@ const (
 
 // gallery draws files on demand and keeps the latest for a while.
 type gallery struct {
-	renderer *render.Renderer
-	pixels   *semaphore.Weighted
+	renderer   *render.Renderer
+	references references
+	pixels     *semaphore.Weighted
 
 	mu     sync.Mutex
 	byKey  map[string]*list.Element
@@ -38,8 +39,8 @@ type drawing struct {
 	content []byte
 }
 
-func newGallery(r *render.Renderer) *gallery {
-	return &gallery{renderer: r, pixels: semaphore.NewWeighted(pixelsAtOnce), byKey: map[string]*list.Element{}, recent: list.New()}
+func newGallery(r *render.Renderer, refs references) *gallery {
+	return &gallery{renderer: r, references: refs, pixels: semaphore.NewWeighted(pixelsAtOnce), byKey: map[string]*list.Element{}, recent: list.New()}
 }
 
 // get returns the file of a job's output; do not change it. It waits while much
@@ -47,15 +48,18 @@ func newGallery(r *render.Renderer) *gallery {
 func (g *gallery) get(ctx context.Context, s *spec, index int) ([]byte, error) {
 	scene := render.Scene{
 		Prompt: s.Prompt, Model: s.Model, Seed: s.Seed, Index: index, Count: s.Count,
-		References: s.Images, Width: s.Width, Height: s.Height,
+		References: s.Images, Width: s.Width, Height: s.Height, Order: render.Order(s.Options.Image),
 	}
-	key := fmt.Sprintf("%s %d %#v", s.Format, s.Seconds, scene)
+	key := fmt.Sprintf("%s %d %t %#v", s.Format, s.Seconds, s.OwnSize, scene)
 	if content := g.kept(key); content != nil {
 		return content, nil
 	}
 	weight := int64(s.Width * s.Height)
-	if s.video() {
+	switch {
+	case s.video():
 		weight *= 3
+	case len(s.Images) > 0:
+		weight = pixelsAtOnce // how large the reference is nobody knows yet
 	}
 	// Drawing keeps a processor busy: more at once than there are only costs memory.
 	weight = max(weight, int64(pixelsAtOnce/max(runtime.GOMAXPROCS(0), 2)))
@@ -65,6 +69,12 @@ func (g *gallery) get(ctx context.Context, s *spec, index int) ([]byte, error) {
 	defer g.pixels.Release(weight)
 	if content := g.kept(key); content != nil {
 		return content, nil // another request drew it meanwhile
+	}
+	if !s.video() && len(s.Images) > 0 {
+		scene.Reference = g.references.first(ctx, s.Images[0])
+	}
+	if scene.Reference != nil && s.OwnSize {
+		scene.Width, scene.Height = render.OwnSize(scene.Reference)
 	}
 	var out bytes.Buffer
 	var err error

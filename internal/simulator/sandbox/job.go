@@ -3,6 +3,8 @@ package sandbox
 import (
 	"fmt"
 	"time"
+
+	"github.com/kinora/kinora/internal/simulator/sandbox/render"
 )
 
 // The status words.
@@ -110,9 +112,9 @@ type Status struct {
 // OutputFile is one file of a job that succeeded.
 type OutputFile struct {
 	URL      string `json:"url"`
-	Type     string `json:"type"` // "image" or "video"
-	Width    int    `json:"width"`
-	Height   int    `json:"height"`
+	Type     string `json:"type"`            // "image" or "video"
+	Width    int    `json:"width,omitempty"` // absent where it is the reference's
+	Height   int    `json:"height,omitempty"`
 	Duration int    `json:"duration,omitempty"` // seconds
 }
 
@@ -148,6 +150,9 @@ func (j *job) outputs(host string) []OutputFile {
 		out[i] = OutputFile{URL: host + "/v1/files/" + j.fileName(i), Type: "image", Width: j.Width, Height: j.Height, Duration: j.Seconds}
 		if j.video() {
 			out[i].Type = "video"
+		}
+		if j.OwnSize || j.Options.Image == string(render.Small) {
+			out[i].Width, out[i].Height = 0, 0
 		}
 	}
 	return out

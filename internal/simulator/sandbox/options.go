@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kinora/kinora/internal/simulator/sandbox/render"
 )
 
 // MaxDelay is the longest duration that an option may name.
@@ -53,6 +55,12 @@ type Options struct {
 	TruncateDownload Times `json:"truncate_download,omitempty"`
 	// Output404 is how many downloads are answered 404.
 	Output404 Times `json:"output_404,omitempty"`
+	// Image asks an image model for a poor picture: "blank", "small" (an eighth of the
+	// size), "identical" to the first reference, or "unrelated" to it.
+	Image string `json:"image,omitempty"`
+	// ImageTimes is how many jobs with the same prompt Image spoils before the others
+	// are as they should be; 0 = all.
+	ImageTimes int `json:"image_times,omitempty"`
 }
 
 // optionError is an option that cannot be read.
@@ -78,6 +86,7 @@ func (o *Options) UnmarshalJSON(b []byte) error {
 		"delay": &o.Delay, "fail": &o.Fail, "fail_times": &o.FailTimes, "retry_after": &o.RetryAfter, "moderation": &o.Moderation,
 		"late_answer": &o.LateAnswer, "drop": &o.Drop, "callback": &o.Callback, "status_word": &o.StatusWord, "status_5xx": &o.Status5xx,
 		"slow_download": &o.SlowDownload, "truncate_download": &o.TruncateDownload, "output_404": &o.Output404,
+		"image": &o.Image, "image_times": &o.ImageTimes,
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		field, ok := fields[name]
@@ -93,6 +102,13 @@ func (o *Options) UnmarshalJSON(b []byte) error {
 		}
 	}
 	return nil
+}
+
+func imageOrders() (words []string) {
+	for _, o := range render.Orders() {
+		words = append(words, string(o))
+	}
+	return words
 }
 
 // refusal is what Fail makes of a submit.
@@ -127,12 +143,13 @@ func (o *Options) validate() *Problem {
 		{"moderation", o.Moderation, []string{"input", "output"}},
 		{"drop", o.Drop, []string{"before_accept", "after_accept"}},
 		{"callback", o.Callback, []string{"lost", "duplicate", "early", "reordered", "forged"}},
+		{"image", o.Image, imageOrders()},
 	} {
 		if word.value != "" && !slices.Contains(word.allowed, word.value) {
 			return invalid("options."+word.param, word.param+" must be one of "+strings.Join(word.allowed, ", "))
 		}
 	}
-	for name, n := range map[string]int{"fail_times": o.FailTimes, "status_5xx": o.Status5xx} {
+	for name, n := range map[string]int{"fail_times": o.FailTimes, "status_5xx": o.Status5xx, "image_times": o.ImageTimes} {
 		if n < 0 {
 			return invalid("options."+name, "a number of times must not be negative")
 		}

@@ -29,7 +29,8 @@ type spec struct {
 	Prompt      string   `json:"prompt"`
 	Width       int      `json:"width"`
 	Height      int      `json:"height"`
-	Seconds     int      `json:"seconds,omitempty"` // of a video
+	OwnSize     bool     `json:"own_size,omitempty"` // the first reference's, where it can be had
+	Seconds     int      `json:"seconds,omitempty"`  // of a video
 	Count       int      `json:"count"`
 	Seed        int64    `json:"seed"`
 	Images      []string `json:"images,omitempty"`
@@ -158,6 +159,7 @@ func checkModel(in *submission, out *spec) *Problem {
 
 func checkSize(in *submission, out *spec) (p *Problem) {
 	out.Width, out.Height, p = pixelSize(in.Size, in.Resolution, out.video())
+	out.OwnSize = (in.Size == "" || in.Size == "auto") && in.Resolution == "" && len(in.Images) > 0 && !out.video()
 	return p
 }
 

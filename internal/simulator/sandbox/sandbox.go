@@ -81,6 +81,10 @@ type Config struct {
 	// CallbackClient sends the callbacks; nil = one that reaches this machine only.
 	// Whoever lets strangers choose callback URLs gives one with a guarded dialer.
 	CallbackClient *http.Client
+	// ReferenceClient fetches the reference images of image jobs; nil = one that reaches
+	// this machine only. As with callbacks, strangers' URLs want a guarded dialer. What
+	// cannot be fetched, or is no image, leaves the job a scene drawn from its prompt.
+	ReferenceClient *http.Client
 	// CallbackPause is the wait before a callback's second try; the third comes after
 	// twice that. 0 = 1 s.
 	CallbackPause time.Duration
@@ -162,6 +166,7 @@ type Server struct {
 	ownClient *http.Client // nil when the caller gave one
 	gallery   *gallery
 	refusals  refusals
+	spoiled   tally // pictures by prompt, for ImageTimes
 	counts    counters
 }
 
@@ -184,7 +189,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, clock: cfg.Clock, jobs: newRegistry(cfg.KeepFinished), gallery: newGallery(renderer)}
+	s := &Server{cfg: cfg, clock: cfg.Clock, jobs: newRegistry(cfg.KeepFinished), gallery: newGallery(renderer, newReferences(cfg.ReferenceClient))}
 	for i, a := range cfg.Accounts {
 		signer, err := newSigner(a.WebhookSecret)
 		if err != nil {
@@ -217,6 +222,7 @@ const callbacksAtOnce = 32
 // their listener lets them. It may be called twice.
 func (s *Server) Close() error {
 	s.schedule.Close()
+	s.gallery.references.close()
 	if s.ownClient != nil {
 		s.ownClient.CloseIdleConnections()
 	}

@@ -63,6 +63,9 @@ func (s *Server) accept(spec *spec, a *account, host string, now time.Time) (*jo
 	if spec.Options.Delay != nil {
 		delay = time.Duration(*spec.Options.Delay)
 	}
+	if o := &spec.Options; o.Image != "" && o.ImageTimes > 0 && !s.spoiled.take(spec.Prompt, o.ImageTimes) {
+		o.Image = ""
+	}
 	j := newJob("sbx_"+strings.ToLower(rand.Text()), spec, a, host, now, delay)
 	if !s.jobs.reserve(a, now) {
 		return nil, tooMany("too many jobs are in flight", time.Second)
@@ -120,12 +123,8 @@ func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 // refusals counts, for jobs that want to be refused a number of times, how often
 // each client_ref has been.
 type refusals struct {
-	mu     sync.Mutex
-	counts map[string]int
+	tally
 }
-
-// maxRefusals bounds the memory for submits that never come back.
-const maxRefusals = 10_000
 
 // check returns the refusal that a submit asks for, or nil.
 func (r *refusals) check(s *spec) error {
@@ -147,20 +146,41 @@ func (r *refusals) check(s *spec) error {
 	return p
 }
 
-// due says whether a submit with this client_ref is to be refused once more.
+// due says whether a submit with this client_ref is to be refused once more. After it
+// has passed, the count starts anew.
 func (r *refusals) due(ref string, times int) bool {
-	if times == 0 {
+	if times == 0 || r.take(ref, times) {
 		return true
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.counts[ref] >= times {
-		delete(r.counts, ref)
+	r.forget(ref)
+	return false
+}
+
+// tally counts by name up to a limit.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+// maxTally bounds the memory for names that never come back.
+const maxTally = 10_000
+
+// take counts one more; false = there have been as many already.
+func (t *tally) take(name string, most int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts[name] >= most {
 		return false
 	}
-	if r.counts == nil || len(r.counts) >= maxRefusals {
-		r.counts = map[string]int{}
+	if t.counts == nil || len(t.counts) >= maxTally {
+		t.counts = map[string]int{}
 	}
-	r.counts[ref]++
+	t.counts[name]++
 	return true
+}
+
+func (t *tally) forget(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.counts, name)
 }

@@ -41,9 +41,14 @@ type Scene struct {
 	// Index and Count tell which of how many pictures of one job this is; Index
 	// starts at 0. Pictures of one job differ.
 	Index, Count int
-	// References are the source images of the job as the caller named them.
-	// They are not fetched: their text only makes another picture.
+	// References are the source images of the job as the caller named them: their
+	// text makes another picture.
 	References []string
+	// Reference is the first of them, where it could be had: a still picture is a
+	// restyled version of it. nil = the scene is drawn from the prompt alone.
+	Reference image.Image
+	// Order asks for another picture than that.
+	Order Order
 	// Width and Height in pixels. Clips need even sides.
 	Width, Height int
 }
@@ -76,14 +81,13 @@ func New() (*Renderer, error) {
 }
 
 // Image writes the scene as a still picture. It holds four bytes a pixel while
-// it runs.
+// it runs, beside the reference.
 func (r *Renderer) Image(w io.Writer, s Scene, f Format) error {
-	if s.Width < MinSide || s.Width > MaxSide || s.Height < MinSide || s.Height > MaxSide {
-		return fmt.Errorf("render: image of %dx%d: sides must be %d..%d", s.Width, s.Height, MinSide, MaxSide)
+	if err := checkSides(s); err != nil {
+		return err
 	}
-	img := image.NewRGBA(image.Rect(0, 0, s.Width, s.Height))
-	paint(img, s)
-	if err := r.caption(img, s, s.captionArea()); err != nil {
+	img, err := r.still(s)
+	if err != nil {
 		return err
 	}
 	switch f {
@@ -102,7 +106,11 @@ func (r *Renderer) Image(w io.Writer, s Scene, f Format) error {
 // and on nothing else.
 func (s Scene) random() *rand.Rand {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s\x00%s\x00%d\x00%d\x00%dx%d\x00%q", s.Model, s.Prompt, s.Seed, s.Index, s.Width, s.Height, s.References)
+	references := s.References
+	if s.Reference != nil {
+		references = nil // a signed URL is another one each time
+	}
+	fmt.Fprintf(h, "%s\x00%s\x00%d\x00%d\x00%dx%d\x00%q", s.Model, s.Prompt, s.Seed, s.Index, s.Width, s.Height, references)
 	a := h.Sum64()
 	h.Write([]byte{1})
 	return rand.New(rand.NewPCG(a, h.Sum64()))
