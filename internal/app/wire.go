@@ -171,7 +171,7 @@ func (a *App) wire() error {
 		DB: a.db, Blob: a.files, Node: node, MasterKeys: a.ring.IDs,
 		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
 		Events: a.dispatcher, PublicURL: a.cfg.PublicURL, CallbackURLs: routes.callbackURLs,
-		Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects), Sources: sources,
+		Judge: a.judge(upstreams), Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects), Sources: sources,
 		Organisation: a.tenancy.Organisation, Prices: a.prices(routes.models), JobsInFlight: a.cfg.Limits.JobsInFlight,
 		OutputRetention: a.cfg.Retention.Outputs.Std(), MaxOutput: int64(a.cfg.Limits.MaxOutput), Timing: a.timing(),
 		Logger: a.log, Metrics: a.registry,

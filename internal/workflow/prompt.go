@@ -87,7 +87,9 @@ func (s *sheet) place(n *yaml.Node, line, column int) *yaml.Node {
 			indent := len(s.lines[i]) - len(strings.TrimLeft(s.lines[i], " "))
 			at.Column = indent + column
 		}
-	case line == 1 && column > 0 && n.Style&(yaml.FoldedStyle|yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0:
+	case line == 1 && column > 0 && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		at.Column += column // behind the quote
+	case line == 1 && column > 0 && n.Style&yaml.FoldedStyle == 0:
 		at.Column += column - 1
 	}
 	return at
