@@ -19,6 +19,15 @@ func (s *Suite) upstream(t *testing.T) *Upstream {
 	return u
 }
 
+// reconciled is upstream for calls of Reconcile.
+func (s *Suite) reconciled(t *testing.T) *Upstream {
+	u := s.upstream(t)
+	if s.ReconcileAuxiliary != nil {
+		u.auxiliary = s.ReconcileAuxiliary
+	}
+	return u
+}
+
 // secrets are the account's secret settings by name.
 func (s *Suite) secrets() map[string]string {
 	out := map[string]string{}

@@ -54,6 +54,9 @@ func (s *Suite) testGolden(t *testing.T) {
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			u := s.upstream(t)
+			if name == "reconcile" {
+				u = s.reconciled(t)
+			}
 			if name == "poll" {
 				u.Answer(s.Poll(map[string]string{s.Job.UpstreamID: "a word nobody knows"}))
 			} else {

@@ -51,7 +51,7 @@ func (s *Suite) reconciles() bool { return !s.Found.none() || !s.NotFound.none()
 
 // testReconcile guards the one answer that lets a submit be repeated.
 func (s *Suite) testReconcile(t *testing.T, p provider.Reconciler) {
-	u := s.upstream(t)
+	u := s.reconciled(t)
 	up := u.With(s.Account)
 	if !s.reconciles() {
 		if _, err := p.Reconcile(t.Context(), up, s.Request); !errors.Is(err, provider.ErrUncertain) || len(u.Take()) != 0 {

@@ -88,6 +88,8 @@ type Suite struct {
 	// Auxiliary answers requests that are not the call itself, such as the fetch of an
 	// access token; they are not counted. It returns false for all others. Optional.
 	Auxiliary func(Recorded) (Reply, bool)
+	// ReconcileAuxiliary is Auxiliary for a Reconcile. Optional; nil = Auxiliary too.
+	ReconcileAuxiliary func(Recorded) (Reply, bool)
 	// Redact removes what differs from run to run, such as a signed token, from the
 	// text that goes to a golden file. Optional.
 	Redact func(string) string
