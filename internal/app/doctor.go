@@ -239,7 +239,7 @@ func (d *doctor) storage(ctx context.Context) {
 func (d *doctor) routes() {
 	known := map[string]map[string]bool{}
 	required := map[string][]string{}
-	for _, p := range providers() {
+	for _, p := range providers(nil) {
 		known[p.Name()] = map[string]bool{}
 		for _, s := range p.Describe().Settings {
 			known[p.Name()][s.Name] = true
@@ -256,7 +256,7 @@ func (d *doctor) routes() {
 			continue
 		}
 		sound := true
-		if _, err := accountURL(providers(), a); err != nil {
+		if _, err := accountURL(providers(nil), a); err != nil {
 			sound = false
 			d.failed(name, err, "see docs/providers")
 		}
@@ -276,10 +276,22 @@ func (d *doctor) routes() {
 			d.good(name, "provider %s", a.Provider)
 		}
 	}
+	var models []kinora.Model
 	for _, m := range d.cfg.Models {
 		if known[m.Provider] == nil {
 			d.bad("model "+m.Name, "there is no provider "+m.Provider, "see docs/providers")
 		}
+		models = append(models, kinora.Model{Name: m.Name, Provider: m.Provider, UpstreamModel: m.UpstreamModel})
+	}
+	workflows, err := comfyWorkflows(d.cfg.ComfyUI.Workflows)
+	if err == nil {
+		err = checkComfy(workflows, models)
+	}
+	switch {
+	case err != nil:
+		d.failed("comfyui", err, "see docs/providers/comfyui.md")
+	case len(workflows) > 0:
+		d.good("comfyui", "%d workflows in %s", len(workflows), d.cfg.ComfyUI.Workflows)
 	}
 	if d.cfg.SandboxEnabled() {
 		d.good("sandbox", "its models are offered")

@@ -21,6 +21,7 @@ import (
 	"github.com/kinora/kinora/internal/simulator/sandbox"
 	"github.com/kinora/kinora/provider"
 	"github.com/kinora/kinora/provider/ark"
+	"github.com/kinora/kinora/provider/comfyui"
 	"github.com/kinora/kinora/provider/kling"
 	"github.com/kinora/kinora/provider/minimax"
 	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
@@ -30,10 +31,12 @@ import (
 // sandboxAccount is the name of the account at the built-in sandbox.
 const sandboxAccount = "sandbox"
 
-// providers is the explicit list of all upstream protocols.
-func providers() []provider.Provider {
+// providers is the explicit list of all upstream protocols. workflows are the operator's own, for
+// ComfyUI; what the providers say of themselves does not depend on them.
+func providers(workflows map[string]*comfyui.Workflow) []provider.Provider {
 	return []provider.Provider{
 		ark.New(),
+		comfyui.New(workflows),
 		kling.New(),
 		minimax.New(),
 		sandboxprovider.New(),

@@ -335,7 +335,11 @@ type routes struct {
 }
 
 func (a *App) routes() (routes, error) {
-	r := routes{providers: providers(), callbackURLs: map[string]string{}}
+	workflows, err := comfyWorkflows(a.cfg.ComfyUI.Workflows)
+	if err != nil {
+		return routes{}, err
+	}
+	r := routes{providers: providers(workflows), callbackURLs: map[string]string{}}
 	for _, acc := range a.cfg.Accounts {
 		baseURL, err := accountURL(r.providers, acc)
 		if err != nil {
@@ -372,7 +376,7 @@ func (a *App) routes() (routes, error) {
 			}
 		}
 	}
-	return r, nil
+	return r, checkComfy(workflows, r.models)
 }
 
 // accountURL is where an account's upstream is reached: its own address, or the provider's

@@ -26,6 +26,8 @@ type Config struct {
 	Prices    Prices    `yaml:"prices" doc:"What a generation costs that succeeds, however many outputs it has. A price is settled when the generation is accepted; failed ones cost nothing."`
 	Sandbox   Sandbox   `yaml:"sandbox" envPrefix:"SANDBOX_" doc:"The built-in generator, for trying things out without an upstream."`
 
+	ComfyUI ComfyUI `yaml:"comfyui" envPrefix:"COMFYUI_" doc:"ComfyUI servers of your own; their accounts are among accounts."`
+
 	Accounts []Account `yaml:"accounts" doc:"Upstream accounts."`
 	Models   []Model   `yaml:"models" doc:"Public models, beside the built-in ones. A model named as a built-in one replaces it."`
 
@@ -134,6 +136,11 @@ type Prices struct {
 type Sandbox struct {
 	Enabled     *bool `yaml:"enabled" env:"ENABLED" doc:"Offer the sandbox models. Unset: when no account is configured."`
 	MaxInFlight int   `yaml:"max_in_flight" env:"MAX_IN_FLIGHT" doc:"Generations at the sandbox at once."`
+}
+
+// ComfyUI says what is run on ComfyUI servers.
+type ComfyUI struct {
+	Workflows string `yaml:"workflows" env:"WORKFLOWS" doc:"Folder of workflows in API format with places for what a generation brings, NAME.json for each; a model's upstream_model is such a NAME. See providers/comfyui.md."`
 }
 
 // Account is one set of credentials and limits at a provider.

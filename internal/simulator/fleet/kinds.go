@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora/internal/simulator/ark"
+	"github.com/kinora/kinora/internal/simulator/comfyui"
 	"github.com/kinora/kinora/internal/simulator/kling"
 	"github.com/kinora/kinora/internal/simulator/minimax"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
@@ -35,6 +36,7 @@ func kinds() []kind {
 		{"ark", "/api/v3", "/tos/", key, startArk},
 		{"minimax", "", "/cdn/", key, startMiniMax},
 		{"vidu", "", "/files/", key, startVidu},
+		{"comfyui", "", "/view", key, startComfyUI},
 	}
 }
 
@@ -102,6 +104,18 @@ func startVidu(o Options) (server, func() Activity, error) {
 		a.Calls = stats.Polls + stats.Lists
 		for _, t := range stats.Tasks {
 			a.add(t.ID, t.EndedAt)
+		}
+		return a
+	}, err
+}
+
+func startComfyUI(o Options) (server, func() Activity, error) {
+	s, err := comfyui.New(comfyui.Config{Token: APIKey, RunTime: o.JobTime, Parallel: o.Jobs > 1})
+	return s, func() (a Activity) {
+		stats := s.Stats()
+		a.Calls = stats.Reads
+		for _, j := range stats.Jobs {
+			a.add(j.ID, j.EndedAt)
 		}
 		return a
 	}, err
