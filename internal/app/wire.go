@@ -257,7 +257,7 @@ func (a *App) wireHTTP() error {
 		path = u.Path
 	}
 	sc := server.Config{
-		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine,
+		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine, Videos: a.engine,
 		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Streams: a.dispatcher,
 		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
 		Webhooks:   a.dispatcher,
@@ -270,7 +270,7 @@ func (a *App) wireHTTP() error {
 		},
 		Registerer: a.registry, Logger: a.log,
 		Limits:  limits(a.cfg),
-		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, OrganisationInFlight: a.cfg.Limits.PerOrganisation, PublicPath: path,
+		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, OrganisationInFlight: a.cfg.Limits.PerOrganisation, MaxWait: a.cfg.Limits.MaxWait.Std(), PublicPath: path,
 		TrustedProxies: prefixes(a.cfg.Network.TrustedProxies),
 	}
 	if a.cfg.Metrics {

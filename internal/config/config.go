@@ -102,13 +102,14 @@ type Network struct {
 
 // Limits bounds what callers ask for. 0 means the default where not said otherwise.
 type Limits struct {
-	MaxBody         Size `yaml:"max_body" env:"MAX_BODY" doc:"Largest JSON request."`
-	InFlight        int  `yaml:"in_flight" env:"IN_FLIGHT" doc:"Requests handled at once; more are answered 503. A request whose body has not arrived does not count. Uploads and downloads, callbacks and the admin API are counted apart."`
-	PerOrganisation int  `yaml:"per_organisation" env:"PER_ORGANISATION" doc:"How many of these one organisation may have at once; more are answered 429. 0: a half."`
-	SubmitPerMinute int  `yaml:"submit_per_minute" env:"SUBMIT_PER_MINUTE" doc:"Submits per key and minute. 0: no limit."`
-	ReadPerMinute   int  `yaml:"read_per_minute" env:"READ_PER_MINUTE" doc:"Reads of tasks per key and minute. 0: no limit."`
-	MaxOutput       Size `yaml:"max_output" env:"MAX_OUTPUT" doc:"Largest output file taken from an upstream."`
-	JobsInFlight    int  `yaml:"jobs_in_flight" env:"JOBS_IN_FLIGHT" doc:"Jobs of the generations API that an organisation may have in flight. An organisation may have a number of its own. 0: no limit."`
+	MaxBody         Size     `yaml:"max_body" env:"MAX_BODY" doc:"Largest JSON request."`
+	InFlight        int      `yaml:"in_flight" env:"IN_FLIGHT" doc:"Requests handled at once; more are answered 503. A request whose body has not arrived does not count. Uploads and downloads, callbacks and the admin API are counted apart."`
+	PerOrganisation int      `yaml:"per_organisation" env:"PER_ORGANISATION" doc:"How many of these one organisation may have at once; more are answered 429. 0: a half."`
+	SubmitPerMinute int      `yaml:"submit_per_minute" env:"SUBMIT_PER_MINUTE" doc:"Submits per key and minute. 0: no limit."`
+	ReadPerMinute   int      `yaml:"read_per_minute" env:"READ_PER_MINUTE" doc:"Reads of tasks per key and minute. 0: no limit."`
+	MaxWait         Duration `yaml:"max_wait" env:"MAX_WAIT" doc:"How long POST /v1/images/generations and /v1/images/edits are held at most until the generation ends. A caller who goes away, or whose proxy does, loses the answer and not the generation."`
+	MaxOutput       Size     `yaml:"max_output" env:"MAX_OUTPUT" doc:"Largest output file taken from an upstream."`
+	JobsInFlight    int      `yaml:"jobs_in_flight" env:"JOBS_IN_FLIGHT" doc:"Jobs of the generations API that an organisation may have in flight. An organisation may have a number of its own. 0: no limit."`
 
 	API APILimits `yaml:"api" envPrefix:"API_" doc:"Requests per minute to the generations API. Each number holds for every key and, once more, for all keys of an organisation together, over all nodes. An organisation may have numbers of its own. 0: no limit."`
 }
@@ -197,7 +198,7 @@ func Default() Config {
 				Duration(10 * time.Hour), Duration(14 * time.Hour), Duration(20 * time.Hour), Duration(24 * time.Hour),
 			},
 		},
-		Limits: Limits{MaxBody: 1 << 20, InFlight: 2048, MaxOutput: 4 << 30, JobsInFlight: 50, API: APILimits{
+		Limits: Limits{MaxBody: 1 << 20, InFlight: 2048, MaxWait: Duration(5 * time.Minute), MaxOutput: 4 << 30, JobsInFlight: 50, API: APILimits{
 			SourceAssetsCreate: 120, SourceAssetsRead: 1200, GenerationsCreate: 120, GenerationsRead: 1200, GenerationsRegenerate: 120,
 			UsageSummary: 120, BillingEvents: 120, SourceURLFetches: 60, PerAddress: 10,
 		}},

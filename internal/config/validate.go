@@ -150,7 +150,7 @@ func (c *Config) validateTimes(found *problems) {
 		{"retention.delivery_log", c.Retention.DeliveryLog, time.Minute, maxDays * day},
 		{"uploads.keep_image", c.Uploads.KeepImage, time.Minute, maxDays * day}, {"uploads.keep_video", c.Uploads.KeepVideo, time.Minute, maxDays * day},
 		{"webhooks.timeout", c.Webhooks.Timeout, 100 * time.Millisecond, 5 * time.Minute}, {"shutdown_grace", c.ShutdownGrace, 0, time.Hour},
-		{"drain_time", c.DrainTime, 0, 10 * time.Minute},
+		{"drain_time", c.DrainTime, 0, 10 * time.Minute}, {"limits.max_wait", c.Limits.MaxWait, time.Second, time.Hour},
 		{"node_beat", c.NodeBeat, 10 * time.Millisecond, time.Minute}, {"upkeep_interval", c.UpkeepInterval, 10 * time.Millisecond, day},
 	} {
 		span(found, t.name, t.d, t.least, t.most)

@@ -21,7 +21,7 @@ func (c *Config) complete() error {
 		return errors.New("server: config: Files and FileSigner are needed")
 	case c.AdminToken != "" && len(c.AdminToken) < MinAdminToken:
 		return fmt.Errorf("server: config: AdminToken has %d bytes, at least %d are needed", len(c.AdminToken), MinAdminToken)
-	case c.MaxBody < 0 || c.MaxInFlight < 0 || c.MaxTransfers < 0 || c.OrganisationInFlight < 0 || c.RequestTimeout < 0:
+	case c.MaxBody < 0 || c.MaxInFlight < 0 || c.MaxTransfers < 0 || c.OrganisationInFlight < 0 || c.RequestTimeout < 0 || c.MaxWait < 0:
 		return errors.New("server: config: limits must not be negative")
 	}
 	if c.Logger == nil {
@@ -34,6 +34,7 @@ func (c *Config) complete() error {
 	setDefault(&c.MaxInFlight, DefaultMaxInFlight)
 	setDefault(&c.MaxTransfers, DefaultMaxTransfers)
 	setDefault(&c.RequestTimeout, DefaultRequestTimeout)
+	setDefault(&c.MaxWait, DefaultMaxWait)
 	c.Limits.complete()
 	return nil
 }

@@ -220,7 +220,7 @@ type adminErrorBody struct {
 }
 
 func dialects() []*dialect {
-	return []*dialect{&submitDialect, &detailDialect, &generationsDialect, &adminDialect}
+	return []*dialect{&submitDialect, &detailDialect, &generationsDialect, &openaiDialect, &adminDialect}
 }
 
 // coded returns err as an error with a code of the tables. Whatever is not meant for callers becomes internal.

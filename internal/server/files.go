@@ -44,19 +44,26 @@ func (s *Server) file(ctx context.Context, x *exchange, r *http.Request) error {
 	if err != nil {
 		return fileNotFound()
 	}
-	object, err := s.cfg.Files.Open(ctx, key)
-	switch {
-	case errors.Is(err, blob.ErrNotFound), errors.Is(err, blob.ErrInvalidKey):
-		return fileNotFound()
-	case errors.Is(err, blob.ErrUnavailable), errors.Is(err, blob.ErrDenied):
-		return &kinora.Error{Code: kinora.ErrUnavailable, Message: "the storage is out of reach", Err: err}
-	case err != nil:
+	object, err := s.openFile(ctx, key)
+	if err != nil {
 		return err
 	}
 	defer object.Close()
 	x.Header().Del("Cache-Control") // it is ServeObject's to set
 	blob.ServeObject(&patientWriter{exchange: x, patience: patience(x)}, r, object, blob.ServeOptions{MaxAge: fileMaxAge, Expires: expires, Now: now})
 	return nil
+}
+
+// openFile opens a stored file, with errors in the words of this package.
+func (s *Server) openFile(ctx context.Context, key string) (blob.Object, error) {
+	object, err := s.cfg.Files.Open(ctx, key)
+	switch {
+	case errors.Is(err, blob.ErrNotFound), errors.Is(err, blob.ErrInvalidKey):
+		return nil, fileNotFound()
+	case errors.Is(err, blob.ErrUnavailable), errors.Is(err, blob.ErrDenied):
+		return nil, &kinora.Error{Code: kinora.ErrUnavailable, Message: "the storage is out of reach", Err: err}
+	}
+	return object, err
 }
 
 func fileNotFound() error {

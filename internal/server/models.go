@@ -13,7 +13,7 @@ func (s *Server) modelRoutes() []route {
 		return nil
 	}
 	return []route{{
-		method: http.MethodGet, pattern: "/v1/models", dialect: &submitDialect,
+		method: http.MethodGet, pattern: "/v1/models", dialect: &openaiDialect,
 		auth: keyed, limit: limitStatus, handler: s.listModels,
 	}}
 }

@@ -55,6 +55,8 @@ func (s *Server) allRoutes() []route {
 		s.generationRoutes(),
 		s.streamRoutes(),
 		s.modelRoutes(),
+		s.videoRoutes(),
+		s.imageRoutes(),
 		s.fileRoutes(),
 		s.callbackRoutes(),
 		s.adminRoutes(),
@@ -133,8 +135,10 @@ func dialectOf(p string) *dialect {
 	switch {
 	case strings.HasPrefix(p, "/api/common/"):
 		return &detailDialect
-	case strings.HasPrefix(p, "/api/generate/"), strings.HasPrefix(p, "/v1/"):
+	case strings.HasPrefix(p, "/api/generate/"):
 		return &submitDialect
+	case strings.HasPrefix(p, "/v1/"):
+		return &openaiDialect
 	case strings.HasPrefix(p, "/admin/"):
 		return &adminDialect
 	}

@@ -46,7 +46,7 @@ func TestRoutesAreSound(t *testing.T) {
 
 // Promise 7: another organisation's id answers exactly as an unknown id does, on every route that takes one.
 func TestForeignIDsAnswerAsUnknownOnes(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, func(c *Config) { c.Videos = fakeVideos{c.Generations.(*fakeGenerations)} })
 	for _, id := range []string{taskOne, jobOne} {
 		f.generations.store(&kinora.Generation{ID: id, OrganisationID: otherID, State: kinora.GenerationQueued, CreatedAt: testTime})
 	}
@@ -56,8 +56,8 @@ func TestForeignIDsAnswerAsUnknownOnes(t *testing.T) {
 			continue
 		}
 		for _, ids := range [][2]string{{taskOne, "task_00000000000000000000000000"}, {jobOne, "job_00000000000000000000000000"}} {
-			foreign := target(rt.pattern, map[string]string{"task_id": ids[0], "job_id": ids[0]})
-			unknown := target(rt.pattern, map[string]string{"task_id": ids[1], "job_id": ids[1]})
+			foreign := target(rt.pattern, map[string]string{"task_id": ids[0], "job_id": ids[0], "video_id": ids[0], "image_id": ids[0]})
+			unknown := target(rt.pattern, map[string]string{"task_id": ids[1], "job_id": ids[1], "video_id": ids[1], "image_id": ids[1]})
 			if strings.Contains(foreign, "{") {
 				t.Fatalf("%s: this test does not know how to make a foreign id for it", rt.pattern)
 			}
@@ -180,12 +180,13 @@ func TestOtherMethods(t *testing.T) {
 func TestUnknownPathsAnswerInTheDialectBesideThem(t *testing.T) {
 	f := newFixture(t)
 	const api = `{"error":{"code":"not_found","message":"no such route","retryable":false,"retry_after":null}}`
+	const openai = `{"error":{"message":"no such route","type":"invalid_request_error","param":null,"code":"unknown_url"}}`
 	task := taskErrorText(404, "no such route", "not_found")
 	for path, want := range map[string]string{
 		"/": api, "/x": api, "/api": api, "/api/v1": api, "/api/v1/": api, "/api/v1/generations/": api, "/apix": api,
 		"/api/v1//generations/" + jobOne: api, "/api/v1/./generations/" + jobOne: api, "/%2e%2e/api/v1": api,
 		"/api/generate/": task, "/api/generate/cancel": task, "/api/generate/submit/": task, "/api/generate//submit": task,
-		"/v1/chat/completions": task, "/api/generate": task, "/v1": task,
+		"/v1/chat/completions": openai, "/api/generate": task, "/v1": openai, "/v1/videos/": openai,
 		"/api/common":          `{"detail":"Not found"}`,
 		"/admin":               `{"error":{"code":"not_found","message":"no such route"}}`,
 		"/api/common/upload/x": `{"detail":"Not found"}`,

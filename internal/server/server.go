@@ -103,6 +103,7 @@ type Config struct {
 	// FileURL makes a fresh signed URL for the object under blobKey and says when it expires.
 	FileURL func(blobKey string) (url string, expires time.Time)
 	Models  Models  // nil: no model list
+	Videos  Videos  // nil: no /v1/videos
 	Uploads Uploads // nil: no uploads
 	Streams Streams // nil: no streams of events
 	Admin   Admin   // nil: no admin API
@@ -137,6 +138,8 @@ type Config struct {
 	OrganisationInFlight int
 	// RequestTimeout bounds the work on one request, uploads and downloads excepted. 0 means DefaultRequestTimeout.
 	RequestTimeout time.Duration
+	// MaxWait is how long a request is held at most until its generation ends. 0 means DefaultMaxWait.
+	MaxWait time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Empty: the peer is the client.
 	TrustedProxies []netip.Prefix
 	// PublicPath is the path of the public base URL where a proxy takes it off before requests get here; usually
@@ -152,6 +155,7 @@ const (
 	DefaultMaxInFlight    = 2048
 	DefaultMaxTransfers   = 512
 	DefaultRequestTimeout = 30 * time.Second
+	DefaultMaxWait        = 5 * time.Minute
 	MinAdminToken         = 16
 )
 
@@ -177,6 +181,8 @@ type Server struct {
 	heartbeat time.Duration   // of streams
 	draining  context.Context // ends with Drain
 	drain     context.CancelFunc
+
+	unheard unheard // generations whose callers were not told of them
 
 	overload sampled // log lines about refusals that can come by the thousand
 

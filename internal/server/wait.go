@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -70,11 +69,6 @@ func (s *Server) lookAt(ctx context.Context, x *exchange, id string) (*kinora.Ge
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 	defer cancel()
 	return s.cfg.Generations.Generation(ctx, x.organisation.ID, id)
-}
-
-// callerGone tells whether an error of await says that nobody reads an answer any more.
-func callerGone(ctx context.Context, err error) bool {
-	return err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled)
 }
 
 // preferences are those of a request's Prefer header (RFC 7240) that have a meaning here.
