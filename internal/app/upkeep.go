@@ -45,14 +45,22 @@ func (a *App) tasks() []queue.Task {
 func (a *App) expireOutputs(ctx context.Context) error {
 	var faults []error
 	for {
-		var list []kinora.Output
+		var (
+			list  []kinora.Output
+			files []string
+		)
 		err := a.db.Update(ctx, func(tx *store.Tx) (err error) {
+			files = nil
 			if list, err = tx.ExpiredOutputs(now(), upkeepBatch); err != nil {
 				return err
 			}
 			for _, o := range list {
-				if err := tx.MarkOutputRemoved(o.ID, now()); err != nil {
+				last, err := tx.RemoveOutput(o, now())
+				if err != nil {
 					return err
+				}
+				if last {
+					files = append(files, o.BlobKey)
 				}
 			}
 			return nil
@@ -60,9 +68,9 @@ func (a *App) expireOutputs(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(append(faults, err)...)
 		}
-		removed := 0
-		for _, o := range list {
-			if err := a.files.Delete(ctx, o.BlobKey); err == nil {
+		removed := len(list) - len(files)
+		for _, key := range files {
+			if err := a.files.Delete(ctx, key); err == nil {
 				removed++
 			} else if len(faults) < maxTold {
 				faults = append(faults, fmt.Errorf("remove output: %w", err))
@@ -176,13 +184,10 @@ func (a *App) outputKnown(ctx context.Context, key string) (bool, error) {
 	var known bool
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		g, err := tx.Generation("", generationID)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		if !g.State.Terminal() {
+		if err == nil && !g.State.Terminal() {
 			known = true
 			return nil
 		}

@@ -55,6 +55,7 @@ func (db *DB) MigrateDown(ctx context.Context, version int64) error {
 
 // The statements whose plans tests look at.
 const (
-	LedgerQuery = ledgerQuery
-	UsageQuery  = usageQuery
+	LedgerQuery   = ledgerQuery
+	UsageQuery    = usageQuery
+	ApprovedQuery = approvedQuery
 )

@@ -272,20 +272,6 @@ func scanOutput(row Row) (o kinora.Output, err error) {
 	return o, nil
 }
 
-// MarkOutputRemoved notes that retention has removed the file.
-func (tx *Tx) MarkOutputRemoved(id string, now time.Time) error {
-	_, err := tx.Exec(`UPDATE outputs SET removed_at = ? WHERE id = ?`, Micros(now), id)
-	return err
-}
-
-// KnownOutput tells whether an output with that stored object belongs to the generation,
-// for the sweep that removes orphans.
-func (tx *Tx) KnownOutput(generationID, blobKey string) (bool, error) {
-	var n int
-	err := tx.QueryRow(`SELECT count(*) FROM outputs WHERE generation_id = ? AND blob_key = ? AND removed_at = 0`, generationID, blobKey).Scan(&n)
-	return n > 0, err
-}
-
 // PurgeGenerations removes the records of generations that ended before an instant, at
 // most limit of them, with everything that hangs on them but the usage ledger. Those
 // with files still kept, or with a delivery still on its way, stay.

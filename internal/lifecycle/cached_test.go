@@ -1,0 +1,137 @@
+package lifecycle_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/store/storetest"
+)
+
+func staged(fingerprint string) *kinora.Submission {
+	s := job("a staged room")
+	s.Request, s.Fingerprint = &kinora.WorkflowRequest{Workflow: "staging"}, fingerprint
+	return s
+}
+
+func TestApprovedOutputsAreReused(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.took = 10 * time.Millisecond
+		h := build(t, db, t.TempDir(), up, priced(db, 400_000, 1)).start(t)
+		if got, err := h.AcceptCached(t.Context(), staged("fp")); got != nil || err != nil {
+			t.Fatalf("an empty cache gave %+v, %v", got, err)
+		}
+		first, originals := h.await(t, h.accept(t, staged("fp")).ID)
+		// In flight, to show that a hit needs no place: the cap is one.
+		up.took = time.Hour
+		h.accept(t, staged("other"))
+
+		hit := staged("fp")
+		hit.IdempotencyKey, hit.IdempotencyScope, hit.RequestHash = "k", "POST /api/v1/generations", "h"
+		var (
+			wg  sync.WaitGroup
+			mu  sync.Mutex
+			ids = map[string]int{}
+		)
+		for range 8 { // all at once are one
+			wg.Go(func() {
+				got, err := h.AcceptCached(context.Background(), hit)
+				if err != nil || got == nil {
+					t.Errorf("%+v, %v", got, err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				ids[got.Generation.ID]++
+			})
+		}
+		wg.Wait()
+		if len(ids) != 1 {
+			t.Fatalf("made %v", ids)
+		}
+		for hitID := range ids {
+			g, outputs, err := h.Generation(t.Context(), organisation, hitID)
+			if err != nil || hitID == first.ID || g.State != kinora.GenerationSucceeded || g.UsageType != kinora.UsageCacheHit || g.Progress != 100 {
+				t.Fatalf("%+v, %v", g, err)
+			}
+			if len(outputs) != 1 || outputs[0].ID == originals[0].ID || outputs[0].BlobKey != originals[0].BlobKey || outputs[0].Role != "primary" || outputs[0].Width != 8 {
+				t.Errorf("outputs %+v", outputs)
+			}
+			if ev, usage, deliveries := h.ledger(t, hitID); ev != 1 || usage != 1 || deliveries != 1 {
+				t.Errorf("events %d, usage %d, deliveries %d; want one of each", ev, usage, deliveries)
+			}
+		}
+		list, err := h.Ledger(t.Context(), organisation, "", 10)
+		if err != nil || len(list) != 2 || list[0].Type != kinora.UsageCacheHit || list[0].Billable || list[0].Amount != 0 || list[0].UnitPrice != 400_000 || list[0].Outputs != 1 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		u, err := h.Usage(t.Context(), organisation, time.Now())
+		if err != nil || u.Succeeded != 2 || u.CacheHits != 1 || u.Billable != 1 || u.Amount != 400_000 {
+			t.Errorf("%+v, %v", u, err)
+		}
+		for name, s := range map[string]*kinora.Submission{"another configuration": staged("nothing"), "no fingerprint": staged(""), "a regenerate": staged("fp")} {
+			if name == "a regenerate" {
+				s.ParentID = first.ID
+			}
+			if got, err := h.AcceptCached(t.Context(), s); got != nil || err != nil {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+		}
+		foreign := staged("fp")
+		foreign.OrganisationID = "org_01JXJ0A0000000000000000002"
+		if got, _ := h.AcceptCached(t.Context(), foreign); got != nil {
+			t.Error("another organisation's outputs were given out")
+		}
+	})
+}
+
+// A shared file goes with the last output that has it, in whatever order they go; after that the cache has nothing.
+func TestSharedFilesGoLast(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		h := build(t, db, t.TempDir(), up).start(t)
+		for round, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
+			fingerprint := fmt.Sprint("fp", round)
+			var outputs []kinora.Output
+			_, first := h.await(t, h.accept(t, staged(fingerprint)).ID)
+			outputs = append(outputs, first...)
+			for range 2 {
+				got, err := h.AcceptCached(t.Context(), staged(fingerprint))
+				if err != nil || got == nil {
+					t.Fatalf("%+v, %v", got, err)
+				}
+				_, shared := h.await(t, got.Generation.ID)
+				outputs = append(outputs, shared...)
+			}
+			for n, i := range order {
+				err := db.Update(t.Context(), func(tx *store.Tx) error {
+					last, err := tx.RemoveOutput(outputs[i], time.Now())
+					if last != (n == len(order)-1) {
+						t.Errorf("order %v: removing %d says last %v", order, i, last)
+					}
+					if err != nil {
+						return err
+					}
+					known, err := tx.KnownOutput(outputs[0].GenerationID, outputs[0].BlobKey)
+					if known == last {
+						t.Errorf("order %v: after %d the file is known: %v", order, i, known)
+					}
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := h.AcceptCached(t.Context(), staged(fingerprint)); got != nil || err != nil {
+				t.Errorf("outputs without files were given out: %+v, %v", got, err)
+			}
+		}
+	})
+}
