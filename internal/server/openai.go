@@ -49,6 +49,7 @@ var openaiDialect = dialect{
 		kinora.ErrConflict:     {status: 409, word: typeInvalid},
 		errMedia:               {status: 415, word: typeInvalid},
 		kinora.ErrRateLimited:  {status: 429, word: "requests"},
+		kinora.ErrBudget:       {status: 429, word: "insufficient_quota"}, // as OpenAI tells it
 		errClient:              {status: statusClientGone, word: typeInvalid},
 		kinora.ErrInternal:     {status: 500, word: typeServer, text: "internal error", withID: true},
 		kinora.ErrNoUpstream:   {status: 503, word: typeServer},
@@ -83,6 +84,7 @@ var openaiCodes = map[kinora.ErrorCode]string{
 	errRoute:               "unknown_url",
 	kinora.ErrConflict:     "idempotency_conflict",
 	kinora.ErrRateLimited:  "rate_limit_exceeded",
+	kinora.ErrBudget:       "insufficient_quota",
 	kinora.ErrNoUpstream:   "model_unavailable",
 	errStillRunning:        "generation_in_progress",
 }
@@ -145,8 +147,8 @@ func (s *Server) acceptOpenAI(ctx context.Context, x *exchange, r *http.Request,
 	}
 	accepted, err := s.cfg.Generations.Accept(ctx, sub)
 	switch code := kinora.CodeOf(err); {
-	case code == kinora.ErrConflict, code == kinora.ErrUnavailable && q.key == "":
-		// Of the second it is not known whether something was accepted, and without a key a repeat would make another.
+	case code == kinora.ErrConflict, code == kinora.ErrBudget, code == kinora.ErrUnavailable && q.key == "":
+		// Of the last it is not known whether something was accepted, and without a key a repeat would make another.
 		x.Header().Set(shouldRetry, notRepeatable)
 	}
 	if err != nil {

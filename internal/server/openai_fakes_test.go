@@ -102,6 +102,7 @@ func addOpenAIExchanges(add func(status int, method, target, body string, change
 	add(404, "POST", videosPath, `{"model":"x","prompt":"a boat"}`)
 	add(409, "POST", videosPath, video).before = accept(kinora.Errorf(kinora.ErrConflict, "used"))
 	add(413, "POST", videosPath, large)
+	add(429, "POST", videosPath, video).before = accept(kinora.Errorf(kinora.ErrBudget, "the budget is spent"))
 	add(200, "GET", videosPath, "")
 	add(200, "GET", videosPath+"?limit=1&order=asc", "")
 	add(400, "GET", videosPath+"?limit=0", "")

@@ -190,7 +190,7 @@ func TestSDKRepeatsMakeNoSecondGeneration(t *testing.T) {
 // A refusal of which nobody knows whether something was accepted is not repeated without a key.
 func TestUncertainRefusalsAreNotRepeated(t *testing.T) {
 	for code, want := range map[kinora.ErrorCode][2]string{ // without a key, with one
-		kinora.ErrUnavailable: {"false", ""}, kinora.ErrRateLimited: {"", ""}, kinora.ErrConflict: {"false", "false"}, kinora.ErrNoUpstream: {"", ""},
+		kinora.ErrUnavailable: {"false", ""}, kinora.ErrRateLimited: {"", ""}, kinora.ErrConflict: {"false", "false"}, kinora.ErrBudget: {"false", "false"}, kinora.ErrNoUpstream: {"", ""},
 	} {
 		f := newFixture(t)
 		f.generations.accept = func(context.Context, *kinora.Submission) (*kinora.Accepted, error) { return nil, refuse(code, "no") }
