@@ -59,6 +59,7 @@ type inspectedGeneration struct {
 	Failure        *kinora.Failure    `json:"failure"`
 	Outputs        []inspectedOutput  `json:"outputs"`
 	Attempts       []inspectedAttempt `json:"attempts"`
+	Reviews        []reviewShape      `json:"reviews"`
 	CreatedAt      time.Time          `json:"created_at"`
 	CompletedAt    time.Time          `json:"completed_at"`
 	DeadlineAt     time.Time          `json:"deadline_at"`
@@ -133,6 +134,9 @@ func (c *console) showAttempts(g inspectedGeneration, deliveries []inspectedDeli
 	}
 	for _, o := range g.Outputs {
 		c.showCandidate(o, len(g.Attempts) > 1)
+	}
+	for _, r := range g.Reviews {
+		c.say("  review        %s", reviewLine(r))
 	}
 	for i, a := range g.Attempts {
 		c.say("")

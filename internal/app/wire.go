@@ -263,6 +263,7 @@ func (a *App) wireHTTP() error {
 		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,
 		Accounts:   a.engine,
+		Reviews:    a.engine,
 		AdminToken: a.adminToken, CursorKeys: func() [][]byte { return a.ring.DeriveAll("list-cursors", 32) },
 		Checks: []server.Check{
 			{Name: "database", Run: a.db.Ping},

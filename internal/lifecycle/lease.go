@@ -187,6 +187,7 @@ func (e *Engine) keepHouse() {
 			lastSave = time.Now()
 			e.tried("saving learnt durations", e.saveDurations)
 			e.tried("looking after the accounts", e.observeAccounts)
+			e.tried("counting reviews", e.observeReviews)
 		}
 		select {
 		case <-e.run.Done():

@@ -15,6 +15,8 @@ type metrics struct {
 	attemptsEnded    *prometheus.CounterVec
 	judgeErrors      prometheus.Counter
 	refused          *prometheus.CounterVec
+	reviews          *prometheus.CounterVec
+	reviewsPending   prometheus.Gauge
 	generationTime   *prometheus.HistogramVec
 	submits          *prometheus.CounterVec
 	submitTime       *prometheus.HistogramVec
@@ -60,10 +62,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.attemptsEnded = counter("attempts_ended_total", "Ended attempts, by provider, state and class of the last error.", "provider", "state", "class")
 	m.judgeErrors = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "gate_errors_total",
 		Help: "Times that outputs could not be held against their plan's gate."})
+	m.reviews = counter("reviews_decided_total", "Reviews that a person decided, by decision.", "decision")
+	m.reviewsPending = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "kinora", Name: "reviews_pending",
+		Help: "Generations that wait for a person, counted twice a minute."})
 	m.panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "lifecycle_panics_total",
 		Help: "Panics in work on attempts; each is a bug."})
 	if reg != nil {
-		reg.MustRegister(m.accepted, m.ended, m.refused, m.attemptsEnded, m.judgeErrors, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
+		reg.MustRegister(m.accepted, m.ended, m.refused, m.attemptsEnded, m.judgeErrors, m.reviews, m.reviewsPending, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
 			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.accountRests, m.accountState, m.databaseErrors, m.panics)
 	}
 	return m

@@ -28,7 +28,17 @@ func (s *Server) adminGeneration(ctx context.Context, x *exchange, r *http.Reque
 	if err != nil {
 		return err
 	}
-	writeJSON(x, http.StatusOK, viewGeneration(g, outputs, attempts))
+	view := viewGeneration(g, outputs, attempts)
+	if s.cfg.Reviews != nil {
+		reviews, err := s.cfg.Reviews.Reviews(ctx, generationID)
+		if err != nil {
+			return err
+		}
+		for _, r := range reviews {
+			view.Reviews = append(view.Reviews, viewReview(r))
+		}
+	}
+	writeJSON(x, http.StatusOK, view)
 	return nil
 }
 

@@ -99,6 +99,7 @@ type generationView struct {
 	Failure        *kinora.Failure        `json:"failure"`
 	Outputs        []adminOutputView      `json:"outputs"`
 	Attempts       []attemptView          `json:"attempts"`
+	Reviews        []reviewView           `json:"reviews"`
 	CreatedAt      *string                `json:"created_at"`
 	UpdatedAt      *string                `json:"updated_at"`
 	CompletedAt    *string                `json:"completed_at"`
@@ -169,7 +170,7 @@ func viewGeneration(g *kinora.Generation, outputs []kinora.Output, attempts []*k
 			Metadata: g.Input.Metadata, CallbackURL: redacted(g.Input.CallbackURL),
 		},
 		Reference: g.Reference, Metadata: g.Metadata, Webhook: redacted(g.WebhookURL), Failure: g.Failure,
-		Outputs: make([]adminOutputView, len(outputs)), Attempts: make([]attemptView, len(attempts)),
+		Outputs: make([]adminOutputView, len(outputs)), Attempts: make([]attemptView, len(attempts)), Reviews: []reviewView{},
 		CreatedAt: apiTime(g.CreatedAt), UpdatedAt: apiTime(g.UpdatedAt), CompletedAt: apiTime(g.CompletedAt), DeadlineAt: apiTime(g.DeadlineAt),
 	}
 	for i, image := range g.Input.Images {

@@ -29,6 +29,7 @@ func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 	all := append([]func(*Config){func(c *Config) {
 		c.Uploads, c.Admin, c.MasterKeys, c.Webhooks = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}, documentedWebhooks{}
 		c.Accounts = fakeAccounts{}
+		c.Reviews = fakeReviews{}
 		c.Streams = documentedStreams{}
 		c.Videos = fakeVideos{c.Generations.(*fakeGenerations)}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
@@ -195,6 +196,15 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	}
 	add(413, "PATCH", own, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
 	add(200, "GET", "/admin/v1/accounts", "")
+	add(200, "GET", "/admin/v1/reviews?limit=1", "")
+	add(400, "GET", "/admin/v1/reviews?cursor=x", "")
+	const decide = "/admin/v1/reviews/" + taskOne + "/decide"
+	add(200, "POST", decide, `{"decision":"approve","outputs":["out_1"],"by":"ana"}`)
+	add(200, "POST", decide, `{"decision":"reject","reason":"blurred","by":"ana"}`)
+	add(400, "POST", decide, `{"decision":"maybe","by":"ana"}`)
+	add(404, "POST", "/admin/v1/reviews/"+generationTwo+"/decide", `{"decision":"approve","by":"ana"}`)
+	add(409, "POST", decide, `{"decision":"approve","by":"late"}`)
+	add(413, "POST", decide, `{"by":"`+strings.Repeat("x", 1<<20)+`"}`)
 	const masterKey = "/admin/v1/master-key"
 	add(200, "GET", masterKey, "")
 	add(200, "POST", masterKey+"/rotate", "")
@@ -243,6 +253,8 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 				body = `{"name":"x"}`
 			case rt.pattern == "/admin/v1/replays" && rt.method == "POST":
 				body = `{"organisation_id":"x"}`
+			case strings.HasSuffix(rt.pattern, "/decide"):
+				body = `{"decision":"approve","by":"x"}`
 			case rt.method == "POST":
 				body = `{}`
 			}
@@ -250,7 +262,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 			broken := func(err error) []func(*Config) {
 				return []func(*Config){func(c *Config) {
 					c.Admin, c.MasterKeys, c.Webhooks = documentedAdmin{err: err}, documentedMasterKeys{err}, documentedWebhooks{documentedAdmin{err: err}}
-					c.Accounts = fakeAccounts{err}
+					c.Accounts, c.Reviews = fakeAccounts{err}, fakeReviews{err}
 				}}
 			}
 			add(500, rt.method, path, body).config = broken(errors.New("x"))

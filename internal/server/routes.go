@@ -64,6 +64,7 @@ func (s *Server) allRoutes() []route {
 		s.recoveryRoutes(),
 		s.masterKeyRoutes(),
 		s.accountRoutes(),
+		s.reviewRoutes(),
 		s.healthRoutes(),
 		s.metricsRoutes(),
 		s.openapiRoutes(),

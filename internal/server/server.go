@@ -113,6 +113,8 @@ type Config struct {
 	Webhooks Webhooks
 	// Accounts is the admin API's part for upstream accounts; nil: none.
 	Accounts Accounts
+	// Reviews is its part for generations that wait for a person; nil: none.
+	Reviews Reviews
 	// AdminToken opens the admin API. Empty: no admin API. At least MinAdminToken bytes.
 	AdminToken string
 	// CursorKeys prove that the cursors of lists were given out here; the first one signs, all

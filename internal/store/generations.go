@@ -139,6 +139,12 @@ func (tx *Tx) LockGeneration(id string) (kinora.GenerationState, error) {
 	return kinora.GenerationState(state), err
 }
 
+// ExtendDeadline moves a generation's deadline to a later time.
+func (tx *Tx) ExtendDeadline(id string, deadline time.Time) error {
+	_, err := tx.Exec(`UPDATE generations SET deadline_at = ? WHERE id = ? AND deadline_at < ?`, Micros(deadline), id, Micros(deadline))
+	return err
+}
+
 // RaiseProgress sets the progress of running generations; it never lowers it.
 func (tx *Tx) RaiseProgress(progress map[string]int, now time.Time) error {
 	sets := make([][]any, 0, len(progress))
