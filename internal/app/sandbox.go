@@ -23,6 +23,7 @@ import (
 	"github.com/kinora/kinora/provider/ark"
 	"github.com/kinora/kinora/provider/comfyui"
 	"github.com/kinora/kinora/provider/kling"
+	"github.com/kinora/kinora/provider/localai"
 	"github.com/kinora/kinora/provider/minimax"
 	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
 	"github.com/kinora/kinora/provider/vidu"
@@ -38,6 +39,7 @@ func providers(workflows map[string]*comfyui.Workflow) []provider.Provider {
 		ark.New(),
 		comfyui.New(workflows),
 		kling.New(),
+		localai.New(),
 		minimax.New(),
 		sandboxprovider.New(),
 		vidu.New(),

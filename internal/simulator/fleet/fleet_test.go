@@ -19,7 +19,9 @@ import (
 	"github.com/kinora/kinora/provider/ark"
 	"github.com/kinora/kinora/provider/comfyui"
 	"github.com/kinora/kinora/provider/kling"
+	"github.com/kinora/kinora/provider/localai"
 	"github.com/kinora/kinora/provider/minimax"
+	"github.com/kinora/kinora/provider/providertest"
 	"github.com/kinora/kinora/provider/sandbox"
 	"github.com/kinora/kinora/provider/vidu"
 )
@@ -46,6 +48,7 @@ func TestEveryUpstreamWorks(t *testing.T) {
 	}{
 		"sandbox": {sandbox.New(), "sandbox-video"}, "kling": {kling.New(), "kling-v2-6"}, "ark": {ark.New(), "doubao-seedance-1-0-pro-250528"},
 		"minimax": {minimax.New(), "MiniMax-Hailuo-02"}, "vidu": {vidu.New(), "viduq3-turbo"}, "comfyui": {comfyui.New(comfyWorkflow(t)), "clip"},
+		"localai": {localai.New(), "ltx"},
 	}
 	if len(f.Upstreams) != len(models) || len(fleet.Names()) != len(models) {
 		t.Fatalf("started %+v", f.Upstreams)
@@ -54,13 +57,19 @@ func TestEveryUpstreamWorks(t *testing.T) {
 		t.Run(u.Name, func(t *testing.T) {
 			c, began := models[u.Name], time.Now()
 			up := provider.Upstream{Account: provider.Account{Name: "x", Provider: u.Name, BaseURL: u.URL, Settings: u.Settings}, Client: client}
-			req := provider.Request{ClientRef: "task_01HF8Z3KQX2A6Y4N3R8M5W7V9P_0", Model: c.model, UpstreamModel: c.model, Kind: kinora.KindVideo, Prompt: "two kites over a quiet bay"}
+			req := provider.Request{ClientRef: "task_01HF8Z3KQX2A6Y4N3R8M5W7V9P_0", Model: c.model, UpstreamModel: c.model, Kind: kinora.KindVideo, Prompt: "two kites over a quiet bay", Sink: &providertest.Sink{}}
 			if err := c.provider.Validate(req); err != nil {
 				t.Fatal(err)
 			}
 			got, err := c.provider.Submit(t.Context(), up, req)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got.Report != nil { // it was made while the call lasted
+				if a := u.Activity(); len(got.Report.Outputs) != 1 || a.Ended != 1 || len(a.Jobs) != 1 {
+					t.Errorf("outputs %+v, activity %+v", got.Report.Outputs, a)
+				}
+				return
 			}
 			long := req
 			long.ClientRef, long.Prompt = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q_0", "a third kite [[time=1h]]"
@@ -125,7 +134,7 @@ func TestOneFileForAll(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	paths := map[string]string{"sandbox": "/v1/files/", "kling": "/files/", "ark": "/tos/", "minimax": "/cdn/", "vidu": "/files/", "comfyui": "/view/"}
+	paths := map[string]string{"sandbox": "/v1/files/", "kling": "/files/", "ark": "/tos/", "minimax": "/cdn/", "vidu": "/files/", "comfyui": "/view/", "localai": "/generated-videos/"}
 	for _, u := range f.Upstreams {
 		base := strings.TrimSuffix(u.URL, "/api/v3")
 		download(t, client, base+paths[u.Name]+"any.mp4")

@@ -7,6 +7,7 @@ import (
 	"github.com/kinora/kinora/internal/simulator/ark"
 	"github.com/kinora/kinora/internal/simulator/comfyui"
 	"github.com/kinora/kinora/internal/simulator/kling"
+	"github.com/kinora/kinora/internal/simulator/localai"
 	"github.com/kinora/kinora/internal/simulator/minimax"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
 	"github.com/kinora/kinora/internal/simulator/vidu"
@@ -37,6 +38,7 @@ func kinds() []kind {
 		{"minimax", "", "/cdn/", key, startMiniMax},
 		{"vidu", "", "/files/", key, startVidu},
 		{"comfyui", "", "/view", key, startComfyUI},
+		{"localai", "", "/generated-videos/", key, startLocalAI},
 	}
 }
 
@@ -116,6 +118,16 @@ func startComfyUI(o Options) (server, func() Activity, error) {
 		a.Calls = stats.Reads
 		for _, j := range stats.Jobs {
 			a.add(j.ID, j.EndedAt)
+		}
+		return a
+	}, err
+}
+
+func startLocalAI(o Options) (server, func() Activity, error) {
+	s, err := localai.New(localai.Config{Key: APIKey, Time: o.JobTime})
+	return s, func() (a Activity) {
+		for _, m := range s.Made() {
+			a.add(m.ID, m.At)
 		}
 		return a
 	}, err

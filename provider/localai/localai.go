@@ -1,0 +1,262 @@
+// Package localai translates between Kinora and LocalAI servers' own video route, which makes
+// a video while the call lasts. Their images are OpenAI's shape, and provider/openai's duty.
+// Protocol facts are those of LocalAI's documents (localai.io, video generation).
+package localai
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/jsonstream"
+	"github.com/kinora/kinora/provider/lenient"
+)
+
+// Name is the provider's word in configuration.
+const Name = "localai"
+
+// SettingAPIKey is the account setting with the key of a server that wants one.
+const SettingAPIKey = "api_key"
+
+// New returns the provider. It holds no state.
+func New() *LocalAI { return &LocalAI{} }
+
+// LocalAI speaks the video route of LocalAI. It is an Opener for files that a server keeps
+// although it was asked for their content.
+type LocalAI struct{}
+
+var (
+	_ provider.Provider = (*LocalAI)(nil)
+	_ provider.Opener   = (*LocalAI)(nil)
+)
+
+// Name implements provider.Provider.
+func (*LocalAI) Name() string { return Name }
+
+// Describe implements provider.Provider. There are no public hosts and no models of its own.
+func (*LocalAI) Describe() provider.Description {
+	return provider.Description{
+		Traits: func(string) provider.Traits { return provider.Traits{Synchronous: true} },
+		Settings: []provider.Setting{
+			{Name: SettingAPIKey, Meaning: "the API key, where the server is configured with one", Secret: true},
+		},
+	}
+}
+
+const maxSeconds = 600
+
+// Validate implements provider.Provider. What a backend can do is the server's to say.
+func (*LocalAI) Validate(req provider.Request) error {
+	switch {
+	case req.Kind != kinora.KindVideo:
+		return provider.Errorf(provider.ModelGone, "images of LocalAI are made through provider openai")
+	case len(req.Images) > 2:
+		return provider.Errorf(provider.Invalid, "input.images: at most two, the first and the last frame")
+	case req.Duration < 0 || req.Duration > maxSeconds:
+		return provider.Errorf(provider.Invalid, "input.duration must be from 1 to %d seconds", maxSeconds)
+	}
+	if s := req.Size; s != "" && !strings.EqualFold(s, "auto") {
+		if _, _, pixels, ok := lenient.Size(s); !ok || !pixels {
+			return provider.Errorf(provider.Invalid, `input.size must be "WxH" or "auto"`)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(req.Metadata)) {
+		if slices.Contains(owned, key) {
+			return provider.Errorf(provider.Invalid, "input.metadata.%s cannot be set", key)
+		}
+		if slices.Contains(whole, key) {
+			if n, ok := lenient.Whole(req.Metadata[key]); !ok || n < 0 {
+				return provider.Errorf(provider.Invalid, "input.metadata.%s must be a whole number from 0", key)
+			}
+		}
+	}
+	return nil
+}
+
+var (
+	owned = []string{"model", "prompt", "response_format"}
+	whole = []string{"width", "height", "num_frames", "fps", "seed", "step"}
+)
+
+// body is the request's: the caller's own keys as they are, and what the fields say where they do not.
+func body(req provider.Request) ([]byte, error) {
+	out := map[string]any{}
+	if w, h, _, ok := lenient.Size(req.Size); ok {
+		out["width"], out["height"] = w, h
+	}
+	if req.Duration > 0 {
+		out["seconds"] = strconv.Itoa(req.Duration)
+	}
+	for i, name := range []string{"start_image", "end_image"} {
+		if i < len(req.Images) {
+			out[name] = req.Images[i]
+		}
+	}
+	for key, value := range req.Metadata {
+		out[key] = value
+	}
+	out["model"], out["prompt"], out["response_format"] = req.UpstreamModel, req.Prompt, "b64_json"
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(out)
+	return bytes.TrimSpace(b.Bytes()), err
+}
+
+// maxRest bounds an answer beside the videos in it, in bytes.
+const maxRest = 1 << 20
+
+// Submit implements provider.Provider: the video comes with the answer, and goes to storage
+// while it is read.
+func (*LocalAI) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+	payload, err := body(req)
+	if err != nil {
+		return provider.Accepted{}, &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
+	}
+	call, err := newRequest(up, http.MethodPost, "/video", payload)
+	if err != nil {
+		return provider.Accepted{}, err
+	}
+	res, a, err := provider.Stream(ctx, up, provider.Creates, call)
+	if err != nil {
+		return provider.Accepted{}, err
+	}
+	if res == nil {
+		return provider.Accepted{}, refusal(a)
+	}
+	defer res.Body.Close()
+	return read(ctx, req, res)
+}
+
+// answer is what is left of one without the videos in it.
+type answer struct {
+	ID   string `json:"id"`
+	Data *[]struct {
+		URL string `json:"url"`
+	} `json:"data"`
+}
+
+func read(ctx context.Context, req provider.Request, res *http.Response) (provider.Accepted, error) {
+	kept := map[int]provider.Output{}
+	rest, err := jsonstream.Cut(res.Body, maxRest, func(path []string) func(io.Reader) error {
+		if len(path) != 3 || path[0] != "data" || path[2] != "b64_json" {
+			return nil
+		}
+		i, err := strconv.Atoi(path[1])
+		if err != nil {
+			return nil
+		}
+		return func(content io.Reader) error {
+			out, err := req.Sink.Keep(ctx, i, jsonstream.Base64(content))
+			if err == nil {
+				kept[i] = out
+			}
+			return err
+		}
+	})
+	var known *provider.Error
+	switch {
+	case errors.As(err, &known): // the sink's own judgement
+		return provider.Accepted{}, known
+	case err != nil:
+		return provider.Accepted{}, provider.Broken(provider.Creates, res.StatusCode, err)
+	}
+	var a answer
+	if json.Unmarshal(rest, &a) != nil || a.Data == nil {
+		return provider.Accepted{}, &provider.Error{Class: provider.OutcomeUnknown, HTTPStatus: res.StatusCode, Message: "the upstream's answer could not be read"}
+	}
+	var outputs []provider.Output
+	for i, made := range *a.Data {
+		if out, ok := kept[i]; ok {
+			outputs = append(outputs, out)
+		} else if path := ownPath(made.URL); path != "" {
+			handle, err := json.Marshal(path)
+			if err != nil {
+				continue
+			}
+			outputs = append(outputs, provider.Output{Kind: kinora.KindVideo, Handle: handle})
+		}
+	}
+	if len(outputs) == 0 {
+		return provider.Accepted{}, &provider.Error{Class: provider.OutcomeUnknown, HTTPStatus: res.StatusCode, Message: "the answer holds no video that can be read"}
+	}
+	return provider.Accepted{
+		UpstreamID: cmp.Or(a.ID, req.ClientRef),
+		Report:     &provider.Report{UpstreamID: cmp.Or(a.ID, req.ClientRef), State: provider.StateSucceeded, Progress: 100, Outputs: outputs},
+	}, nil
+}
+
+// ownPath is the path of a file on the account's own server; empty = the URL leads elsewhere. The
+// server may know itself by another name than the account does, so that the path alone counts.
+func ownPath(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || !strings.HasPrefix(u.EscapedPath(), "/generated-videos/") {
+		return ""
+	}
+	return u.EscapedPath()
+}
+
+// Poll implements provider.Provider; there are no jobs to ask for.
+func (*LocalAI) Poll(context.Context, provider.Upstream, []provider.Job) ([]provider.Report, error) {
+	return nil, provider.Errorf(provider.Gone, "the upstream has no jobs")
+}
+
+// OpenOutput implements provider.Opener.
+func (*LocalAI) OpenOutput(ctx context.Context, up provider.Upstream, _ provider.Job, out provider.Output) (*http.Response, error) {
+	var path string
+	if json.Unmarshal(out.Handle, &path) != nil || !strings.HasPrefix(path, "/generated-videos/") {
+		return nil, provider.Errorf(provider.Gone, "the output is not known")
+	}
+	call, err := newRequest(up, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, a, err := provider.Stream(ctx, up, provider.Reads, call)
+	switch {
+	case err != nil:
+		return nil, err
+	case res != nil:
+		return res, nil
+	case a.Status == http.StatusNotFound, a.Status == http.StatusGone:
+		return nil, &provider.Error{Class: provider.Gone, HTTPStatus: a.Status, Message: "the output is not there any more"}
+	}
+	return nil, refusal(a)
+}
+
+// refusal translates an answer outside 2xx by its status: the texts are a backend's own. A
+// backend that fails answers 500, which Do has judged.
+func refusal(a provider.Answer) *provider.Error {
+	e := &provider.Error{Class: provider.ClassOfStatus(a.Status), HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now())}
+	switch {
+	case e.Class != "":
+	case a.Status < 400:
+		e.Class = provider.Unavailable // a redirect is not followed
+	default:
+		e.Class = provider.Invalid
+	}
+	e.Message = fmt.Sprintf("the upstream answered with status %d", a.Status)
+	return e
+}
+
+// newRequest builds a call, with a key where the account has one.
+func newRequest(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
+	key := up.Account.Settings[SettingAPIKey]
+	call, err := provider.NewRequest(up, method, path, "Bearer "+key, payload)
+	if err == nil && key == "" {
+		call.Header.Del("Authorization")
+	}
+	return call, err
+}
