@@ -1,0 +1,169 @@
+package google
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/kinora/kinora/provider"
+)
+
+// payload is a JSON body in which callers' files stand as base64. The files are never held in
+// memory: where one belongs, the document holds a mark, and the file is encoded while the
+// request is sent.
+type payload struct {
+	nonce string
+	files []io.ReadSeekCloser
+	sizes []int64
+	types []string
+
+	mu     sync.Mutex
+	turn   int // the reader that may read: an earlier one of the same request is dead
+	closed bool
+}
+
+func newPayload() *payload { return &payload{nonce: rand.Text()} }
+
+// file is an opened input.
+type file struct {
+	mark        string // stands for its content in the document
+	contentType string
+}
+
+// add opens a caller's file, which has to be of one of some types ("image/png"). field is the
+// caller's.
+func (p *payload) add(ctx context.Context, up provider.Upstream, field, url string, types []string) (file, error) {
+	content, contentType, err := up.OpenSource(ctx, field, url)
+	if err != nil {
+		return file{}, err
+	}
+	seeker, ok := content.(io.ReadSeekCloser)
+	if !ok {
+		return file{}, errors.Join(&provider.Error{Class: provider.Unavailable, Message: field + " could not be read"}, content.Close())
+	}
+	p.files = append(p.files, seeker)
+	size, err := seeker.Seek(0, io.SeekEnd)
+	if err != nil {
+		return file{}, &provider.Error{Class: provider.Unavailable, Message: field + " could not be read", Err: err}
+	}
+	p.sizes, p.types = append(p.sizes, size), append(p.types, contentType)
+	if !slices.Contains(types, contentType) {
+		return file{}, provider.Errorf(provider.Invalid, "%s must be of one of the types %s", field, strings.Join(types, ", "))
+	}
+	return file{mark: p.mark(len(p.files) - 1), contentType: contentType}, nil
+}
+
+// mark is a text that nobody else can have written.
+func (p *payload) mark(i int) string { return fmt.Sprintf("%s-%d", p.nonce, i) }
+
+// attach gives a request the document as its body. It must be released when the call is over.
+func (p *payload) attach(req *http.Request, document any) error {
+	text, err := json.Marshal(document)
+	if err != nil {
+		return &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
+	}
+	type span struct{ from, to, file int }
+	var spans []span
+	length := int64(len(text))
+	for i := range p.files {
+		mark := []byte(p.mark(i))
+		from := bytes.Index(text, append(mark, '"')) // "-1" is the beginning of "-10"
+		if from < 0 {
+			continue
+		}
+		spans = append(spans, span{from, from + len(mark), i})
+		length += int64(base64.StdEncoding.EncodedLen(int(p.sizes[i]))) - int64(len(mark))
+	}
+	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
+	open := func() (io.ReadCloser, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.turn++
+		var parts []io.Reader
+		at := 0
+		for _, s := range spans {
+			if _, err := p.files[s.file].Seek(0, io.SeekStart); err != nil {
+				return nil, err
+			}
+			parts = append(parts, bytes.NewReader(text[at:s.from]), &encoder{src: p.files[s.file]})
+			at = s.to
+		}
+		parts = append(parts, bytes.NewReader(text[at:]))
+		return &body{p: p, turn: p.turn, r: io.MultiReader(parts...)}, nil
+	}
+	if req.Body, err = open(); err != nil {
+		return &provider.Error{Class: provider.Unavailable, Message: "an input could not be read", Err: err}
+	}
+	// With this net/http may send the request again where it provably was not sent: over a
+	// connection that the upstream had closed long ago.
+	req.GetBody = open
+	req.ContentLength = length
+	req.Header.Set("Content-Type", "application/json")
+	return nil
+}
+
+// release closes the files. net/http may still be reading when a call has returned early.
+func (p *payload) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, f := range p.files {
+		_ = f.Close() // they were only read
+	}
+}
+
+// body is one reading of a payload.
+type body struct {
+	p    *payload
+	turn int
+	r    io.Reader
+}
+
+func (b *body) Read(q []byte) (int, error) {
+	b.p.mu.Lock()
+	defer b.p.mu.Unlock()
+	if b.p.closed || b.turn != b.p.turn {
+		return 0, os.ErrClosed
+	}
+	return b.r.Read(q)
+}
+
+// Close leaves the files open, for another reading.
+func (b *body) Close() error { return nil }
+
+// encoder reads a file as base64, in pieces that need no padding between them.
+type encoder struct {
+	src  io.Reader
+	raw  [3 << 10]byte
+	text [4 << 10]byte
+	left []byte
+	err  error
+}
+
+func (e *encoder) Read(p []byte) (int, error) {
+	for len(e.left) == 0 {
+		if e.err != nil {
+			return 0, e.err
+		}
+		n, err := io.ReadFull(e.src, e.raw[:])
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = io.EOF
+		}
+		e.err = err
+		base64.StdEncoding.Encode(e.text[:], e.raw[:n])
+		e.left = e.text[:base64.StdEncoding.EncodedLen(n)]
+	}
+	n := copy(p, e.left)
+	e.left = e.left[n:]
+	return n, nil
+}
