@@ -22,6 +22,7 @@ import (
 	"github.com/kinora/kinora/provider"
 	"github.com/kinora/kinora/provider/ark"
 	"github.com/kinora/kinora/provider/comfyui"
+	"github.com/kinora/kinora/provider/google"
 	"github.com/kinora/kinora/provider/kling"
 	"github.com/kinora/kinora/provider/localai"
 	"github.com/kinora/kinora/provider/minimax"
@@ -38,6 +39,7 @@ func providers(workflows map[string]*comfyui.Workflow) []provider.Provider {
 	return []provider.Provider{
 		ark.New(),
 		comfyui.New(workflows),
+		google.New(),
 		kling.New(),
 		localai.New(),
 		minimax.New(),

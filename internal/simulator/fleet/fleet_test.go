@@ -18,6 +18,7 @@ import (
 	"github.com/kinora/kinora/provider"
 	"github.com/kinora/kinora/provider/ark"
 	"github.com/kinora/kinora/provider/comfyui"
+	"github.com/kinora/kinora/provider/google"
 	"github.com/kinora/kinora/provider/kling"
 	"github.com/kinora/kinora/provider/localai"
 	"github.com/kinora/kinora/provider/minimax"
@@ -48,7 +49,7 @@ func TestEveryUpstreamWorks(t *testing.T) {
 	}{
 		"sandbox": {sandbox.New(), "sandbox-video"}, "kling": {kling.New(), "kling-v2-6"}, "ark": {ark.New(), "doubao-seedance-1-0-pro-250528"},
 		"minimax": {minimax.New(), "MiniMax-Hailuo-02"}, "vidu": {vidu.New(), "viduq3-turbo"}, "comfyui": {comfyui.New(comfyWorkflow(t)), "clip"},
-		"localai": {localai.New(), "ltx"},
+		"localai": {localai.New(), "ltx"}, "google": {google.New(), "veo-3.1-generate-preview"},
 	}
 	if len(f.Upstreams) != len(models) || len(fleet.Names()) != len(models) {
 		t.Fatalf("started %+v", f.Upstreams)
@@ -134,7 +135,7 @@ func TestOneFileForAll(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	paths := map[string]string{"sandbox": "/v1/files/", "kling": "/files/", "ark": "/tos/", "minimax": "/cdn/", "vidu": "/files/", "comfyui": "/view/", "localai": "/generated-videos/"}
+	paths := map[string]string{"sandbox": "/v1/files/", "kling": "/files/", "ark": "/tos/", "minimax": "/cdn/", "vidu": "/files/", "comfyui": "/view/", "localai": "/generated-videos/", "google": "/v1beta/files/"}
 	for _, u := range f.Upstreams {
 		base := strings.TrimSuffix(u.URL, "/api/v3")
 		download(t, client, base+paths[u.Name]+"any.mp4")

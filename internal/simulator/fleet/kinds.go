@@ -6,6 +6,7 @@ import (
 
 	"github.com/kinora/kinora/internal/simulator/ark"
 	"github.com/kinora/kinora/internal/simulator/comfyui"
+	"github.com/kinora/kinora/internal/simulator/google"
 	"github.com/kinora/kinora/internal/simulator/kling"
 	"github.com/kinora/kinora/internal/simulator/localai"
 	"github.com/kinora/kinora/internal/simulator/minimax"
@@ -39,6 +40,7 @@ func kinds() []kind {
 		{"vidu", "", "/files/", key, startVidu},
 		{"comfyui", "", "/view", key, startComfyUI},
 		{"localai", "", "/generated-videos/", key, startLocalAI},
+		{"google", "", "/v1beta/files/", key, startGoogle},
 	}
 }
 
@@ -128,6 +130,18 @@ func startLocalAI(o Options) (server, func() Activity, error) {
 	return s, func() (a Activity) {
 		for _, m := range s.Made() {
 			a.add(m.ID, m.At)
+		}
+		return a
+	}, err
+}
+
+func startGoogle(o Options) (server, func() Activity, error) {
+	s, err := google.New(google.Config{Accounts: []google.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
+	return s, func() (a Activity) {
+		stats := s.Stats()
+		a.Calls = stats.Polls
+		for _, j := range stats.Jobs {
+			a.add(j.ID, j.EndedAt)
 		}
 		return a
 	}, err
