@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -296,6 +297,20 @@ func (d *doctor) routes() {
 	if d.cfg.SandboxEnabled() {
 		d.good("sandbox", "its models are offered")
 	}
+	d.workflows()
+}
+
+func (d *doctor) workflows() {
+	models, err := OfferedModels(d.cfg)
+	if err != nil {
+		return // told already
+	}
+	set, err := Workflows(d.cfg, models)
+	if err != nil {
+		d.failed("workflows", err, "see docs/workflows.md")
+		return
+	}
+	d.good("workflows", "%s", cmp.Or(strings.Join(set.Names(), ", "), "none: the built-in ones need the sandbox, or a file that extends them with another model"))
 }
 
 func (d *doctor) clock() {

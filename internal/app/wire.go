@@ -164,7 +164,7 @@ func (a *App) wire() error {
 	if err != nil {
 		return err
 	}
-	if err := a.loadWorkflows(routes.models); err != nil {
+	if a.workflows, err = Workflows(a.cfg, routes.models); err != nil {
 		return err
 	}
 	a.engine, err = lifecycle.New(lifecycle.Config{
@@ -185,17 +185,13 @@ func (a *App) wire() error {
 	return a.wireHTTP()
 }
 
-// loadWorkflows reads the workflows and keeps those whose models there are.
-func (a *App) loadWorkflows(models []kinora.Model) error {
-	all, err := workflow.Load(a.cfg.WorkflowsDir)
+// Workflows reads a configuration's workflows and returns those whose models there are. Errors: kinora.ErrInvalid.
+func Workflows(cfg config.Config, models []kinora.Model) (*workflow.Set, error) {
+	all, err := workflow.Load(cfg.WorkflowsDir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if a.workflows, err = all.Offer(models); err != nil {
-		return err
-	}
-	a.log.Info("workflows", "offered", a.workflows.Names())
-	return nil
+	return all.Offer(models)
 }
 
 // maxRedirects is how many redirects a download follows, each checked anew.
@@ -312,8 +308,16 @@ func (a *App) prices(models []kinora.Model) kinora.Prices {
 			a.log.Warn("a price names a model that is not offered", "model", name)
 		}
 	}
-	for name, price := range a.cfg.Prices.Workflows {
+	for _, w := range a.workflows.Describe() {
+		if w.Price != nil {
+			p.Workflows[w.Name] = *w.Price
+		}
+	}
+	for name, price := range a.cfg.Prices.Workflows { // over what the files say
 		p.Workflows[name] = kinora.Money(price)
+		if a.workflows.Workflow(name) == nil {
+			a.log.Warn("a price names a workflow that is not offered", "workflow", name)
+		}
 	}
 	return p
 }
@@ -360,23 +364,7 @@ func (a *App) routes() (routes, error) {
 			return r, err
 		}
 	}
-	named := map[string]bool{}
-	for _, m := range a.cfg.Models {
-		named[m.Name] = true
-		r.models = append(r.models, kinora.Model{Name: m.Name, Kind: kinora.Kind(m.Kind), Provider: m.Provider,
-			UpstreamModel: m.UpstreamModel, Accounts: m.Accounts, Deadline: m.Deadline.Std()})
-	}
-	for _, p := range r.providers {
-		if !hasAccount(r.accounts, p.Name()) {
-			continue
-		}
-		for _, m := range p.Describe().Models {
-			if !named[m.Name] {
-				m.Provider = p.Name()
-				r.models = append(r.models, m)
-			}
-		}
-	}
+	r.models = offeredModels(a.cfg, r.providers, func(name string) bool { return hasAccount(r.accounts, name) })
 	return r, checkComfy(workflows, r.models)
 }
 

@@ -195,7 +195,7 @@ func (s *sheet) workflow(n *yaml.Node) *Workflow {
 		"publish":        func(n *yaml.Node) { w.Publish = s.whole(n, "publish", 1, MaxPublish) },
 		"review":         func(n *yaml.Node) { w.Review = s.boolean(n, "review") },
 		"cache_approved": func(n *yaml.Node) { w.CacheApproved = s.boolean(n, "cache_approved") },
-		"price_usd":      func(n *yaml.Node) { w.PriceMicros = s.price(n) },
+		"price_usd":      func(n *yaml.Node) { w.Price = s.price(n) },
 	})
 	if n.Kind != yaml.MappingNode {
 		return w
@@ -371,20 +371,14 @@ func (s *sheet) metadata(n *yaml.Node) map[string]json.RawMessage {
 	return out
 }
 
-var decimal = regexp.MustCompile(`^(\d{1,9})(?:\.(\d{1,6}))?$`)
-
-// price reads dollars without a detour through binary fractions.
-func (s *sheet) price(n *yaml.Node) *int64 {
-	m := decimal.FindStringSubmatch(n.Value)
-	if n.Kind != yaml.ScalarNode || m == nil {
-		s.at(n, "such as 0.05", "price_usd must be an amount of dollars with at most six decimals")
+// price reads dollars.
+func (s *sheet) price(n *yaml.Node) *kinora.Money {
+	price, err := kinora.ParseMoney(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		s.at(n, "such as 0.05", "price_usd must be an amount of US dollars with at most six decimals")
 		return nil
 	}
-	micros, err := strconv.ParseInt(m[1]+m[2]+strings.Repeat("0", 6-len(m[2])), 10, 64)
-	if err != nil { // fifteen digits always fit
-		return nil
-	}
-	return &micros
+	return &price
 }
 
 func finite(v float64) bool { return !math.IsInf(v, 0) && !math.IsNaN(v) }

@@ -62,7 +62,7 @@ func (s *Set) Resolve(req kinora.WorkflowRequest, source SourceFacts) (Recipe, e
 		Workflow: w.Name, Model: w.Model, Kind: w.Kind, Prompt: prompt, Size: row.Size.of(source),
 		Images: slices.Clone(w.Images), Duration: w.Duration, Metadata: maps.Clone(w.Metadata),
 		Plan:          kinora.Plan{Parts: w.Candidates, Rounds: w.Rounds, Publish: w.Publish, Gate: copyOf(row.Gate), Review: w.Review},
-		CacheApproved: w.CacheApproved, PriceMicros: w.PriceMicros, Request: kept,
+		CacheApproved: w.CacheApproved, Price: w.Price, Request: kept,
 	}, nil
 }
 

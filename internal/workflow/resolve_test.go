@@ -184,7 +184,7 @@ func TestRecipe(t *testing.T) {
 			t.Errorf("the prompt lacks %q:\n%s", part, got.Prompt)
 		}
 	}
-	if got.Model != "sandbox-image" || got.Kind != kinora.KindImage || got.Size != "2048x1536" || got.CacheApproved || got.PriceMicros != nil {
+	if got.Model != "sandbox-image" || got.Kind != kinora.KindImage || got.Size != "2048x1536" || got.CacheApproved || got.Price != nil {
 		t.Errorf("recipe %+v", got)
 	}
 	want := kinora.Plan{Parts: 2, Rounds: 2, Publish: 2, Gate: &kinora.Gate{MinWidth: 512, MinHeight: 256, AspectTolerance: 0.03, NotBlank: true, Changed: 6, Structure: 0.4}}
@@ -312,7 +312,7 @@ size: [1024x1024, 1536x1024, 1024x1536]
 		}
 	}
 	got, err := resolve(`{"brand":"Acme","else":1}`)
-	if err != nil || got.PriceMicros == nil || *got.PriceMicros != 50_000 || !got.CacheApproved || got.Size != "1536x1024" ||
+	if err != nil || got.Price == nil || *got.Price != 50_000 || !got.CacheApproved || got.Size != "1536x1024" ||
 		string(got.Metadata["nested"]) != `{"a":[1,true,null]}` || len(got.Request.Fields) != 1 {
 		t.Errorf("recipe %+v, %v", got, err)
 	}

@@ -38,12 +38,12 @@ type Workflow struct {
 	Fields      []Field     `json:"fields"`
 	Rows        []Row       `json:"matrix"`
 
-	Candidates    int    `json:"candidates"` // made side by side in a round
-	Rounds        int    `json:"rounds"`
-	Publish       int    `json:"publish"`
-	Review        bool   `json:"review"`
-	CacheApproved bool   `json:"cache_approved"` // an approved output may answer the same request again
-	PriceMicros   *int64 `json:"price_micros"`   // millionths of a dollar for a generation; nil = the model's price
+	Candidates    int           `json:"candidates"` // made side by side in a round
+	Rounds        int           `json:"rounds"`
+	Publish       int           `json:"publish"`
+	Review        bool          `json:"review"`
+	CacheApproved bool          `json:"cache_approved"` // an approved output may answer the same request again
+	Price         *kinora.Money `json:"price_usd"`      // for a generation that succeeds; nil = the model's price
 
 	Images   []string                   `json:"images,omitempty"`   // further references, behind the source
 	Metadata map[string]json.RawMessage `json:"metadata,omitempty"` // the model's own fields
@@ -132,7 +132,7 @@ type Recipe struct {
 	Metadata      map[string]json.RawMessage
 	Plan          kinora.Plan
 	CacheApproved bool
-	PriceMicros   *int64 // nil = the model's
+	Price         *kinora.Money // nil = the model's
 	// Request is what is to be stored: the caller's choices as they were sent, without fields
 	// that the workflow does not have. Resolving it again gives the same recipe.
 	Request kinora.WorkflowRequest

@@ -1,0 +1,43 @@
+package app
+
+import (
+	"slices"
+
+	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/provider"
+)
+
+// OfferedModels lists the models that a server with this configuration offers: those that it names, and the built-in ones of
+// every provider with an account. Errors: kinora.ErrInvalid.
+func OfferedModels(cfg config.Config) ([]kinora.Model, error) {
+	workflows, err := comfyWorkflows(cfg.ComfyUI.Workflows)
+	if err != nil {
+		return nil, err
+	}
+	return offeredModels(cfg, providers(workflows), func(providerName string) bool {
+		return providerName == sandboxAccount && cfg.SandboxEnabled() ||
+			slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Provider == providerName })
+	}), nil
+}
+
+func offeredModels(cfg config.Config, all []provider.Provider, hasAccount func(providerName string) bool) (models []kinora.Model) {
+	named := map[string]bool{}
+	for _, m := range cfg.Models {
+		named[m.Name] = true
+		models = append(models, kinora.Model{Name: m.Name, Kind: kinora.Kind(m.Kind), Provider: m.Provider,
+			UpstreamModel: m.UpstreamModel, Accounts: m.Accounts, Deadline: m.Deadline.Std()})
+	}
+	for _, p := range all {
+		if !hasAccount(p.Name()) {
+			continue
+		}
+		for _, m := range p.Describe().Models {
+			if !named[m.Name] {
+				m.Provider = p.Name()
+				models = append(models, m)
+			}
+		}
+	}
+	return models
+}
