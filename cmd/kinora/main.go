@@ -53,6 +53,7 @@ type grammar struct {
 	Endpoint   endpointCommand   `cmd:"" group:"tenants" help:"Look after the URLs that an organisation's events go to."`
 	MasterKey  masterKeyCommand  `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
 	Account    accountCommand    `cmd:"" group:"tenants" help:"Look after upstream accounts."`
+	Workflow   workflowCommand   `cmd:"" group:"tenants" help:"Look at workflows of the generations API, and check files of your own."`
 	Submit     submitCommand     `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
 	Status     statusCommand     `cmd:"" group:"use" help:"Show where a generation stands."`
 	Cancel     cancelCommand     `cmd:"" group:"use" help:"Cancel a generation that has not ended."`

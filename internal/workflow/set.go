@@ -17,6 +17,12 @@ import (
 //go:embed builtin/*.yaml
 var builtin embed.FS
 
+//go:embed schema.json
+var schema []byte
+
+// Schema is the JSON Schema of workflow files, for editors. It knows less than Load: nothing that hangs on several keys.
+func Schema() []byte { return schema }
+
 // BuiltIn is the File of workflows that ship with the program.
 const BuiltIn = "built-in"
 
@@ -62,10 +68,9 @@ func Load(folder string) (*Set, error) {
 	if folder == "" {
 		return set, nil
 	}
-	files, err := filesIn(folder)
+	files, err := Files(folder)
 	if err != nil {
-		return nil, &kinora.Error{Code: kinora.ErrInvalid, Op: "read workflows", Message: "the folder of workflows cannot be read",
-			Hint: "check workflows_dir and its permissions", Err: err}
+		return nil, err
 	}
 	loaded, found := CheckFiles(files)
 	if len(found) > 0 {
@@ -77,11 +82,12 @@ func Load(folder string) (*Set, error) {
 	return set, nil
 }
 
-// filesIn lists the workflow files of a folder, by name.
-func filesIn(folder string) (files []string, err error) {
+// Files lists the workflow files of a folder, by name. Errors: kinora.ErrInvalid.
+func Files(folder string) (files []string, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, err
+		return nil, &kinora.Error{Code: kinora.ErrInvalid, Op: "read workflows", Message: "the folder of workflows cannot be read",
+			Hint: "check workflows_dir and its permissions", Err: err}
 	}
 	for _, e := range entries {
 		ext := filepath.Ext(e.Name())
@@ -92,7 +98,7 @@ func filesIn(folder string) (files []string, err error) {
 		files = append(files, filepath.Join(folder, e.Name()))
 	}
 	if len(files) > MaxFiles {
-		return nil, fmt.Errorf("it has more than %d files", MaxFiles)
+		return nil, kinora.Errorf(kinora.ErrInvalid, "the folder of workflows has more than %d files", MaxFiles)
 	}
 	return files, nil
 }
