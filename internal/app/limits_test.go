@@ -13,7 +13,7 @@ func TestLimitsOfTheConfiguration(t *testing.T) {
 	of := func(n int) server.Limit { return server.Limit{PerMinute: n} }
 	want := server.Limits{
 		Submit: of(-1), Status: of(-1), Upload: of(60), AssetCreate: of(120), AssetRead: of(1200), Create: of(120), Generation: of(1200),
-		Regenerate: of(120), Usage: of(120), Billing: of(120), SourceURL: of(60),
+		Regenerate: of(120), Usage: of(120), Billing: of(120), SourceURL: of(60), PerAddress: 10,
 	}
 	if l := limits(cfg); l != want {
 		t.Errorf("%+v", l)

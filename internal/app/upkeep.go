@@ -30,6 +30,7 @@ func (a *App) tasks() []queue.Task {
 		{Name: "expire-outputs", Every: every, Run: a.expireOutputs},
 		{Name: "expire-uploads", Every: every, Run: func(ctx context.Context) error { return a.uploads.RemoveExpired(ctx, now()) }},
 		{Name: "forget-idempotency-keys", Every: every, Run: a.forgetIdempotencyKeys},
+		{Name: "forget-rates", Every: every, Run: a.forgetRates},
 		{Name: "trim-delivery-log", Every: every, Run: a.trimDeliveryLog},
 		{Name: "trim-replays", Every: every, Run: a.trimReplays},
 		{Name: "trim-test-events", Every: every, Run: a.trimTrials},
@@ -86,6 +87,11 @@ func (a *App) forgetIdempotencyKeys(ctx context.Context) error {
 	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
 		return tx.ForgetIdempotencyKeys(now().Add(-kinora.IdempotencyWindow-time.Hour), upkeepBatch)
 	})
+}
+
+// forgetRates waits an hour, which no clock of a node is off.
+func (a *App) forgetRates(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) { return tx.ForgetRates(now().Add(-time.Hour), upkeepBatch) })
 }
 
 // purgeRecords removes the records whose time is over at an instant.

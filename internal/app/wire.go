@@ -266,12 +266,16 @@ func (a *App) wireHTTP() error {
 			{Name: "storage", Run: a.files.Check},
 		},
 		Registerer: a.registry, Logger: a.log,
-		Limits:  limits(a.cfg),
+		Limits: limits(a.cfg),
+		Usage:  a.engine, JobsInFlight: a.cfg.Limits.JobsInFlight,
 		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, OrganisationInFlight: a.cfg.Limits.PerOrganisation, MaxWait: a.cfg.Limits.MaxWait.Std(), PublicPath: path,
 		TrustedProxies: prefixes(a.cfg.Network.TrustedProxies),
 	}
 	if a.cfg.Metrics {
 		sc.Gatherer = a.registry
+	}
+	if a.db.Shared() {
+		sc.SharedRates = a.db
 	}
 	s, err := server.New(sc)
 	if err != nil {
@@ -292,6 +296,7 @@ func limits(cfg config.Config) server.Limits {
 	l.AssetCreate, l.AssetRead = perMinute(api.SourceAssetsCreate), perMinute(api.SourceAssetsRead)
 	l.Create, l.Generation, l.Regenerate = perMinute(api.GenerationsCreate), perMinute(api.GenerationsRead), perMinute(api.GenerationsRegenerate)
 	l.Usage, l.Billing, l.SourceURL = perMinute(api.UsageSummary), perMinute(api.BillingEvents), perMinute(api.SourceURLFetches)
+	l.PerAddress = api.PerAddress
 	return l
 }
 

@@ -37,7 +37,11 @@ func (s *Server) callback(ctx context.Context, x *exchange, r *http.Request) err
 	if !isWord(name, maxProvider) || !isWord(token, maxToken) {
 		return callbackNotFound()
 	}
-	if err := s.refusal(s.limits.take(limitCallbackToken, token)); err != nil {
+	v, err := s.limits.take(ctx, limitCallbackToken, share{token, s.limits.limitOf(limitCallbackToken, nil)})
+	if err != nil {
+		return err
+	}
+	if err := s.refusal(limitCallbackToken, v); err != nil {
 		return err
 	}
 	arrived := s.now()

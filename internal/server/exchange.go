@@ -23,6 +23,8 @@ type exchange struct {
 	place   place // in the gate of its route
 
 	// key and organisation are set on routes that need a key.
+	// address is what the client's requests are counted by; set on routes that have a limit.
+	address      string
 	key          *kinora.Key
 	organisation *kinora.Organisation
 }

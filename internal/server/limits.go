@@ -1,18 +1,14 @@
 package server
 
 import (
-	"container/list"
 	"context"
 	"math"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/kinora/kinora"
 )
@@ -39,6 +35,9 @@ type Limits struct {
 	Usage       Limit // GET /api/v1/usage/summary
 	Billing     Limit // GET /api/v1/billing/events
 	SourceURL   Limit // fetches of source_url, by whichever route it was sent
+	// PerAddress is how many times those of the generations API one client address may use, whichever keys it sends. 0: no
+	// limit.
+	PerAddress int
 	// File bounds downloads and CallbackAddress inbound callbacks per client address. Behind a proxy all clients share
 	// its address unless Config.TrustedProxies names it.
 	File            Limit
@@ -85,139 +84,80 @@ func (l *Limits) complete() {
 	}
 }
 
-// maxBuckets bounds the memory of each class, at about 300 bytes a bucket. The bucket that was longest idle goes first; if
-// it comes back it is full again, which by then it mostly was.
-const maxBuckets = 8192
-
-// limiter holds the token buckets. Each class has its own, so that whoever makes up callers in one class throws away no
-// bucket of another.
-type limiter struct {
-	now     func() time.Time
-	classes map[limitClass]*buckets
-}
-
-func newLimiter(l Limits, now func() time.Time) *limiter {
-	limiter := &limiter{now: now, classes: make(map[limitClass]*buckets)}
-	for class, limit := range map[limitClass]Limit{
+// byClass are the limits by the name of their class.
+func (l *Limits) byClass() map[limitClass]Limit {
+	return map[limitClass]Limit{
 		limitSubmit: l.Submit, limitStatus: l.Status, limitUpload: l.Upload,
 		limitAssetCreate: l.AssetCreate, limitAssetRead: l.AssetRead, limitCreate: l.Create, limitGeneration: l.Generation,
 		limitRegenerate: l.Regenerate, limitUsage: l.Usage, limitBilling: l.Billing, limitSourceURL: l.SourceURL,
 		limitFile: l.File, limitCallbackAddress: l.CallbackAddress, limitCallbackToken: l.CallbackToken,
-	} {
-		limiter.classes[class] = &buckets{limit: limit, byName: make(map[string]*list.Element), recent: list.New()}
 	}
-	return limiter
 }
 
-// buckets are the token buckets of one class.
-type buckets struct {
-	limit Limit
-
-	mu     sync.Mutex
-	byName map[string]*list.Element
-	recent *list.List // of *bucket, most recently used first
+// sharedClasses are those of the generations API: beside each key an organisation's keys together have the limit, and a
+// client address some times as much. They hold over all nodes that share a database.
+var sharedClasses = []limitClass{
+	limitAssetCreate, limitAssetRead, limitCreate, limitGeneration, limitRegenerate, limitUsage, limitBilling, limitSourceURL,
 }
 
-type bucket struct {
-	who   string
-	limit *rate.Limiter
-}
-
-func (b *buckets) of(who string) *rate.Limiter {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e, ok := b.byName[who]; ok {
-		b.recent.MoveToFront(e)
-		return e.Value.(*bucket).limit
-	}
-	if b.recent.Len() >= maxBuckets {
-		delete(b.byName, b.recent.Remove(b.recent.Back()).(*bucket).who)
-	}
-	fresh := &bucket{who: who, limit: rate.NewLimiter(rate.Limit(float64(b.limit.PerMinute)/60), b.limit.Burst)}
-	b.byName[who] = b.recent.PushFront(fresh)
-	return fresh.limit
-}
-
-// verdict is what a bucket said.
-type verdict struct {
-	limited   bool // there is a limit at all
-	allowed   bool
-	limit     int           // PerMinute
-	remaining int           // whole requests left
-	reset     time.Duration // until the bucket is full again
-	wait      time.Duration // until the next request, when not allowed
-}
-
-// take asks for one request of who.
-func (l *limiter) take(class limitClass, who string) verdict {
-	table := l.classes[class]
-	limit := table.limit
-	if limit.PerMinute <= 0 {
-		return verdict{allowed: true}
-	}
-	b, now := table.of(who), l.now()
-	v := verdict{limited: true, allowed: b.AllowN(now, 1), limit: limit.PerMinute}
-	tokens, perSecond := b.TokensAt(now), float64(b.Limit())
-	v.remaining = max(0, int(math.Floor(tokens)))
-	v.reset = seconds((float64(limit.Burst) - tokens) / perSecond)
-	if !v.allowed {
-		v.remaining = 0
-		v.wait = seconds((1 - tokens) / perSecond)
-	}
-	return v
-}
-
-func seconds(s float64) time.Duration { return time.Duration(max(0, s) * float64(time.Second)) }
+func (c limitClass) shared() bool { return slices.Contains(sharedClasses, c) }
 
 // admit applies the route's rate limit, and tells the caller about it where the dialect does so.
-func (s *Server) admit(x *exchange, r *http.Request) error {
+func (s *Server) admit(ctx context.Context, x *exchange, r *http.Request) error {
 	class := x.route.limit
 	if class == limitNone {
 		return nil
 	}
-	if x.key == nil {
-		return s.refusal(s.limits.take(class, s.bucketAddress(r)))
+	x.address = s.bucketAddress(r)
+	v, err := s.take(ctx, x, class)
+	if err != nil {
+		return err
 	}
-	v := s.take(x, class)
 	if v.limited && x.route.dialect == &generationsDialect {
 		h := x.Header()
 		h.Set("RateLimit-Limit", strconv.Itoa(v.limit))
 		h.Set("RateLimit-Remaining", strconv.Itoa(v.remaining))
 		h.Set("RateLimit-Reset", strconv.Itoa(int(math.Ceil(v.reset.Seconds()))))
 	}
-	return s.refusal(v)
+	return s.refusal(class, v)
 }
 
 // take asks for one request of a class, of all that bound it for this caller.
-func (s *Server) take(x *exchange, class limitClass) verdict {
-	v := s.limits.take(class, x.key.ID)
-	if v.allowed && class.shared() {
-		if o := s.limits.take(class, x.organisation.ID); !o.allowed || o.remaining < v.remaining {
-			v = o
-		}
+func (s *Server) take(ctx context.Context, x *exchange, class limitClass) (verdict, error) {
+	limit := s.limits.limitOf(class, x.organisation)
+	switch {
+	case x.key == nil:
+		return s.limits.take(ctx, class, share{x.address, limit})
+	case !class.shared():
+		return s.limits.take(ctx, class, share{x.key.ID, limit})
 	}
-	return v
-}
-
-// admitFetch counts a fetch of a source_url, which has a limit of its own beside that of the route that it was sent to
-// (contract 9.2). It is called once the request is known to name one, and before anything is done about it.
-func (s *Server) admitFetch(_ context.Context, x *exchange) error {
-	return s.refusal(s.take(x, limitSourceURL))
-}
-
-// shared tells whether an organisation's keys share the limit beside each having it.
-func (c limitClass) shared() bool {
-	switch c {
-	case limitAssetCreate, limitAssetRead, limitCreate, limitGeneration, limitRegenerate, limitUsage, limitBilling, limitSourceURL:
-		return true
+	address := Limit{PerMinute: -1}
+	if limit.PerMinute > 0 && s.cfg.Limits.PerAddress > 0 {
+		address = Limit{PerMinute: limit.PerMinute * s.cfg.Limits.PerAddress, Burst: limit.Burst * s.cfg.Limits.PerAddress}
 	}
-	return false
+	return s.limits.take(ctx, class, share{x.key.ID, limit}, share{x.organisation.ID, limit}, share{x.address, address})
 }
 
-func (s *Server) refusal(v verdict) error {
+// charge counts something that a request does beside what its route is counted as. It is called once the request is
+// known to do so, and before anything is done about it.
+func (s *Server) charge(ctx context.Context, x *exchange, class limitClass) error {
+	v, err := s.take(ctx, x, class)
+	if err != nil {
+		return err
+	}
+	return s.refusal(class, v)
+}
+
+// admitFetch counts a fetch of a source_url, which has a limit of its own (contract 9.2).
+func (s *Server) admitFetch(ctx context.Context, x *exchange) error {
+	return s.charge(ctx, x, limitSourceURL)
+}
+
+func (s *Server) refusal(class limitClass, v verdict) error {
 	if v.allowed {
 		return nil
 	}
+	s.metrics.limited.WithLabelValues(string(class)).Inc()
 	return &kinora.Error{Code: kinora.ErrRateLimited, Message: "too many requests", RetryAfter: v.wait}
 }
 

@@ -1,16 +1,20 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store/storetest"
 )
 
 func generationPath(f *fixture) string {
@@ -57,28 +61,60 @@ func TestLimitOfSubmit(t *testing.T) {
 	}
 }
 
-// The limits of the submit API hold for each key, that of the generations API for an organisation's keys together.
+// The limits of the submit API hold for each key. Those of the generations API hold for an organisation's keys together as
+// well, and so many times over for a client address; what one of them refuses costs the others nothing.
 func TestWhoSharesALimit(t *testing.T) {
-	for class, shared := range map[limitClass]bool{limitSubmit: false, limitStatus: false, limitUpload: false, limitGeneration: true} {
-		two := Limit{PerMinute: 60, Burst: 2}
-		l := newLimiter(Limits{Submit: two, Status: two, Upload: two, Generation: two}, func() time.Time { return testTime })
-		s := &Server{limits: l}
+	two := Limit{PerMinute: 60, Burst: 2}
+	limits := Limits{Submit: two, Status: two, Upload: two, AssetCreate: two, AssetRead: two, Create: two, Generation: two, Regenerate: two,
+		Usage: two, Billing: two, SourceURL: two, PerAddress: 3}
+	for _, class := range append([]limitClass{limitSubmit, limitStatus, limitUpload}, sharedClasses...) {
+		f := newFixture(t, func(c *Config) { c.Limits = limits })
 		rt := &route{limit: class, dialect: &submitDialect}
-		one := func(keyID string) bool {
-			x := &exchange{w: httptest.NewRecorder(), route: rt, key: &kinora.Key{ID: keyID}, organisation: &kinora.Organisation{ID: ownID}}
-			return s.admit(x, httptest.NewRequest("POST", "/", nil)) == nil
+		one := func(keyID, organisationID string) bool {
+			x := &exchange{w: httptest.NewRecorder(), route: rt, key: &kinora.Key{ID: keyID}, organisation: &kinora.Organisation{ID: organisationID}}
+			return f.admit(t.Context(), x, httptest.NewRequest("POST", "/", nil)) == nil
 		}
-		if !one("key_a") || !one("key_b") {
+		if !one("key_a", ownID) || !one("key_b", ownID) {
 			t.Fatalf("%s: refused too early", class)
 		}
-		if one("key_c") == shared {
-			t.Errorf("%s: a third key was admitted: %v", class, !shared)
+		if one("key_c", ownID) == class.shared() {
+			t.Errorf("%s: a third key was admitted: %v", class, !class.shared())
 		}
-		if !one("key_a") != shared {
-			t.Errorf("%s: the second request of a key: shared %v", class, shared)
+		if one("key_a", ownID) == class.shared() {
+			t.Errorf("%s: the second request of a key was admitted: %v", class, !class.shared())
 		}
-		if one("key_a") {
+		if one("key_a", ownID) {
 			t.Errorf("%s: the key's own limit does not hold", class)
+		}
+		if !class.shared() {
+			continue
+		}
+		// The address has six: two are used, and refusals have used none.
+		for i := range 4 {
+			if !one(fmt.Sprint("key_", i), fmt.Sprint("org_", i)) {
+				t.Errorf("%s: the address was refused after %d", class, i+2)
+			}
+		}
+		if one("key_z", "org_z") {
+			t.Errorf("%s: the address's limit does not hold", class)
+		}
+	}
+}
+
+func TestLimitsOfAnOrganisation(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.Limits.Generation = Limit{PerMinute: 1} })
+	rt := &route{limit: limitGeneration, dialect: &generationsDialect}
+	for own, want := range map[int]int{5: 5, 0: 20} {
+		organisation := &kinora.Organisation{ID: fmt.Sprint("org_", own), Allowance: kinora.Allowance{Limits: map[string]int{"generations_read": own}}}
+		admitted := 0
+		for range 20 {
+			x := &exchange{w: httptest.NewRecorder(), route: rt, key: &kinora.Key{ID: "key_" + organisation.ID}, organisation: organisation}
+			if f.admit(t.Context(), x, httptest.NewRequest("GET", "/", nil)) == nil {
+				admitted++
+			}
+		}
+		if admitted != want {
+			t.Errorf("a limit of %d admitted %d", own, admitted)
 		}
 	}
 }
@@ -89,15 +125,23 @@ func TestLimitDefaults(t *testing.T) {
 	if l.Submit != (Limit{10, 10}) || l.Generation != (Limit{1200, 1200}) || l.Status.PerMinute == 0 {
 		t.Errorf("%+v", l)
 	}
-	limiter := newLimiter(l, time.Now)
+	limiter := newLimiter(l, nil, time.Now)
 	for range 1000 {
-		if v := limiter.take(limitUpload, "a"); !v.allowed || v.limited {
+		if v := taken(t, limiter, limitUpload, "a"); !v.allowed || v.limited {
 			t.Fatal("a negative limit is no limit")
 		}
 	}
-	if limiter.classes[limitUpload].recent.Len() != 0 {
+	if limiter.buckets[limitUpload].recent.Len() != 0 {
 		t.Error("no limit needs no bucket")
 	}
+}
+
+func taken(t interface{ Fatal(...any) }, l *limiter, class limitClass, who string) verdict {
+	v, err := l.take(context.Background(), class, share{who, l.limits[class]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // Whatever the pace of the requests, no more pass in any span of time than the burst and what that span refilled.
@@ -105,11 +149,11 @@ func TestLimitNeverLetsMoreThrough(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := &clock{at: testTime}
 		limit := Limit{PerMinute: rapid.IntRange(1, 600).Draw(t, "perMinute"), Burst: rapid.IntRange(1, 50).Draw(t, "burst")}
-		l := newLimiter(Limits{Submit: limit}, c.now)
+		l := newLimiter(Limits{Submit: limit}, nil, c.now)
 		passed := 0
 		for _, wait := range rapid.SliceOfN(rapid.Int64Range(0, 2000), 1, 200).Draw(t, "waits") {
 			c.move(time.Duration(wait) * time.Millisecond)
-			v := l.take(limitSubmit, "a")
+			v := taken(t, l, limitSubmit, "a")
 			if v.allowed {
 				passed++
 			} else if v.wait <= 0 || v.remaining != 0 {
@@ -120,25 +164,88 @@ func TestLimitNeverLetsMoreThrough(t *testing.T) {
 				t.Fatalf("%d passed, at most %f may", passed, most)
 			}
 		}
+		// Whoever waits as long as the refusal says is admitted.
+		for v := taken(t, l, limitSubmit, "a"); ; v = taken(t, l, limitSubmit, "a") {
+			if !v.allowed {
+				c.move(v.wait)
+				if again := taken(t, l, limitSubmit, "a"); !again.allowed {
+					t.Fatalf("refused after %s: %+v", v.wait, again)
+				}
+				return
+			}
+		}
 	})
 }
 
 func TestLimiterIsBounded(t *testing.T) {
 	one := Limit{PerMinute: 60, Burst: 1}
-	l := newLimiter(Limits{File: one, Submit: one}, func() time.Time { return testTime })
-	l.take(limitSubmit, "other class")
-	l.take(limitFile, "kept")
+	l := newLimiter(Limits{File: one, Submit: one}, nil, func() time.Time { return testTime })
+	taken(t, l, limitSubmit, "other class")
+	taken(t, l, limitFile, "kept")
 	for i := range maxBuckets + 100 {
-		l.take(limitFile, strconv.Itoa(i))
-		if i%1000 == 0 && l.take(limitFile, "kept").allowed {
+		taken(t, l, limitFile, strconv.Itoa(i))
+		if i%1000 == 0 && taken(t, l, limitFile, "kept").allowed {
 			t.Fatal("a bucket in use was thrown away")
 		}
 	}
-	if table := l.classes[limitFile]; len(table.byName) != maxBuckets || table.recent.Len() != maxBuckets {
+	if table := l.buckets[limitFile]; len(table.byName) != maxBuckets || table.recent.Len() != maxBuckets {
 		t.Errorf("%d buckets, %d in the list", len(table.byName), table.recent.Len())
 	}
-	if l.take(limitSubmit, "other class").allowed {
+	if taken(t, l, limitSubmit, "other class").allowed {
 		t.Error("a bucket of another class was thrown away")
+	}
+}
+
+// Two nodes on one database admit together what the limit says, and not one more.
+func TestLimitsAreExactOverNodes(t *testing.T) {
+	db := storetest.Postgres(t)
+	limit := Limit{PerMinute: 1, Burst: 40} // so slow that nothing is gained meanwhile
+	node := func() *fixture {
+		return newFixture(t, func(c *Config) {
+			c.SharedRates, c.Limits.Usage, c.Limits.PerAddress = db, limit, 10
+			c.Usage, c.Now = fakeUsage{}, nil
+		})
+	}
+	nodes := []*fixture{node(), node()}
+	var (
+		wg       sync.WaitGroup
+		admitted atomic.Int64
+		least    atomic.Int64
+	)
+	least.Store(1000)
+	for i := range 120 {
+		wg.Go(func() {
+			w := nodes[i%2].do("GET", "/api/v1/usage/summary", "")
+			switch w.Code {
+			case 200:
+				admitted.Add(1)
+				left, err := strconv.ParseInt(w.Header().Get("RateLimit-Remaining"), 10, 64)
+				if err != nil {
+					t.Error(err)
+				}
+				for old := least.Load(); left < old && !least.CompareAndSwap(old, left); old = least.Load() {
+				}
+			case 429:
+				if w.Header().Get("Retry-After") == "" || w.Header().Get("RateLimit-Limit") != "1" || w.Header().Get("RateLimit-Remaining") != "0" {
+					t.Errorf("refused with %v", w.Header())
+				}
+			default:
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	wg.Wait()
+	if admitted.Load() != 40 || least.Load() != 0 {
+		t.Errorf("%d of 40 were admitted, the last with %d left", admitted.Load(), least.Load())
+	}
+	// Another organisation has its own; what its key was refused by is not its fault.
+	if w := nodes[0].do("GET", "/api/v1/usage/summary", "", key(otherKey)); w.Code != 200 {
+		t.Errorf("another organisation: %d", w.Code)
+	}
+	// Of what one rate refuses, the others are charged nothing: the address has 400 and paid for 41.
+	states, err := db.TakeRates(t.Context(), []kinora.Rate{{Who: "usage_summary 192.0.2.1", Step: 6 * time.Second, Burst: 6 * 400 * time.Second}})
+	if err != nil || !states[0].Given || (states[0].Full/(6*time.Second)) > 42 {
+		t.Errorf("%+v, %v", states, err)
 	}
 }
 

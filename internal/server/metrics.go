@@ -15,6 +15,7 @@ import (
 // metrics counts requests by route. Labels come from the route table, never from the request, so there are only so many.
 type metrics struct {
 	requests *prometheus.CounterVec
+	limited  *prometheus.CounterVec
 	routes   map[*route]*routeMetrics
 	other    *routeMetrics
 }
@@ -38,12 +39,16 @@ func newMetrics(registerer prometheus.Registerer, routes []route) (*metrics, err
 		Help:    "Time from a request's head to the end of its answer, by route.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"method", "route"})
+	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kinora_http_rate_limited_total",
+		Help: "Requests refused by a rate limit, by kind of route.",
+	}, []string{"limit"})
 	if registerer != nil {
-		if err := errors.Join(registerer.Register(requests), registerer.Register(took)); err != nil {
+		if err := errors.Join(registerer.Register(requests), registerer.Register(took), registerer.Register(limited)); err != nil {
 			return nil, err
 		}
 	}
-	m := &metrics{requests: requests, routes: make(map[*route]*routeMetrics, len(routes))}
+	m := &metrics{requests: requests, limited: limited, routes: make(map[*route]*routeMetrics, len(routes))}
 	for i := range routes {
 		rt := &routes[i]
 		m.routes[rt] = &routeMetrics{method: rt.method, pattern: rt.pattern, took: took.WithLabelValues(rt.method, rt.pattern)}

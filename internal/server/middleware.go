@@ -60,7 +60,7 @@ func (s *Server) answer(ctx context.Context, x *exchange, r *http.Request) error
 			return err
 		}
 	}
-	if err := s.admit(x, r); err != nil {
+	if err := s.admit(ctx, x, r); err != nil {
 		return err
 	}
 	return x.route.handler(ctx, x, r)

@@ -113,7 +113,7 @@ func (f *openaiForm) file(ctx context.Context, field string, part *multipart.Par
 	if f.files++; f.files > maxFormFiles {
 		return refuseParam(field, "must be at most 16 images")
 	}
-	if err := f.s.refusal(f.s.take(f.x, limitUpload)); err != nil {
+	if err := f.s.charge(ctx, f.x, limitUpload); err != nil {
 		return err
 	}
 	sum := sha256.New()

@@ -257,7 +257,7 @@ func (s *Server) storeDataURL(ctx context.Context, x *exchange, field, text stri
 	if s.cfg.Uploads == nil {
 		return "", refuseParam(field, "must be an http or https URL: this server takes no files")
 	}
-	if err := s.refusal(s.take(x, limitUpload)); err != nil {
+	if err := s.charge(ctx, x, limitUpload); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)

@@ -31,6 +31,7 @@ func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 		c.Accounts = fakeAccounts{}
 		c.Reviews = fakeReviews{}
 		c.Streams = documentedStreams{}
+		c.Usage = fakeUsage{ledger: map[string][]kinora.UsageEntry{ownID: {entry(3), entry(2), entry(1)}}}
 		c.Videos = fakeVideos{c.Generations.(*fakeGenerations)}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
 	}}, change...)
@@ -83,6 +84,9 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(400, "POST", submitPath, `{}`)
 	add(400, "POST", submitPath, `{"a":"`+strings.Repeat("x", 1<<20)+`"}`)
 	add(409, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrConflict, "taken"))
+	add(200, "GET", "/api/v1/usage/summary", "")
+	add(200, "GET", "/api/v1/billing/events?limit=2", "")
+	add(400, "GET", "/api/v1/billing/events?cursor=x", "")
 	add(402, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrBudget, "the budget is spent"))
 	add(503, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrNoUpstream, "no account"))
 
@@ -277,8 +281,11 @@ func (f *fixture) drain() { f.Drain() }
 // exhaust empties the buckets of all who send requests here.
 func (f *fixture) exhaust(class limitClass) {
 	for _, who := range []string{"key_1", "192.0.2.1"} {
-		for f.limits.take(class, who).allowed {
-			continue
+		for {
+			v, err := f.limits.take(context.Background(), class, share{who, f.limits.limits[class]})
+			if err != nil || !v.allowed {
+				break
+			}
 		}
 	}
 }

@@ -53,6 +53,7 @@ func (s *Server) allRoutes() []route {
 		s.submitRoutes(),
 		s.uploadRoutes(),
 		s.generationRoutes(),
+		s.usageRoutes(),
 		s.streamRoutes(),
 		s.modelRoutes(),
 		s.videoRoutes(),

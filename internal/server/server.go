@@ -126,7 +126,13 @@ type Config struct {
 	Registerer prometheus.Registerer // where the server's own metrics go; nil: nowhere
 	Logger     *slog.Logger
 
+	Usage  Usage // nil: no usage and no billing events
 	Limits Limits
+	// SharedRates counts the limits of the generations API for all nodes. nil: this node is the only one.
+	SharedRates SharedRates
+	// JobsInFlight is how many jobs of the generations API an organisation may have in flight, for the summary; whoever
+	// accepts them holds it. 0: no limit.
+	JobsInFlight int
 	// MaxBody is the largest JSON body, in bytes. 0 means DefaultMaxBody.
 	MaxBody int64
 	// MaxInFlight is how many requests are worked on at once; what exceeds it is answered with 503. Uploads and
@@ -214,7 +220,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, now: cfg.Now,
-		limits:    newLimiter(cfg.Limits, cfg.Now),
+		limits:    newLimiter(cfg.Limits, cfg.SharedRates, cfg.Now),
 		cursors:   newCursors(cfg.CursorKeys),
 		inFlight:  newGate(cfg.MaxInFlight, cfg.OrganisationInFlight),
 		transfers: newGate(cfg.MaxTransfers, 0),
