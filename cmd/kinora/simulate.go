@@ -10,7 +10,7 @@ import (
 )
 
 type simulateCommand struct {
-	Only    []string      `help:"Start only these: sandbox, kling, ark, minimax, vidu, comfyui, localai, google." placeholder:"NAME,…"`
+	Only    []string      `help:"Start only these: sandbox, kling, ark, minimax, vidu, comfyui, localai, google, openai." placeholder:"NAME,…"`
 	Port    int           `help:"Port of the first; the others have the next ones, always the same for each. 0 = any free ones." default:"9700"`
 	JobTime time.Duration `help:"How long a job takes that does not say. 0 = as each simulator likes." default:"0" placeholder:"10s"`
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/kinora/kinora/provider/kling"
 	"github.com/kinora/kinora/provider/localai"
 	"github.com/kinora/kinora/provider/minimax"
+	"github.com/kinora/kinora/provider/openai"
 	sandboxprovider "github.com/kinora/kinora/provider/sandbox"
 	"github.com/kinora/kinora/provider/vidu"
 )
@@ -43,6 +44,7 @@ func providers(workflows map[string]*comfyui.Workflow) []provider.Provider {
 		kling.New(),
 		localai.New(),
 		minimax.New(),
+		openai.New(),
 		sandboxprovider.New(),
 		vidu.New(),
 	}

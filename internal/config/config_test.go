@@ -279,12 +279,12 @@ func TestExampleUncommentedLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := load(t, string(text), "KLING_ACCESS_KEY=a", "KLING_SECRET_KEY=b"); err != nil {
+	if _, err := load(t, string(text), "KLING_ACCESS_KEY=a", "KLING_SECRET_KEY=b", "OPENAI_API_KEY=c"); err != nil {
 		t.Errorf("as it stands: %v", err)
 	}
 	setting := regexp.MustCompile(`(?m)^#( *(?:- )?[a-z0-9_]+:|  +- \{)`)
 	all := setting.ReplaceAllString(string(text), "$1")
-	c, err := load(t, all, "KLING_ACCESS_KEY=a", "KLING_SECRET_KEY=b")
+	c, err := load(t, all, "KLING_ACCESS_KEY=a", "KLING_SECRET_KEY=b", "OPENAI_API_KEY=c")
 	if err != nil {
 		t.Fatalf("uncommented: %v", err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/kinora/kinora/provider/kling"
 	"github.com/kinora/kinora/provider/localai"
 	"github.com/kinora/kinora/provider/minimax"
+	"github.com/kinora/kinora/provider/openai"
 	"github.com/kinora/kinora/provider/providertest"
 	"github.com/kinora/kinora/provider/sandbox"
 	"github.com/kinora/kinora/provider/vidu"
@@ -49,7 +50,7 @@ func TestEveryUpstreamWorks(t *testing.T) {
 	}{
 		"sandbox": {sandbox.New(), "sandbox-video"}, "kling": {kling.New(), "kling-v2-6"}, "ark": {ark.New(), "doubao-seedance-1-0-pro-250528"},
 		"minimax": {minimax.New(), "MiniMax-Hailuo-02"}, "vidu": {vidu.New(), "viduq3-turbo"}, "comfyui": {comfyui.New(comfyWorkflow(t)), "clip"},
-		"localai": {localai.New(), "ltx"}, "google": {google.New(), "veo-3.1-generate-preview"},
+		"localai": {localai.New(), "ltx"}, "google": {google.New(), "veo-3.1-generate-preview"}, "openai": {openai.New(), "sora-2"},
 	}
 	if len(f.Upstreams) != len(models) || len(fleet.Names()) != len(models) {
 		t.Fatalf("started %+v", f.Upstreams)
@@ -136,9 +137,14 @@ func TestOneFileForAll(t *testing.T) {
 		}
 	})
 	paths := map[string]string{"sandbox": "/v1/files/", "kling": "/files/", "ark": "/tos/", "minimax": "/cdn/", "vidu": "/files/", "comfyui": "/view/", "localai": "/generated-videos/", "google": "/v1beta/files/"}
+	patterns := map[string]string{"openai": "/videos/any/content"}
 	for _, u := range f.Upstreams {
 		base := strings.TrimSuffix(u.URL, "/api/v3")
-		download(t, client, base+paths[u.Name]+"any.mp4")
+		if pattern, ok := patterns[u.Name]; ok {
+			download(t, client, base+pattern)
+		} else {
+			download(t, client, base+paths[u.Name]+"any.mp4")
+		}
 		res, err := client.Get(base + "/elsewhere")
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/kinora/kinora/internal/simulator/kling"
 	"github.com/kinora/kinora/internal/simulator/localai"
 	"github.com/kinora/kinora/internal/simulator/minimax"
+	"github.com/kinora/kinora/internal/simulator/openai"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
 	"github.com/kinora/kinora/internal/simulator/vidu"
 )
@@ -24,7 +25,7 @@ type server interface {
 type kind struct {
 	name     string
 	path     string // of the base URL
-	files    string // start of the paths of outputs
+	files    string // start of the paths of outputs, or a pattern with "*" for what lies between slashes
 	settings map[string]string
 	start    func(o Options) (server, func() Activity, error)
 }
@@ -41,6 +42,7 @@ func kinds() []kind {
 		{"comfyui", "", "/view", key, startComfyUI},
 		{"localai", "", "/generated-videos/", key, startLocalAI},
 		{"google", "", "/v1beta/files/", key, startGoogle},
+		{"openai", "/v1", "/v1/videos/*/content", key, startOpenAI},
 	}
 }
 
@@ -140,6 +142,20 @@ func startGoogle(o Options) (server, func() Activity, error) {
 	return s, func() (a Activity) {
 		stats := s.Stats()
 		a.Calls = stats.Polls
+		for _, j := range stats.Jobs {
+			a.add(j.ID, j.EndedAt)
+		}
+		return a
+	}, err
+}
+
+func startOpenAI(o Options) (server, func() Activity, error) {
+	s, err := openai.New(openai.Config{
+		Accounts: []openai.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime, ResponseTime: o.JobTime, Keep: o.Jobs,
+	})
+	return s, func() (a Activity) {
+		stats := s.Stats()
+		a.Calls = stats.Polls + stats.Lists
 		for _, j := range stats.Jobs {
 			a.add(j.ID, j.EndedAt)
 		}
