@@ -82,10 +82,8 @@ func packedRows(width, height, bitsPerPixel int64, interlaced bool) int64 {
 		return rows(width, height)
 	}
 	var sum int64
-	for _, pass := range [...]struct{ x, y, stepX, stepY int64 }{
-		{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2},
-	} {
-		sum += rows((width-pass.x+pass.stepX-1)/pass.stepX, (height-pass.y+pass.stepY-1)/pass.stepY)
+	for _, pass := range interlacePasses {
+		sum += rows(pass.size(width, height))
 	}
 	return min(sum, maxInflated)
 }

@@ -126,13 +126,41 @@ func probeJPEG(w *window, p *Properties) error {
 	}
 }
 
-// probeWebP compares the length in the container with the file's. Source: RFC 9649, section 2.
+// probeWebP compares the length in the container with the file's, and looks for the orientation behind the picture.
+// Source: RFC 9649, sections 2 and 2.7.1.5.
 func probeWebP(w *window, p *Properties) error {
 	sizeErr := p.size(w, webp.DecodeConfig)
-	if _, err := riffComplete(w); err != nil {
+	stated, err := riffComplete(w)
+	if err != nil {
 		return err // the reason also where no size was found
 	}
-	return sizeErr
+	if sizeErr != nil {
+		return sizeErr
+	}
+	end := w.size
+	if stated {
+		length, err := w.read(4, 4)
+		if err != nil {
+			return err
+		}
+		end = 8 + int64(binary.LittleEndian.Uint32(length))
+	}
+	err = eachChunk(w, 12, end, func(kind string, start, end int64) (bool, error) {
+		if kind != "EXIF" {
+			return false, nil
+		}
+		const prefix = "Exif\x00\x00" // which some writers copy from JPEGs
+		if head, err := w.read(start, int(min(end-start, int64(len(prefix))))); err != nil {
+			return false, err
+		} else if string(head) == prefix {
+			start += int64(len(prefix))
+		}
+		return true, p.orient(w, start, end-start)
+	})
+	if errors.Is(err, ErrFormat) || errors.Is(err, ErrTruncated) {
+		return nil // the picture is no worse for it
+	}
+	return err
 }
 
 // orient reads the orientation from the EXIF block of length bytes at start, a small TIFF file. A block that makes no
