@@ -51,6 +51,17 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // [*StatusError], a [*TooLargeError], a [*WriteError], [io.ErrUnexpectedEOF] for a body that ended early, the
 // context's error, or the network's. None of them quotes the URL.
 func (g *Guard) Download(ctx context.Context, rawURL string, limit int64, w io.Writer) (Downloaded, error) {
+	return g.DownloadVia(ctx, DownloadRedirects, rawURL, limit, w)
+}
+
+// CheckFetch is CheckURL for a URL that will be downloaded.
+func (g *Guard) CheckFetch(rawURL string) error {
+	_, err := g.CheckURL(rawURL, Fetch)
+	return err
+}
+
+// DownloadVia is Download with another number of redirects; 0 or less follows none, and a redirect is a [*StatusError] then.
+func (g *Guard) DownloadVia(ctx context.Context, redirects int, rawURL string, limit int64, w io.Writer) (Downloaded, error) {
 	u, err := g.CheckURL(rawURL, Fetch)
 	if err != nil {
 		return Downloaded{}, err
@@ -59,7 +70,7 @@ func (g *Guard) Download(ctx context.Context, rawURL string, limit int64, w io.W
 	if err != nil {
 		return Downloaded{}, refuse(CodeMalformed, "URL cannot be parsed")
 	}
-	resp, err := g.FetchClient(DownloadRedirects).Do(req)
+	resp, err := g.FetchClient(redirects).Do(req)
 	if err != nil {
 		return Downloaded{}, downloadError(ctx, err)
 	}
