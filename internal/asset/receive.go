@@ -145,6 +145,26 @@ func (s *Service) Record(ctx context.Context, a *kinora.SourceAsset, once kinora
 	return a, false, nil
 }
 
+// Recall returns what an earlier request with this key has recorded, as it is now; nil = there was none, or it has been
+// removed since.
+//
+// Errors (*kinora.Error): ErrConflict when the key stands for another request; ErrUnavailable.
+func (s *Service) Recall(ctx context.Context, organisationID string, once kinora.Idempotency) (*kinora.SourceAsset, error) {
+	var made *kinora.SourceAsset
+	err := s.cfg.DB.View(ctx, func(tx *store.Tx) error {
+		ingestID, err := tx.Recall(organisationID, once, s.now())
+		if err != nil || ingestID == "" {
+			return err
+		}
+		made, err = tx.Ingest(organisationID, ingestID)
+		if errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	return made, err
+}
+
 // Discard forgets an asset that was never recorded.
 func (s *Service) Discard(ctx context.Context, a *kinora.SourceAsset) {
 	if a != nil && a.ReceivedKey != "" {

@@ -52,6 +52,7 @@ func (s *Server) allRoutes() []route {
 	return slices.Concat(
 		s.submitRoutes(),
 		s.uploadRoutes(),
+		s.assetRoutes(),
 		s.generationRoutes(),
 		s.usageRoutes(),
 		s.streamRoutes(),

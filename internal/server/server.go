@@ -105,6 +105,7 @@ type Config struct {
 	Models  Models  // nil: no model list
 	Videos  Videos  // nil: no /v1/videos
 	Uploads Uploads // nil: no uploads
+	Assets  Assets  // nil: no source assets
 	Streams Streams // nil: no streams of events
 	Admin   Admin   // nil: no admin API
 	// MasterKeys is the admin API's part for them; nil: none.
