@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/asset"
 	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/id"
@@ -66,6 +67,7 @@ type App struct {
 
 	tenancy    *tenancy.Service
 	uploads    *upload.Service
+	assets     *asset.Service
 	engine     *lifecycle.Engine
 	workflows  *workflow.Set // those offered
 	dispatcher *webhook.Dispatcher
@@ -154,6 +156,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err := a.engine.Start(ctx); err != nil {
 		return err
 	}
+	a.assets.Start()
 	if err := a.dispatcher.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
@@ -216,7 +219,10 @@ func (a *App) drain(ctx context.Context) {
 // not started have nothing to end.
 func (a *App) endWork(ctx context.Context) error {
 	a.engine.Halt()
-	parts := []func(context.Context) error{a.dispatcher.Stop, a.engine.Stop, a.endServing}
+	a.assets.Halt()
+	// The engine's end gives back what this node still holds, so ingests come to theirs before it.
+	work := func(ctx context.Context) error { return errors.Join(a.assets.Stop(ctx), a.engine.Stop(ctx)) }
+	parts := []func(context.Context) error{a.dispatcher.Stop, work, a.endServing}
 	if a.upkeep != nil {
 		parts = append(parts, a.upkeep.Stop)
 	}

@@ -46,6 +46,7 @@ var layers = map[string][]string{
 	"internal/queue":                 {"internal/store"},
 	"internal/masterkey":             {"", "internal/seal", "internal/store"},
 	"internal/tenancy":               {"", "internal/id", "internal/seal", "internal/store"},
+	"internal/asset":                 {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store"},
 	"internal/upload":                {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store"},
 	"internal/inputs":                {"", "internal/blob", "internal/media", "internal/netguard", "provider"},
 	"internal/lifecycle":             {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store", "provider"},

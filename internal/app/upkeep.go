@@ -29,6 +29,7 @@ func (a *App) tasks() []queue.Task {
 	return []queue.Task{
 		{Name: "expire-outputs", Every: every, Run: a.expireOutputs},
 		{Name: "expire-uploads", Every: every, Run: func(ctx context.Context) error { return a.uploads.RemoveExpired(ctx, now()) }},
+		{Name: "expire-assets", Every: every, Run: func(ctx context.Context) error { return a.expireAssets(ctx, now()) }},
 		{Name: "forget-idempotency-keys", Every: every, Run: a.forgetIdempotencyKeys},
 		{Name: "forget-rates", Every: every, Run: a.forgetRates},
 		{Name: "trim-delivery-log", Every: every, Run: a.trimDeliveryLog},
@@ -81,6 +82,15 @@ func (a *App) expireOutputs(ctx context.Context) error {
 			return errors.Join(faults...)
 		}
 	}
+}
+
+// expireAssets removes source images whose time is over at an instant, and what is left of failed ingests.
+func (a *App) expireAssets(ctx context.Context, at time.Time) error {
+	var ready time.Time
+	if keep := a.cfg.Retention.Assets.Std(); keep > 0 {
+		ready = at.Add(-keep)
+	}
+	return a.assets.RemoveAged(ctx, ready, at.Add(-a.cfg.Retention.Records.Std()))
 }
 
 func (a *App) forgetIdempotencyKeys(ctx context.Context) error {
@@ -145,6 +155,9 @@ func (a *App) sweepStorage(ctx context.Context) error {
 	}
 	if _, err := a.uploads.RemoveOrphans(ctx, now().Add(-orphanAge)); err != nil {
 		faults = append(faults, fmt.Errorf("sweep uploads: %w", err))
+	}
+	if _, err := a.assets.RemoveOrphans(ctx, now().Add(-orphanAge)); err != nil {
+		faults = append(faults, fmt.Errorf("sweep source assets: %w", err))
 	}
 	return errors.Join(append(faults, a.sweepOutputs(ctx))...)
 }

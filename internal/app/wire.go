@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/asset"
 	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/inputs"
@@ -173,6 +174,7 @@ func (a *App) wire() error {
 		Events: a.dispatcher, PublicURL: a.cfg.PublicURL, CallbackURLs: routes.callbackURLs,
 		Judge: a.judge(upstreams), Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects), Sources: sources,
 		Organisation: a.tenancy.Organisation, Prices: a.prices(routes.models), JobsInFlight: a.cfg.Limits.JobsInFlight,
+		Ingests: ingests{a}, SourceURL: a.signedURL,
 		OutputRetention: a.cfg.Retention.Outputs.Std(), MaxOutput: int64(a.cfg.Limits.MaxOutput), Timing: a.timing(),
 		Logger: a.log, Metrics: a.registry,
 	})
@@ -180,6 +182,9 @@ func (a *App) wire() error {
 		return &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: err.Error(), Hint: "see docs/configuration.md"}
 	}
 	if err := a.wireUploads(); err != nil {
+		return err
+	}
+	if err := a.wireAssets(node); err != nil {
 		return err
 	}
 	return a.wireHTTP()
@@ -247,6 +252,26 @@ func (a *App) wireUploads() (err error) {
 	return err
 }
 
+// ingests lets the engine meet the service of source assets, which is made after it.
+type ingests struct{ a *App }
+
+func (i ingests) CheckURL(rawURL string) error { return i.a.assets.CheckURL(rawURL) }
+func (i ingests) Nudge()                       { i.a.assets.Nudge() }
+func (i ingests) Discard(ctx context.Context, a *kinora.SourceAsset) {
+	i.a.assets.Discard(ctx, a)
+}
+
+func (a *App) wireAssets(node string) (err error) {
+	c := a.cfg.Assets
+	a.assets, err = asset.New(asset.Config{
+		DB: a.db, Files: a.files, Fetch: a.guard, Node: node, Waiting: a.engine,
+		MaxSize: int64(c.MaxSize), MinSide: c.MinSide, MaxSide: c.MaxSide, Memory: int64(c.Memory),
+		FetchTimeout: c.FetchTimeout.Std(), MaxRedirects: c.MaxRedirects, Backoff: a.opts.Timing.Backoff,
+		Logger: a.log, Metrics: a.registry,
+	})
+	return err
+}
+
 func (a *App) wireHTTP() error {
 	path := ""
 	if u, err := url.Parse(a.cfg.PublicURL); err == nil {
@@ -254,7 +279,7 @@ func (a *App) wireHTTP() error {
 	}
 	sc := server.Config{
 		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine, Videos: a.engine,
-		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Streams: a.dispatcher,
+		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Assets: a.assets, Streams: a.dispatcher,
 		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
 		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,

@@ -20,6 +20,7 @@ type Config struct {
 	Storage   Storage   `yaml:"storage" envPrefix:"STORAGE_" doc:"Where outputs and uploads are kept."`
 	Retention Retention `yaml:"retention" envPrefix:"RETENTION_" doc:"How long things are kept."`
 	Uploads   Uploads   `yaml:"uploads" envPrefix:"UPLOADS_" doc:"Files that callers bring."`
+	Assets    Assets    `yaml:"assets" envPrefix:"ASSETS_" doc:"Source images of the generations API."`
 	Webhooks  Webhooks  `yaml:"webhooks" envPrefix:"WEBHOOKS_" doc:"How events are delivered."`
 	Network   Network   `yaml:"network" envPrefix:"NETWORK_" doc:"Where Kinora may connect to when a caller or an upstream chose the address."`
 	Limits    Limits    `yaml:"limits" envPrefix:"LIMITS_" doc:"What callers may ask for."`
@@ -66,6 +67,7 @@ type S3 struct {
 type Retention struct {
 	Outputs     Duration `yaml:"outputs" env:"OUTPUTS" doc:"Output files. Afterwards a generation still reads as succeeded, without files."`
 	FileURLs    Duration `yaml:"file_urls" env:"FILE_URLS" doc:"Life of a signed file URL. Each read of a generation gives fresh ones."`
+	Assets      Duration `yaml:"assets" env:"ASSETS" doc:"Source images, from the day on which they became ready; at least 25h. One that a generation needs which has not ended stays. 0: for ever. What failed to become one is forgotten with the records."`
 	Records     Duration `yaml:"records" env:"RECORDS" doc:"Records of ended generations, with their events and attempts; at least 25h. The usage ledger stays."`
 	DeliveryLog Duration `yaml:"delivery_log" env:"DELIVERY_LOG" doc:"Log of delivery attempts, delivered deliveries, and records of replays and test events. Dead deliveries stay as long as their generation."`
 }
@@ -77,6 +79,16 @@ type Uploads struct {
 	KeepImage Duration `yaml:"keep_image" env:"KEEP_IMAGE" doc:"How long an uploaded image is kept."`
 	KeepVideo Duration `yaml:"keep_video" env:"KEEP_VIDEO" doc:"How long an uploaded video is kept."`
 	PerMinute int      `yaml:"per_minute" env:"PER_MINUTE" doc:"Uploads per key and minute."`
+}
+
+// Assets bounds the source images of the generations API.
+type Assets struct {
+	MaxSize      Size     `yaml:"max_size" env:"MAX_SIZE" doc:"Largest file."`
+	MinSide      int      `yaml:"min_side" env:"MIN_SIDE" doc:"Least width and height, in pixels."`
+	MaxSide      int      `yaml:"max_side" env:"MAX_SIDE" doc:"Greatest width and height, in pixels."`
+	Memory       Size     `yaml:"memory" env:"MEMORY" doc:"Memory that all decoding of source images on a node may take at once. An image that alone takes more is refused: a progressive JPEG takes about 8 bytes a pixel, a plain one 2, a PNG next to nothing."`
+	FetchTimeout Duration `yaml:"fetch_timeout" env:"FETCH_TIMEOUT" doc:"One fetch of a source_url. A fetch that fails for a passing reason is made three times within about 15 seconds and the time that they take."`
+	MaxRedirects int      `yaml:"max_redirects" env:"MAX_REDIRECTS" doc:"Redirects that a fetch follows, each checked like the source_url itself."`
 }
 
 // Webhooks says how events are delivered.
@@ -190,6 +202,9 @@ func Default() Config {
 		Uploads: Uploads{
 			MaxImage: 20 << 20, MaxVideo: 100 << 20, PerMinute: 60,
 			KeepImage: Duration(72 * time.Hour), KeepVideo: Duration(24 * time.Hour),
+		},
+		Assets: Assets{
+			MaxSize: 25 << 20, MinSide: 512, MaxSide: 12000, Memory: 768 << 20, FetchTimeout: Duration(30 * time.Second), MaxRedirects: 3,
 		},
 		Webhooks: Webhooks{
 			Timeout: Duration(10 * time.Second), MaxEndpoints: 100, DisableAfter: Duration(5 * 24 * time.Hour), DisableAttempts: 10,

@@ -85,7 +85,7 @@ func scalar(n *yaml.Node, read func([]byte) error) error {
 
 // keysOf lists the keys of one of the package's struct types, by the type's name.
 func keysOf(typeName string) []string {
-	for _, v := range []any{Config{}, Storage{}, S3{}, Retention{}, Uploads{}, Webhooks{}, Network{}, Limits{}, APILimits{}, Prices{}, Sandbox{}, Account{}, Model{}, Log{}} {
+	for _, v := range []any{Config{}, Storage{}, S3{}, Retention{}, Uploads{}, Assets{}, Webhooks{}, Network{}, Limits{}, APILimits{}, Prices{}, Sandbox{}, Account{}, Model{}, Log{}} {
 		t := reflect.TypeOf(v)
 		if t.Name() != typeName && (t.Name() != "Config" || typeName != "shown") {
 			continue

@@ -78,6 +78,9 @@ func (c *Config) validateServer(found *problems) {
 	} {
 		between(found, n.name, n.n, n.least, math.MaxInt32)
 	}
+	between(found, "assets.min_side", c.Assets.MinSide, 1, 16384)
+	between(found, "assets.max_side", c.Assets.MaxSide, max(1, c.Assets.MinSide), 65535)
+	between(found, "assets.max_redirects", c.Assets.MaxRedirects, 0, 10)
 	between(found, "webhooks.max_endpoints", c.Webhooks.MaxEndpoints, 1, 999) // each event reads all of an organisation's
 }
 
@@ -127,12 +130,18 @@ func (c *Config) validateStorage(found *problems) {
 		name  string
 		bytes Size
 	}{
-		{"uploads.max_image", c.Uploads.MaxImage}, {"uploads.max_video", c.Uploads.MaxVideo},
+		{"uploads.max_image", c.Uploads.MaxImage}, {"uploads.max_video", c.Uploads.MaxVideo}, {"assets.max_size", c.Assets.MaxSize},
 		{"limits.max_body", c.Limits.MaxBody}, {"limits.max_output", c.Limits.MaxOutput},
 	} {
 		if size.bytes <= 0 {
 			found.add(size.name, "must be above 0", "")
 		}
+	}
+	if c.Assets.MaxSize > 256<<20 {
+		found.add("assets.max_size", "must be at most 256MB", "")
+	}
+	if c.Assets.Memory < 64<<20 {
+		found.add("assets.memory", "must be at least 64MB", "a photograph of 12 megapixels takes up to 100")
 	}
 	if c.Limits.MaxBody > 64<<20 {
 		found.add("limits.max_body", "must be at most 64MB", "files go through the uploads, which have limits of their own")
@@ -154,6 +163,10 @@ func (c *Config) validateTimes(found *problems) {
 		{"node_beat", c.NodeBeat, 10 * time.Millisecond, time.Minute}, {"upkeep_interval", c.UpkeepInterval, 10 * time.Millisecond, day},
 	} {
 		span(found, t.name, t.d, t.least, t.most)
+	}
+	span(found, "assets.fetch_timeout", c.Assets.FetchTimeout, time.Second, 10*time.Minute)
+	if c.Retention.Assets != 0 { // an idempotency key stands for its asset for a day
+		span(found, "retention.assets", c.Retention.Assets, 25*time.Hour, maxDays*day)
 	}
 	span(found, "webhooks.disable_after", c.Webhooks.DisableAfter, 0, maxDays*day)
 	if n := len(c.Webhooks.Schedule); n == 0 || n > 50 {

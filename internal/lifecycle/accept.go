@@ -24,6 +24,14 @@ import (
 // its budget is spent; ErrNotFound when it does not exist; ErrUnavailable when the
 // database cannot take it now, in which case nothing was accepted.
 func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
+	accepted, err := e.accept(ctx, s)
+	if err != nil || accepted.Replayed {
+		e.unused(ctx, s.Source, err)
+	}
+	return accepted, err
+}
+
+func (e *Engine) accept(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
 	m := e.models[s.Model]
 	if m == nil {
 		return nil, kinora.Errorf(kinora.ErrInvalid, "unsupported model: %s", clip(s.Model))
@@ -55,6 +63,11 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		return nil, kinora.Errorf(kinora.ErrInvalid, "the request takes %d upstream calls; at most %d are made for one", len(first), maxParts)
 	}
 
+	begun, err := e.beginIngest(s, now)
+	if err != nil {
+		return nil, err
+	}
+
 	var made string // by the first try of this request
 	err = e.db.Update(ctx, func(tx *store.Tx) (err error) {
 		if made, err = tx.Once(g.OrganisationID, s.Idempotency(), g.ID, now); err != nil || made != "" {
@@ -65,6 +78,9 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 				Hint: "kinora account list shows why"}
 		}
 		if err := e.allow(tx, g, bound, now); err != nil {
+			return err
+		}
+		if err := e.takeSource(tx, s.Source, begun, g, first); err != nil {
 			return err
 		}
 		if err := tx.InsertGeneration(g); err != nil {
@@ -79,6 +95,11 @@ func (e *Engine) Accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		return e.replay(ctx, s.OrganisationID, made)
 	}
 	e.metrics.accepted.WithLabelValues(m.Name).Inc()
+	if g.State == kinora.GenerationIngesting {
+		g.SourceAssetID = "" // as it is read until there is one
+		e.cfg.Ingests.Nudge()
+		return &kinora.Accepted{Generation: g}, nil
+	}
 	e.nudge(first[0].Lane, func(l *lane) bell { return l.submit })
 	return &kinora.Accepted{Generation: g}, nil
 }
@@ -153,6 +174,9 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 		ID: id.New(prefix, now), OrganisationID: s.OrganisationID, Surface: s.Surface, Model: m.Name, Kind: m.Kind,
 		State: kinora.GenerationQueued, Input: s.Input, Request: s.Request, ParentID: s.ParentID, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL, Plan: s.Plan,
 		CreatedAt: now, UpdatedAt: now,
+	}
+	if s.Source.Given() {
+		g.State = kinora.GenerationIngesting // until it is known to be there
 	}
 	e.bill(g, s)
 	g.DeadlineAt = now.Add(m.DeadlineAfter())
@@ -257,6 +281,9 @@ func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Mode
 		Prompt: g.Input.Prompt, Size: g.Input.Size, Images: g.Input.Images, ImageItems: g.Input.ImageItems, Duration: g.Input.Duration, Metadata: g.Input.Metadata,
 	}
 	if a == nil {
+		if g.SourceAssetID != "" || g.State == kinora.GenerationIngesting {
+			req = e.withSource(req, anySource, g.DeadlineAt)
+		}
 		return req
 	}
 	if a.UpstreamModel != "" {

@@ -69,6 +69,10 @@ type Config struct {
 	// JobsInFlight is how many jobs of the generations API an organisation may have in flight
 	// where it has no number of its own; 0 = no limit.
 	JobsInFlight int
+	// Ingests brings source images; nil = sources have to be ready.
+	Ingests Ingests
+	// SourceURL makes the signed URL of a stored file that works until expires; nil = upstreams are not given sources.
+	SourceURL func(key string, expires time.Time) string
 	// OutputRetention is how long output files are kept; 0 = 72 hours.
 	OutputRetention time.Duration
 	// MaxOutput is the largest output stored, in bytes; 0 = 4 GiB.

@@ -238,6 +238,9 @@ func (e *Engine) endOne(a *kinora.Attempt) {
 	switch a.State {
 	case kinora.AttemptQueued:
 		failure.Message = "no upstream had room for the generation within its deadline"
+		if g.State == kinora.GenerationIngesting {
+			failure.Message = "the source was not ready within the generation's deadline"
+		}
 	case kinora.AttemptSubmitting, kinora.AttemptUnsettled:
 		// Not a time-out that may be tried again: the upstream may have it.
 		failure = kinora.NewFailure(failureOf(&provider.Error{Class: provider.OutcomeUnknown}))

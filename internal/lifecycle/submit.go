@@ -272,6 +272,19 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 		e.fail(g, a, kinora.FailureModelUnavailable, "the model is not configured any more")
 		return
 	}
+	req := e.request(g, a, m)
+	if g.SourceAssetID != "" {
+		key, err := e.sourceOf(g)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			e.fail(g, a, kinora.FailureInternal, "the source image is gone")
+			return
+		case err != nil:
+			e.requeue(a, time.Second)
+			return
+		}
+		req = e.withSource(req, key, g.DeadlineAt)
+	}
 	timeout := e.submitTimeout(l, a)
 	call, release, ok := e.mayCall(claimed)
 	if !ok {
@@ -284,7 +297,7 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	defer cancel()
 	e.held.called(a)
 	started := time.Now()
-	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.during(g, a, e.request(g, a, m)))
+	accepted, err := l.provider.Submit(ctx, e.upstream(acc), e.during(g, a, req))
 	e.metrics.observeSubmit(a.Provider, err, time.Since(started))
 	if err == nil {
 		acc.answered(time.Now(), nil, l.synchronous)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -200,4 +201,38 @@ func (tx *Tx) KnownAssetFile(key string) (bool, error) {
 	err := tx.QueryRow(`SELECT (SELECT count(*) FROM asset_files WHERE blob_key = ?) + (SELECT count(*) FROM source_assets WHERE received_key = ? AND received_key <> '')`,
 		key, key).Scan(&n)
 	return n > 0, err
+}
+
+// ReleaseWaiting makes the generations due that wait for an asset, and returns the lanes of their attempts.
+func (tx *Tx) ReleaseWaiting(assetID string, now time.Time) (lanes []string, err error) {
+	// Attempts first, as whoever else ends them has it.
+	err = tx.Query(`UPDATE attempts SET due_at = ? WHERE state = 'queued' AND due_at = 0 AND lease_owner = '' AND generation_id IN
+			(SELECT id FROM generations WHERE source_asset_id = ? AND source_asset_id <> '' AND completed_at = 0 AND state = 'ingesting')
+		RETURNING lane`, []any{Micros(now), assetID}, func(row Row) error {
+		var lane string
+		err := row.Scan(&lane)
+		if !slices.Contains(lanes, lane) {
+			lanes = append(lanes, lane)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(`UPDATE generations SET state = 'queued', updated_at = ?
+		WHERE source_asset_id = ? AND source_asset_id <> '' AND completed_at = 0 AND state = 'ingesting'`, Micros(now), assetID)
+	return lanes, err
+}
+
+// WaitingFor lists the generations that wait for an asset.
+func (tx *Tx) WaitingFor(assetID string) ([]string, error) {
+	var ids []string
+	err := tx.Query(`SELECT id FROM generations WHERE source_asset_id = ? AND source_asset_id <> '' AND completed_at = 0 AND state = 'ingesting' ORDER BY id`,
+		[]any{assetID}, func(row Row) error {
+			var id string
+			err := row.Scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	return ids, err
 }

@@ -25,7 +25,7 @@ type EventContent struct {
 // one without any.
 const selectEventContent = `SELECT e.id, e.organisation_id, e.type, e.body, e.created_at, coalesce(g.id, ''), coalesce(g.surface, ''), coalesce(g.model, ''),
 		coalesce(g.kind, ''), coalesce(g.state, ''), g.reference, g.metadata, coalesce(g.failure_code, ''), coalesce(g.failure_message, ''),
-		coalesce(g.created_at, 0), coalesce(g.completed_at, 0),
+		coalesce(g.created_at, 0), coalesce(g.completed_at, 0), coalesce(g.source_asset_id, ''),
 		coalesce(o.id, ''), coalesce(o.ordinal, 0), coalesce(o.blob_key, ''), coalesce(o.kind, ''), coalesce(o.content_type, ''),
 		coalesce(o.bytes, 0), coalesce(o.sha256, ''), coalesce(o.width, 0), coalesce(o.height, 0), coalesce(o.duration_us, 0), coalesce(o.created_at, 0)
 	FROM events e LEFT JOIN generations g ON g.id = e.generation_id
@@ -150,7 +150,7 @@ func scanEventContent(row Row) (*EventContent, kinora.Output, error) {
 		duration, outputCreated          int64
 	)
 	err := row.Scan(&e.ID, &e.OrganisationID, &typ, &e.Body, &eventCreated, &g.ID, &surface, &g.Model, &kind, &state, &reference, &metadata,
-		&code, &message, &created, &completed,
+		&code, &message, &created, &completed, &g.SourceAssetID,
 		&o.ID, &o.Ordinal, &o.BlobKey, &outputKind, &o.ContentType, &o.Bytes, &o.SHA256, &o.Width, &o.Height, &duration, &outputCreated)
 	if err != nil {
 		return nil, o, err

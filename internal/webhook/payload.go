@@ -43,7 +43,7 @@ func OutputItems(outputs []kinora.Output, link FileURL) []OutputItem {
 type Notice struct {
 	EventType     kinora.EventType `json:"event_type"`
 	JobID         string           `json:"job_id"`
-	SourceAssetID *string          `json:"source_asset_id"` // nil for the submit API's generations
+	SourceAssetID *string          `json:"source_asset_id"` // nil where there is none, or its ingest failed
 	Reference     *string          `json:"reference"`       // nil when not sent
 	Outputs       []OutputItem     `json:"outputs"`         // empty when failed
 	Failure       *kinora.Failure  `json:"failure"`         // nil when completed
@@ -54,6 +54,9 @@ type Notice struct {
 // outputs' URLs anew.
 func Payload(e *kinora.Event, g *kinora.Generation, outputs []kinora.Output, link FileURL) Notice {
 	n := Notice{EventType: e.Type, JobID: g.ID, Reference: g.Reference, Outputs: []OutputItem{}, Metadata: g.Metadata}
+	if g.SourceAssetID != "" {
+		n.SourceAssetID = &g.SourceAssetID
+	}
 	if g.State == kinora.GenerationSucceeded {
 		n.Outputs = OutputItems(outputs, link)
 	} else {
