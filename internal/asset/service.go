@@ -53,10 +53,18 @@ type Fetcher interface {
 	DownloadVia(ctx context.Context, redirects int, rawURL string, limit int64, w io.Writer) (netguard.Downloaded, error)
 }
 
+// Files is where the bytes go. Every blob.Store is one.
+type Files interface {
+	Put(ctx context.Context, key string, r io.Reader, opts blob.PutOptions) (blob.Attributes, error)
+	Open(ctx context.Context, key string) (blob.Object, error)
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context, prefix string, fn func(blob.Attributes) error) error
+}
+
 // Config is what a Service works with. DB, Files, Fetch and Node are needed.
 type Config struct {
 	DB      *store.DB
-	Files   blob.Store
+	Files   Files
 	Fetch   Fetcher
 	Node    string  // this process's name among those that share the database
 	Waiting Waiting // nil = nothing waits

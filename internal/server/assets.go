@@ -39,6 +39,14 @@ type Assets interface {
 	Asset(ctx context.Context, organisationID, assetID string) (*kinora.SourceAsset, error)
 	// MaxSize is the largest file that is taken, in bytes.
 	MaxSize() int64
+
+	// List reads an organisation's assets, newest first: those whose ingest is older than before ("" = all), in a state ("" =
+	// any), at most limit. For operators, as Remove is.
+	List(ctx context.Context, organisationID string, state kinora.AssetState, before string, limit int) ([]*kinora.SourceAsset, error)
+	// Remove forgets an asset, and its file where it was the last one with that content.
+	//
+	// Errors: kinora.ErrNotFound, kinora.ErrConflict while it is in use, kinora.ErrUnavailable.
+	Remove(ctx context.Context, organisationID, ingestID string) error
 }
 
 // The source assets (generations API contract, section 4).

@@ -20,7 +20,7 @@ const generationTwo = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q"
 // documentedIDs fill the wildcards of patterns with things that exist.
 var documentedIDs = map[string]string{
 	"task_id": taskOne, "image_id": taskOne, "video_id": videoOne, "job_id": jobOne, "generation_id": taskOne, "organisation_id": ownID, "key_id": "key_1",
-	"endpoint_id": "ep_1",
+	"endpoint_id": "ep_1", "ingest_id": ingestOne, "asset_id": ingestOne,
 	"delivery_id": "dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "replay_id": "rpl_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "provider": "kling", "token": callbackToken, "key": "out/1.png",
 }
 
@@ -30,7 +30,7 @@ func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 		c.Uploads, c.Admin, c.MasterKeys, c.Webhooks = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}, documentedWebhooks{}
 		c.Accounts = fakeAccounts{}
 		c.Reviews = fakeReviews{}
-		c.Streams = documentedStreams{}
+		c.Streams, c.Assets = documentedStreams{}, documentedAssets{}
 		c.Usage = fakeUsage{ledger: map[string][]kinora.UsageEntry{ownID: {entry(3), entry(2), entry(1)}}}
 		c.Videos = fakeVideos{c.Generations.(*fakeGenerations)}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
@@ -106,6 +106,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 		}
 	}
 	add(422, "GET", generationList+"?limit=101", "")
+	list = append(list, assetExchanges()...)
 	add(200, "GET", record+taskOne+"/events", "")
 	add(204, "GET", record+taskOne+"/events", "", header("Last-Event-ID", "succeeded-100"))
 	add(404, "GET", record+"x/events", "")
@@ -266,7 +267,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 			broken := func(err error) []func(*Config) {
 				return []func(*Config){func(c *Config) {
 					c.Admin, c.MasterKeys, c.Webhooks = documentedAdmin{err: err}, documentedMasterKeys{err}, documentedWebhooks{documentedAdmin{err: err}}
-					c.Accounts, c.Reviews = fakeAccounts{err}, fakeReviews{err}
+					c.Accounts, c.Reviews, c.Assets = fakeAccounts{err}, fakeReviews{err}, documentedAssets{err}
 				}}
 			}
 			add(500, rt.method, path, body).config = broken(errors.New("x"))

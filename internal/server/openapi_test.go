@@ -226,7 +226,7 @@ func TestDocumentedExamplesWork(t *testing.T) {
 				if strings.HasPrefix(path, "/admin/") {
 					k = adminToken
 				}
-				if w := f.do(method, target, string(body), key(k)); w.Code >= 300 {
+				if w := f.do(method, target, string(body), key(k), header("Idempotency-Key", fmt.Sprint("example ", sent))); w.Code >= 300 {
 					t.Errorf("%s %s %s: answered %d %s", method, path, body, w.Code, w.Body)
 				}
 				sent++

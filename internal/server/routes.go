@@ -64,6 +64,7 @@ func (s *Server) allRoutes() []route {
 		s.adminRoutes(),
 		s.webhookRoutes(),
 		s.recoveryRoutes(),
+		s.adminAssetRoutes(),
 		s.masterKeyRoutes(),
 		s.accountRoutes(),
 		s.reviewRoutes(),

@@ -97,13 +97,24 @@ func (s *Server) readSourceForm(ctx context.Context, x *exchange, r *http.Reques
 }
 
 func (f *sourceForm) receive(ctx context.Context, s *Server, x *exchange, part *multipart.Part) error {
-	file, sum, err := s.cfg.Assets.Receive(ctx, x.organisation.ID, part)
+	file, sum, err := s.cfg.Assets.Receive(ctx, x.organisation.ID, &formFile{part})
 	if err != nil {
 		return err
 	}
 	f.file = file
 	f.digest.file("file", sum)
 	return nil
+}
+
+// formFile is the content of a file in a form, with errors in the words of this package.
+type formFile struct{ part *multipart.Part }
+
+func (f *formFile) Read(p []byte) (int, error) {
+	n, err := f.part.Read(p)
+	if err != nil && err != io.EOF {
+		err = sourceFormError(err)
+	}
+	return n, err
 }
 
 // read reads a field that is no file, of at most room bytes.
