@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/asset"
 	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/netguard"
 	"github.com/kinora/kinora/internal/store"
@@ -60,6 +61,10 @@ func withOutputs(t *testing.T, db *store.DB, n int) (*App, *stubbornFiles, []str
 	t.Cleanup(guard.Close)
 	a := &App{db: db, files: files, log: slog.New(slog.DiscardHandler)}
 	a.uploads, err = upload.New(upload.Config{DB: db, Files: files, Fetch: guard, URL: a.signedURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.assets, err = asset.New(asset.Config{DB: db, Files: files, Fetch: guard, Node: "n"})
 	if err != nil {
 		t.Fatal(err)
 	}
