@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora/client"
+	"github.com/kinora/kinora/client/webhook"
 )
 
 type demoCommand struct {
@@ -60,9 +61,11 @@ func (d *demoCommand) Run(ctx context.Context, c *console) (err error) {
 		return err
 	}
 	if d.Keep {
-		c.note("\nServing until Ctrl-C.")
+		c.note("\nServing until Ctrl-C. Webhooks that the receiver verifies are shown here.")
 		run.logs.passOn(c.err)
-		<-ctx.Done()
+		run.receiver.follow(ctx, func(e webhook.Event) {
+			c.note("  %s %s  %s  %s", c.errStyle.good("✓"), e.ID, e.EventType, e.JobID)
+		})
 	}
 	return nil
 }
@@ -239,4 +242,8 @@ func (c *console) concludeDemo(r *demoRun, s demoShape) {
 	c.say("")
 	c.say("  KINORA_SERVER=%s KINORA_KEY=%s \\", s.Server, s.Key)
 	c.say("    kinora submit --model %s --prompt %s --duration 4", s.Generations[1].Model, shellQuoted("A red kite over the dunes"))
+	video, _ := json.Marshal(map[string]any{"model": s.Generations[1].Model, "prompt": "A red kite over the dunes", "webhook": map[string]string{"url": s.Receiver}})
+	c.say("")
+	c.say("  curl -s %s/v1/videos -H 'Authorization: Bearer %s' \\", s.Server, s.Key)
+	c.say("    -H 'Content-Type: application/json' -d %s", shellQuoted(string(video)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -108,6 +109,32 @@ func (r *receiver) await(ctx context.Context, jobID string) (receivedEvent, erro
 		case <-news:
 		case <-ctx.Done():
 			return got, fmt.Errorf("the webhook of %s did not arrive: %w", jobID, ctx.Err())
+		}
+	}
+}
+
+// follow shows the events that arrive from now on, until ctx ends.
+func (r *receiver) follow(ctx context.Context, show func(webhook.Event)) {
+	r.mu.Lock()
+	shown, news := maps.Clone(r.received), r.news
+	r.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-news:
+		}
+		var fresh []webhook.Event
+		r.mu.Lock()
+		for jobID, got := range r.received {
+			if _, known := shown[jobID]; !known {
+				shown[jobID], fresh = got, append(fresh, got.event)
+			}
+		}
+		news = r.news
+		r.mu.Unlock()
+		for _, e := range fresh {
+			show(e)
 		}
 	}
 }

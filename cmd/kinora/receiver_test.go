@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kinora/kinora/client/webhook"
@@ -116,4 +117,35 @@ func TestReceiverWaitsForTheRightJob(t *testing.T) {
 	if _, err := r.await(ended, "task_never"); !errors.Is(err, context.Canceled) {
 		t.Errorf("waiting in vain: %v", err)
 	}
+}
+
+// What arrives after the demo's own webhooks is shown, once each.
+func TestReceiverFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{received: map[string]receivedEvent{"task_old": {}}, news: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		shown, done := make(chan string, 9), make(chan struct{})
+		arrive := func(jobID string) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.received[jobID] = receivedEvent{event: webhook.Event{JobID: jobID}}
+			close(r.news)
+			r.news = make(chan struct{})
+		}
+		go func() {
+			defer close(done)
+			r.follow(ctx, func(e webhook.Event) { shown <- e.JobID })
+		}()
+		synctest.Wait()
+		arrive("task_new")
+		synctest.Wait()
+		arrive("task_new") // a repeat
+		arrive("task_newer")
+		synctest.Wait()
+		cancel()
+		<-done
+		if len(shown) != 2 || <-shown != "task_new" || <-shown != "task_newer" {
+			t.Error("not the two new ones were shown")
+		}
+	})
 }

@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"client":                         {"client/webhook"},
 	"client/webhook":                 {},
 	"client/webhook/consumers":       {},
+	"client/openaisdk":               {},
 	"provider":                       {""},
 	"provider/ark":                   {"", "provider", "provider/lenient"},
 	"provider/comfyui":               {"", "provider", "provider/lenient"},
@@ -68,6 +69,7 @@ var layers = map[string][]string{
 	"internal/simulator/sandbox":        {"internal/media", "internal/simulator", "internal/simulator/sandbox/h264", "internal/simulator/sandbox/render", "client/webhook"},
 	"internal/simulator/vidu":           {"internal/simulator", "internal/simulator/sandbox/render"},
 	"internal/rig":                      {"internal/simulator/sandbox"},
+	"internal/npmtest":                  {},
 	"internal/simulator/sandbox/h264":   {},
 	"internal/simulator/sandbox/render": {"internal/simulator/sandbox/h264"},
 }

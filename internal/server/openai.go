@@ -134,8 +134,11 @@ func inOpenAIWords(err error, images string) error {
 	return refusal
 }
 
-// acceptOpenAI makes a generation durable. images is what the route calls its images.
+// acceptOpenAI makes a generation durable. A caller who goes away meanwhile does not break that off: then it would not be
+// known what his SDK's repeat is to find.
 func (s *Server) acceptOpenAI(ctx context.Context, x *exchange, r *http.Request, q *openaiRequest) (*kinora.Generation, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.RequestTimeout)
+	defer cancel()
 	sub := q.submission
 	sub.OrganisationID, sub.Surface = x.organisation.ID, kinora.SurfaceOpenAI
 	if q.key != "" {

@@ -76,9 +76,7 @@ func (s *Server) createImages(ctx context.Context, x *exchange, r *http.Request,
 		}
 		defer held.release()
 	}
-	work, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
-	defer cancel()
-	g, err := s.acceptOpenAI(work, x, r, q)
+	g, err := s.acceptOpenAI(ctx, x, r, q)
 	if err != nil {
 		return err
 	}

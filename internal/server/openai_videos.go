@@ -110,9 +110,7 @@ func (s *Server) createVideo(ctx context.Context, x *exchange, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	work, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
-	defer cancel()
-	g, err := s.acceptOpenAI(work, x, r, q)
+	g, err := s.acceptOpenAI(ctx, x, r, q)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kinora/kinora/client/webhook"
+	"github.com/kinora/kinora/internal/npmtest"
 )
 
 // receiver is a consumer of the page while it runs.
@@ -124,7 +125,7 @@ func forgeries(t *testing.T, d delivery, secret string) map[string]delivery {
 }
 
 func startGo(t *testing.T, dir string, env, jobs []string) receiver {
-	needs(t, "go")
+	npmtest.Needs(t, "go")
 	source, program := write(t, dir, "consumer.go", snippet(t, "consumer.go")), filepath.Join(dir, "consumer")
 	// From within this module, so that its imports are this very client.
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, source).CombinedOutput(); err != nil {
@@ -134,12 +135,12 @@ func startGo(t *testing.T, dir string, env, jobs []string) receiver {
 }
 
 func startTypeScript(t *testing.T, dir string, env, jobs []string) receiver {
-	needs(t, "node")
+	npmtest.Needs(t, "node")
 	return startNode(t, dir, dir, snippet(t, "consumer.ts"), env, jobs)
 }
 
 func startTypeScriptWithPackage(t *testing.T, dir string, env, jobs []string) receiver {
-	source, err := os.MkdirTemp(packages(t), "consumer-") // below node_modules' folder, where imports are looked for
+	source, err := os.MkdirTemp(npm.Folder(t), "consumer-") // below node_modules' folder, where imports are looked for
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func startNode(t *testing.T, dir, source, text string, env, jobs []string) recei
 }
 
 func startPython(t *testing.T, dir string, env, jobs []string) receiver {
-	needs(t, "python3")
+	npmtest.Needs(t, "python3")
 	if err := exec.CommandContext(t.Context(), "python3", "-c", "import sys; sys.exit(sys.version_info < (3, 9))").Run(); err != nil {
 		t.Skipf("python3 is not 3.9 or later: %v", err)
 	}
@@ -171,7 +172,7 @@ func startPython(t *testing.T, dir string, env, jobs []string) receiver {
 // startBash runs the page's CGI program behind net/http, and its second program over and over as cron would.
 func startBash(t *testing.T, dir string, env, jobs []string) receiver {
 	for _, program := range []string{"bash", "openssl", "curl"} {
-		needs(t, program)
+		npmtest.Needs(t, program)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "inbox"), 0o700); err != nil {
 		t.Fatal(err)

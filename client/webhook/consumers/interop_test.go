@@ -13,6 +13,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/kinora/kinora/client/webhook"
+	"github.com/kinora/kinora/internal/npmtest"
 )
 
 // check is one question to a verifier that others have written.
@@ -86,7 +87,7 @@ func TestStandardWebhooksLibraries(t *testing.T) {
 		}
 	})
 	t.Run("JavaScript", func(t *testing.T) {
-		dir, err := os.MkdirTemp(packages(t), "interop-") // below node_modules' folder, where imports are looked for
+		dir, err := os.MkdirTemp(npm.Folder(t), "interop-") // below node_modules' folder, where imports are looked for
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +107,7 @@ const verify = ({ body, headers, secret }) => {
 // Clients of the generations API take the whole header as hexadecimal, and the secret as it is shown: the page's own
 // sample does, and verifies our deliveries with it.
 func TestHexadecimalHeader(t *testing.T) {
-	needs(t, "node")
+	npmtest.Needs(t, "node")
 	r := rotate(t)
 	const now, before = webhook.HeaderHexSignature, webhook.HeaderHexSignaturePrevious
 	if got := r.before.header.Values(before); len(got) > 0 {

@@ -31,7 +31,7 @@ const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		removeNPM()
+		npm.Remove()
 		os.Exit(code)
 	}))
 }
