@@ -95,6 +95,13 @@ type Splitter interface {
 	Parts(req Request) int
 }
 
+// AccountChecker is a provider whose settings depend on each other.
+type AccountChecker interface {
+	// CheckAccount tells what is wrong with an account's settings as far as this machine can know;
+	// it asks nobody. Its error is an *Error whose Message quotes no setting.
+	CheckAccount(a Account) error
+}
+
 // Description is a provider's constant facts.
 type Description struct {
 	// Traits tells how one of the upstream's models is reached. It answers for every

@@ -16,6 +16,7 @@ import (
 	"github.com/kinora/kinora/internal/masterkey"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/tenancy"
+	"github.com/kinora/kinora/provider"
 )
 
 // Diagnosis is one thing that Doctor looked at.
@@ -239,9 +240,13 @@ func (d *doctor) storage(ctx context.Context) {
 
 func (d *doctor) routes() {
 	known := map[string]map[string]bool{}
+	checkers := map[string]provider.AccountChecker{}
 	required := map[string][]string{}
 	for _, p := range providers(nil) {
 		known[p.Name()] = map[string]bool{}
+		if c, ok := p.(provider.AccountChecker); ok {
+			checkers[p.Name()] = c
+		}
 		for _, s := range p.Describe().Settings {
 			known[p.Name()][s.Name] = true
 			if s.Required {
@@ -271,6 +276,12 @@ func (d *doctor) routes() {
 			if !settings[s] {
 				sound = false
 				d.bad(name, "provider "+a.Provider+" has no setting "+s, "see docs/providers")
+			}
+		}
+		if c := checkers[a.Provider]; c != nil && sound {
+			if err := c.CheckAccount(providerAccount(a, a.BaseURL)); err != nil {
+				sound = false
+				d.bad(name, provider.AsError(err, provider.Permission).Message, "see docs/providers/"+a.Provider+".md")
 			}
 		}
 		if sound {

@@ -380,12 +380,8 @@ func (a *App) routes() (routes, error) {
 		if err != nil {
 			return r, err
 		}
-		settings := make(map[string]string, len(acc.Settings))
-		for k, v := range acc.Settings {
-			settings[k] = v.Reveal()
-		}
 		r.accounts = append(r.accounts, lifecycle.Account{
-			Account:     provider.Account{Name: acc.Name, Provider: acc.Provider, BaseURL: baseURL, Settings: settings},
+			Account:     providerAccount(acc, baseURL),
 			MaxInFlight: acc.MaxInFlight, PerMinute: acc.PerMinute, PerDay: acc.PerDay, ReadsPerMinute: acc.ReadsPerMin, Weight: acc.Weight, Retired: acc.Retired,
 		})
 	}
@@ -396,6 +392,15 @@ func (a *App) routes() (routes, error) {
 	}
 	r.models = offeredModels(a.cfg, r.providers, func(name string) bool { return hasAccount(r.accounts, name) })
 	return r, checkComfy(workflows, r.models)
+}
+
+// providerAccount is a configured account as its provider sees it.
+func providerAccount(acc config.Account, baseURL string) provider.Account {
+	settings := make(map[string]string, len(acc.Settings))
+	for k, v := range acc.Settings {
+		settings[k] = v.Reveal()
+	}
+	return provider.Account{Name: acc.Name, Provider: acc.Provider, BaseURL: baseURL, Settings: settings}
 }
 
 // accountURL is where an account's upstream is reached: its own address, or the provider's

@@ -165,8 +165,8 @@ func fetchError(ctx context.Context, err error) *provider.Error {
 	)
 	e := &provider.Error{Class: provider.Invalid, Err: err}
 	switch {
-	case ctx.Err() != nil:
-		e.Class, e.Message = provider.Unavailable, "could not be fetched in time"
+	case errors.Is(ctx.Err(), context.Canceled): // this server is about to stop
+		e.Class, e.Message = provider.Unavailable, "could not be fetched"
 	case errors.As(err, &write):
 		return ours(err)
 	case errors.As(err, &proxy):
@@ -177,7 +177,9 @@ func fetchError(ctx context.Context, err error) *provider.Error {
 		e.Message = "could not be fetched: " + refusal.Message
 	case errors.As(err, &status):
 		e.Message = fmt.Sprintf("could not be fetched: its server answered with status %d", status.Status)
-	case errors.Is(err, context.DeadlineExceeded):
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+		// Also where the time of the whole call is over: slow hosts are no fault of an upstream's,
+		// and must not make its account rest.
 		e.Message = "could not be fetched in time"
 	default:
 		e.Message = "could not be fetched"

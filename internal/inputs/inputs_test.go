@@ -232,6 +232,15 @@ func TestWhoIsToBlame(t *testing.T) {
 		t.Errorf("a call that this server breaks off: %v", err)
 	}
 	f.wantNothingLeft("broken off")
+
+	late, end := context.WithTimeout(t.Context(), time.Millisecond)
+	defer end()
+	f = newFixture(t, func(c *inputs.Config) {
+		c.Fetch = fetcher(func(ctx context.Context, _ io.Writer) error { <-ctx.Done(); return ctx.Err() })
+	})
+	if _, _, err := f.Open(late, url); !errors.As(err, &e) || e.Class != provider.Invalid {
+		t.Errorf("a call whose time is over: %v", err)
+	}
 }
 
 func TestAHungHostDoesNotHoldACallForLong(t *testing.T) {

@@ -153,12 +153,33 @@ func (g *Google) request(ctx context.Context, s *site, method, base, path string
 }
 
 // trusts says that an address may be given the account's key: it lies at the account's own
-// origin, which is Google's unless the account names another (section 6, trap 8).
+// origin or, for one at the Gemini API, at that API's (section 6, trap 8; upstream-rules.md,
+// section 5).
 func (s *site) trusts(raw string, f family) bool {
 	u, err := url.Parse(raw)
-	if err != nil || u.User != nil {
+	if err != nil || u.User != nil || u.Host == "" {
 		return false
 	}
-	own, err := url.Parse(s.base(f))
-	return err == nil && u.Host != "" && strings.EqualFold(u.Scheme, own.Scheme) && strings.EqualFold(u.Host, own.Host)
+	for _, base := range []string{s.base(f), geminiURL} {
+		own, err := url.Parse(base)
+		if err == nil && strings.EqualFold(u.Scheme, own.Scheme) && strings.EqualFold(u.Host, own.Host) {
+			return base != geminiURL || !s.vertex
+		}
+	}
+	return false
+}
+
+// CheckAccount implements provider.AccountChecker.
+func (*Google) CheckAccount(a provider.Account) error {
+	up := provider.Upstream{Account: a}
+	if _, err := siteOf(up); err != nil {
+		return err
+	}
+	if setting(up, SettingServiceAccount) != "" {
+		if _, err := credentials(context.Background(), up); err != nil {
+			return err
+		}
+	}
+	_, err := storagePlace(up, provider.Request{})
+	return err
 }

@@ -46,6 +46,7 @@ var (
 	_ provider.Opener           = (*Google)(nil)
 	_ provider.Splitter         = (*Google)(nil)
 	_ provider.CallbackVerifier = (*Google)(nil)
+	_ provider.AccountChecker   = (*Google)(nil)
 )
 
 // Name implements provider.Provider.

@@ -96,6 +96,29 @@ func TestTokenFailures(t *testing.T) {
 	}
 }
 
+func TestAccountsAreCheckedWithoutAskingAnybody(t *testing.T) {
+	e := newTokenEndpoint(t)
+	for name, tc := range map[string]struct {
+		account provider.Account
+		says    string
+	}{
+		"gemini":     {geminiAccount, ""},
+		"vertex":     {vertexAccount(e, SettingStorageURI, "gs://bucket/x"), ""},
+		"nothing":    {provider.Account{}, "neither an api_key nor a project"},
+		"both":       {vertexAccount(e, SettingAPIKey, testKey), "both an api_key and a project"},
+		"no account": {vertexAccount(e, SettingServiceAccount, "{}"), "not the JSON of a service account"},
+		"no bucket":  {vertexAccount(e, SettingStorageURI, "s3://bucket"), "gs://bucket/folder"},
+	} {
+		err := New().CheckAccount(tc.account)
+		if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want %q", name, err, tc.says)
+		}
+	}
+	if e.fetched.Load() != 0 {
+		t.Error("a token was fetched")
+	}
+}
+
 // A token endpoint that fails is not asked by each of many submits.
 func TestTokenFailuresAreRemembered(t *testing.T) {
 	e := newTokenEndpoint(t)
@@ -158,6 +181,12 @@ func TestAddresses(t *testing.T) {
 		if err != nil || s.base(tc.f) != tc.want {
 			t.Errorf("%v: %s, %v; want %s", tc.account, s.base(tc.f), err, tc.want)
 		}
+	}
+	proxied, _ := siteOf(provider.Upstream{Account: provider.Account{BaseURL: "https://proxy.example/g", Settings: geminiAccount.Settings}})
+	vertex, _ := siteOf(provider.Upstream{Account: vertexAccount(e)})
+	const file = "https://generativelanguage.googleapis.com/v1beta/files/f1:download?alt=media"
+	if !proxied.trusts(file, veo) || !proxied.trusts("https://proxy.example/x", veo) || vertex.trusts(file, veo) {
+		t.Error("who is trusted with a key differs behind a proxy, or on Vertex")
 	}
 	s, _ := siteOf(provider.Upstream{Account: geminiAccount})
 	for address, want := range map[string]bool{
