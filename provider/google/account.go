@@ -120,6 +120,15 @@ func (s *site) interactions() string {
 	return "/v1beta/interactions"
 }
 
+// hook is the webhook's address that a request carries (section 4); empty = none. Google itself
+// is given none that it could not call: a refusal would cost the submit.
+func (s *site) hook(req provider.Request) string {
+	if !s.own() && !strings.HasPrefix(req.CallbackURL, "https://") {
+		return ""
+	}
+	return req.CallbackURL
+}
+
 // storage is where Cloud Storage is reached.
 func (s *site) storage() string {
 	if own := setting(s.up, SettingStorageURL); own != "" {

@@ -55,14 +55,15 @@ func keySetJSON(ids ...string) string {
 	return string(out)
 }
 
-// callbackCases are calls at an attempt's own address. The keys are those that published keeps.
+// callbackCases are calls that are refused, the first because the suite has no upstream that publishes keys.
+// Those that are taken are in TestCallbacks.
 func callbackCases(model string) []providertest.CallbackCase {
 	named := func(in provider.InboundCallback) provider.InboundCallback { in.UpstreamModel = model; return in }
 	changed := func(change func(head, claims map[string]any)) provider.InboundCallback {
 		return named(signed("op", hook, change))
 	}
 	return []providertest.CallbackCase{
-		{Name: "about an end", In: named(signed("op-1", hook, nil)), Class: provider.Credential}, // no keys can be had here: see below
+		{Name: "keys out of reach", In: named(signed("op-1", hook, nil)), Class: provider.Credential},
 		{Name: "another algorithm", In: changed(func(head, _ map[string]any) { head["alg"] = "HS256" }), Class: provider.Credential},
 		{Name: "none", In: changed(func(head, _ map[string]any) { head["alg"] = "none" }), Class: provider.Credential},
 		{Name: "expired", In: changed(func(_, c map[string]any) { c["exp"] = arrival.Add(-time.Hour).Unix() }), Class: provider.Credential},

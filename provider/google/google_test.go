@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -195,7 +196,29 @@ func TestRetryInfoIsHeeded(t *testing.T) {
 	}
 }
 
-// refusedVideos are what Validate refuses of Veo and Omni requests.
+// Whatever an error answer is made of, it has a class and a message of ours, and is quoted by its words alone.
+func FuzzRefusal(f *testing.F) {
+	for _, r := range refusals() {
+		f.Add(r.Reply.Status, []byte(r.Reply.Body))
+	}
+	f.Add(400, []byte(`[[[{"error":{"details":[{"reason":7},{"fieldViolations":{}}]}}]]]`))
+	up := provider.Upstream{Account: geminiAccount}
+	f.Fuzz(func(t *testing.T, status int, text []byte) {
+		if status < 300 || status > 499 {
+			return
+		}
+		e := refusal(up, provider.Answer{Status: status, Header: http.Header{}, Body: text})
+		if !slices.Contains(provider.Classes(), e.Class) || e.Message == "" || strings.ContainsAny(e.Code+e.Detail, "\n:/<>\"") {
+			t.Errorf("%+v", e)
+		}
+		p := readProblem(text)
+		if r := p.ended(up); !r.State.Final() || r.State == provider.StateSucceeded {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// refusedVeo are what Validate refuses of Veo requests.
 func refusedVeo() map[string]provider.Request {
 	const m, old = "veo-3.1-generate-001", "veo-3.0-generate-001"
 	return map[string]provider.Request{

@@ -87,8 +87,8 @@ func omniDocument(ctx context.Context, s *site, req provider.Request, files *pay
 		}
 		return document, nil
 	}
-	if req.CallbackURL != "" {
-		document["webhook_config"] = object{"uris": []string{req.CallbackURL}, "user_metadata": object{"job": req.ClientRef}}
+	if hook := s.hook(req); hook != "" {
+		document["webhook_config"] = object{"uris": []string{hook}, "user_metadata": object{"job": req.ClientRef}}
 	}
 	return document, nil
 }

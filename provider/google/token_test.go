@@ -206,6 +206,22 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+func TestGoogleIsGivenHooksThatItCanCall(t *testing.T) {
+	local := geminiAccount
+	local.BaseURL = "http://127.0.0.1:9877"
+	for _, tc := range []struct {
+		account  provider.Account
+		url, got string
+	}{
+		{geminiAccount, hook, hook}, {geminiAccount, "http://127.0.0.1/x", ""}, {geminiAccount, "", ""}, {local, "http://127.0.0.1/x", "http://127.0.0.1/x"},
+	} {
+		s, err := siteOf(provider.Upstream{Account: tc.account})
+		if got := s.hook(provider.Request{CallbackURL: tc.url}); err != nil || got != tc.got {
+			t.Errorf("%q at %s: %q, %v", tc.url, tc.account.BaseURL, got, err)
+		}
+	}
+}
+
 // A payload says the same as a document whose files were put in at once, however it is read.
 func TestPayload(t *testing.T) {
 	u := providertest.NewUpstream(t)

@@ -101,8 +101,8 @@ func veoDocument(ctx context.Context, s *site, req provider.Request, files *payl
 		}
 		return document, nil
 	}
-	if req.CallbackURL != "" {
-		document["webhookConfig"] = object{"uris": []string{req.CallbackURL}, "userMetadata": object{"job": req.ClientRef}}
+	if hook := s.hook(req); hook != "" {
+		document["webhookConfig"] = object{"uris": []string{hook}, "userMetadata": object{"job": req.ClientRef}}
 	}
 	return document, nil
 }
