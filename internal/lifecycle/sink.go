@@ -26,7 +26,8 @@ func (e *Engine) during(g *kinora.Generation, a *kinora.Attempt, req provider.Re
 		percent = min(percent, 99)
 		if now := time.Now(); percent > told && now.Sub(at) >= progressEvery {
 			told, at = percent, now
-			e.submitProgress(g, percent)
+			a.Progress = percent
+			e.submitProgress(a)
 		}
 	}
 	return req
@@ -34,18 +35,25 @@ func (e *Engine) during(g *kinora.Generation, a *kinora.Attempt, req provider.Re
 
 // submitProgress shows how far a submit call is. It is a courtesy, that must not hold up the
 // answer which is being read: when the database does not take it soon, it is left.
-func (e *Engine) submitProgress(g *kinora.Generation, percent int) {
+func (e *Engine) submitProgress(a *kinora.Attempt) {
 	ctx, cancel := context.WithTimeout(e.work, e.timing.Beat)
 	defer cancel()
 	err := e.db.Update(ctx, func(tx *store.Tx) error {
 		now := time.Now()
-		if err := tx.StartGeneration(g.ID, now); err != nil {
+		if err := tx.RaiseAttemptProgress(a); err != nil {
 			return err
 		}
-		return tx.RaiseProgress(map[string]int{g.ID: percent}, now)
+		if err := tx.StartGeneration(a.GenerationID, now); err != nil {
+			return err
+		}
+		mean, err := tx.MeanProgress(a.GenerationID)
+		if err != nil {
+			return err
+		}
+		return tx.RaiseProgress(map[string]int{a.GenerationID: mean}, now)
 	})
 	if err != nil {
-		e.log.Debug("progress was not written", "generation", g.ID, "error", err)
+		e.log.Debug("progress was not written", "attempt", a.ID(), "error", err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"image"
 	"image/png"
 	"io"
-	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -20,10 +19,26 @@ import (
 	"github.com/kinora/kinora/provider"
 )
 
+// bodies are the same outputs in every answer.
+func bodies(list ...[]byte) func() []io.Reader {
+	return func() []io.Reader {
+		var out []io.Reader
+		for _, b := range list {
+			out = append(out, iotest.HalfReader(bytes.NewReader(b)))
+		}
+		return out
+	}
+}
+
+// halves is one that makes what is asked for by two calls.
+type halves struct{ *answering }
+
+func (halves) Parts(provider.Request) int { return 2 }
+
 // answering is a fake whose outputs come inside the answer of its submit call.
 type answering struct {
 	*fake
-	bodies []io.Reader
+	bodies func() []io.Reader
 	// during is called when the outputs have been kept and the call has not returned.
 	during func(ctx context.Context, req provider.Request)
 }
@@ -38,7 +53,7 @@ func (f *answering) Submit(ctx context.Context, up provider.Upstream, req provid
 		return got, err
 	}
 	report := provider.Report{State: provider.StateSucceeded}
-	for i, body := range f.bodies {
+	for i, body := range f.bodies() {
 		o, err := req.Sink.Keep(ctx, i, body)
 		if err != nil {
 			return provider.Accepted{}, provider.AsError(err, provider.OutcomeUnknown)
@@ -75,7 +90,7 @@ func TestOutputsThatComeInsideTheAnswerAreKept(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		first, second := picture(t, 8), picture(t, 16)
-		up := &answering{fake: newFake(t), bodies: []io.Reader{bytes.NewReader(first), iotest.OneByteReader(bytes.NewReader(second))}}
+		up := &answering{fake: newFake(t), bodies: bodies(first, second)}
 		up.outputs.Close() // nothing may be downloaded
 		h := build(t, db, t.TempDir(), up).start(t)
 		g, outputs := h.await(t, h.accept(t, submission("x")).ID)
@@ -104,27 +119,26 @@ func TestOutputsThatComeInsideTheAnswerAreKept(t *testing.T) {
 
 // Whatever goes wrong with an output inside an answer, the call is not made again: it was paid.
 func TestOutputsThatCannotBeKept(t *testing.T) {
+	whole := func(content []byte) func() io.Reader { return func() io.Reader { return bytes.NewReader(content) } }
+	cut := func() io.Reader {
+		return io.MultiReader(bytes.NewReader(picture(t, 8)[:40]), iotest.ErrReader(io.ErrUnexpectedEOF))
+	}
 	cases := map[string]struct {
-		body    io.Reader
+		body    func() io.Reader
 		options options
 		want    kinora.FailureCode
 	}{
-		"not a picture":    {strings.NewReader("<html>"), nil, kinora.FailureUpstream},
-		"too large":        {bytes.NewReader(append(picture(t, 8), make([]byte, 5000)...)), func(c *lifecycle.Config) { c.MaxOutput = 1000 }, kinora.FailureUpstream},
-		"breaks off":       {io.MultiReader(bytes.NewReader(picture(t, 8)[:40]), iotest.ErrReader(io.ErrUnexpectedEOF)), nil, kinora.FailureOutcomeUnknown},
-		"the disk is full": {bytes.NewReader(picture(t, 8)), func(c *lifecycle.Config) { c.Blob = full{c.Blob} }, kinora.FailureOutcomeUnknown},
-		"damaged":          {bytes.NewReader(picture(t, 8)[:40]), nil, kinora.FailureUpstream},
+		"not a picture":    {whole([]byte("<html>")), nil, kinora.FailureUpstream},
+		"too large":        {whole(append(picture(t, 8), make([]byte, 5000)...)), func(c *lifecycle.Config) { c.MaxOutput = 1000 }, kinora.FailureUpstream},
+		"breaks off":       {cut, nil, kinora.FailureOutcomeUnknown},
+		"the disk is full": {whole(picture(t, 8)), func(c *lifecycle.Config) { c.Blob = full{c.Blob} }, kinora.FailureOutcomeUnknown},
+		"damaged":          {whole(picture(t, 8)[:40]), nil, kinora.FailureUpstream},
 	}
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
-				if s, ok := c.body.(io.Seeker); ok {
-					_, _ = s.Seek(0, io.SeekStart) // it was read on the other database
-				} else {
-					c.body = io.MultiReader(bytes.NewReader(picture(t, 8)[:40]), iotest.ErrReader(io.ErrUnexpectedEOF))
-				}
-				up := &answering{fake: newFake(t), bodies: []io.Reader{c.body}}
+				up := &answering{fake: newFake(t), bodies: func() []io.Reader { return []io.Reader{c.body()} }}
 				var opts []options
 				if c.options != nil {
 					opts = append(opts, c.options)
@@ -149,7 +163,7 @@ func TestCrashBetweenAnOutputAndItsCommit(t *testing.T) {
 		organise(t, db)
 		dir := t.TempDir()
 		kept := make(chan struct{})
-		dying := &answering{fake: newFake(t), bodies: []io.Reader{bytes.NewReader(picture(t, 8))}, during: func(ctx context.Context, _ provider.Request) {
+		dying := &answering{fake: newFake(t), bodies: bodies(picture(t, 8)), during: func(ctx context.Context, _ provider.Request) {
 			close(kept)
 			<-ctx.Done()
 		}}
@@ -171,16 +185,17 @@ func TestCrashBetweenAnOutputAndItsCommit(t *testing.T) {
 	})
 }
 
+// The progress of two calls for one generation is that of the two together.
 func TestProgressOfACallThatLastsAsLongAsItsGeneration(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		release := make(chan struct{})
-		up := &answering{fake: newFake(t), bodies: []io.Reader{bytes.NewReader(picture(t, 8))}, during: func(_ context.Context, req provider.Request) {
+		up := &answering{fake: newFake(t), bodies: bodies(picture(t, 8)), during: func(_ context.Context, req provider.Request) {
 			req.Progress(40)
 			req.Progress(41) // too soon after the last to be worth a write
 			<-release
 		}}
-		h := build(t, db, t.TempDir(), up).start(t)
+		h := build(t, db, t.TempDir(), halves{up}).start(t)
 		id := h.accept(t, submission("x")).ID
 		end := time.Now().Add(time.Minute)
 		for seen := 0; seen != 40; {
@@ -188,8 +203,8 @@ func TestProgressOfACallThatLastsAsLongAsItsGeneration(t *testing.T) {
 			if err != nil || time.Now().After(end) || g.State.Terminal() {
 				t.Fatalf("no progress was seen: %+v, error %v", g, err)
 			}
-			if seen = g.Progress; seen == 40 && g.State != kinora.GenerationRunning {
-				t.Errorf("progress of a generation that is %s", g.State)
+			if seen = g.Progress; seen > 0 && g.State != kinora.GenerationRunning || seen > 40 {
+				t.Errorf("progress %d of a generation that is %s", seen, g.State)
 			}
 			time.Sleep(5 * time.Millisecond)
 		}

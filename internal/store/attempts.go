@@ -100,6 +100,14 @@ func (tx *Tx) MeanProgress(generationID string) (int, error) {
 	return min(mean, 99), err
 }
 
+// RaiseAttemptProgress writes a's progress alone while a is as it was claimed: whoever holds
+// the lease goes on with the version that he has. It never lowers it.
+func (tx *Tx) RaiseAttemptProgress(a *kinora.Attempt) error {
+	_, err := tx.Exec(`UPDATE attempts SET progress = ? WHERE generation_id = ? AND ordinal = ? AND version = ? AND progress < ?`,
+		a.Progress, a.GenerationID, a.Ordinal, a.Version, a.Progress)
+	return err
+}
+
 // DueAttempts reads claimable attempts of a lane in a state, most overdue first, and
 // locks them on PostgreSQL against other nodes' claims until the transaction ends.
 func (tx *Tx) DueAttempts(lane string, state kinora.AttemptState, now time.Time, limit int) ([]*kinora.Attempt, error) {

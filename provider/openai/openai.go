@@ -37,13 +37,14 @@ func New() *OpenAI { return &OpenAI{} }
 // OpenAI speaks the shapes of OpenAI's API. Beside Provider it is a Canceler, for responses in the
 // background, and an Opener: videos are read with the account's key, and pictures of
 // responses out of the answer. Its webhooks are set on an account as a whole and name no
-// attempt, so it is no CallbackVerifier.
+// attempt, so it is no CallbackVerifier. It is a Splitter because a response holds one picture.
 type OpenAI struct{}
 
 var (
 	_ provider.Provider = (*OpenAI)(nil)
 	_ provider.Canceler = (*OpenAI)(nil)
 	_ provider.Opener   = (*OpenAI)(nil)
+	_ provider.Splitter = (*OpenAI)(nil)
 )
 
 // Name implements provider.Provider.
@@ -78,6 +79,14 @@ const (
 	images    api = "images"
 	responses api = "responses"
 )
+
+// Parts implements provider.Splitter.
+func (*OpenAI) Parts(req provider.Request) int {
+	if targetOf(req.UpstreamModel, req.Kind).api != responses {
+		return 1
+	}
+	return max(1, wanted(req))
+}
 
 // Submit implements provider.Provider.
 func (*OpenAI) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {

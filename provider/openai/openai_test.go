@@ -335,9 +335,9 @@ func TestResponses(t *testing.T) {
 		Want: provider.Accepted{UpstreamID: responseID, PollAfter: responseFirst},
 		Golden: map[string]provider.Request{
 			"an edit":  aPicture(model("responses:gpt-5.6-terra"), sources(2), meta("mask_url", `"https://img.example/mask.png"`, "quality", `"medium"`, "type", `"shell"`, "stream", "true")),
-			"one only": aPicture(model(name), meta("n", "1", "output_format", `"webp"`)),
+			"one only": aPicture(model(name), meta("n", "2", "output_format", `"webp"`)),
 		},
-		Refused:  map[string]provider.Request{"input.metadata.n must be 1 for this model": aPicture(model(name), meta("n", "2"))},
+		Refused:  map[string]provider.Request{"input.metadata.n must be between 1 and 10": aPicture(model(name), meta("n", "11"))},
 		Refusals: refusals(), StatusClasses: statusClasses, Complaint: complaint,
 		Job: provider.Job{UpstreamID: responseID, Kind: kinora.KindImage, UpstreamModel: name},
 		Poll: func(words map[string]string) providertest.Reply {

@@ -286,6 +286,11 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %+v", name, traits)
 		}
 	}
+	for name, want := range map[string]int{"responses:gpt-5.6-terra": 3, "gpt-image-2": 1} {
+		if got := New().Parts(aPicture(model(name), meta("n", "3"))); got != want {
+			t.Errorf("%s takes %d calls, want %d", name, got, want)
+		}
+	}
 	if got := targetOf("flux", kinora.KindImage); got.api != images {
 		t.Errorf("a model that is configured as one of images goes to %+v", got)
 	}

@@ -104,7 +104,7 @@ func checkImageSize(req provider.Request, t target) *provider.Error {
 // ownModel says that an image is made by one of OpenAI's own models.
 func ownModel(t target) bool { return t.api == responses || gptImage(t.model) }
 
-func checkCount(req provider.Request, t target) *provider.Error {
+func checkCount(req provider.Request, _ target) *provider.Error {
 	raw, ok := given(req, "n")
 	if !ok {
 		return nil
@@ -113,8 +113,6 @@ func checkCount(req provider.Request, t target) *provider.Error {
 	switch {
 	case !whole || n < 1:
 		return invalid("input.metadata.n", "a whole number from 1")
-	case t.api == responses && n > 1:
-		return invalid("input.metadata.n", "1 for this model")
 	case n > maxImages:
 		return invalid("input.metadata.n", "between 1 and %d", maxImages)
 	}
