@@ -51,11 +51,11 @@ func check(t testing.TB, v kinora.Verdict, name string) kinora.Check {
 	return kinora.Check{}
 }
 
-const sceneW, sceneH = 400, 300
+const sceneW, sceneH = 320, 240
 
 func TestStructureTellsARestyleFromAnotherRoom(t *testing.T) {
 	gate := kinora.Gate{Structure: 0.4, Changed: 6}
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		src := room(seed, sceneW, sceneH)
 		source := jpegFile(t, src, 92)
 		for _, tc := range []struct {
