@@ -28,8 +28,8 @@ func (fs faults) err() error {
 }
 
 // Resolve turns a caller's choices into a recipe, by the rules of the workflow's matrix (generations API contract 5.2 and
-// 5.3). Facts about the source are those known so far: where it is still being fetched, a size that follows the source is
-// left to the model.
+// 5.3). Facts about the source are those known so far: where it is still being fetched, the size is the first of a list, and one
+// that is the source's is left to the model.
 //
 // Errors: kinora.ErrInvalid, with every broken rule in Details.
 func (s *Set) Resolve(req kinora.WorkflowRequest, source SourceFacts) (Recipe, error) {
@@ -238,6 +238,9 @@ func (z Size) of(source SourceFacts) string {
 	case z.Fixed != "":
 		return z.Fixed
 	case source.Width <= 0 || source.Height <= 0:
+		if len(z.Nearest) > 0 {
+			return z.Nearest[0]
+		}
 		return ""
 	case z.Source:
 		scale := min(1, float64(z.MaxSide)/float64(max(source.Width, source.Height)))
