@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/workflow"
 )
 
 // View looks into the database.
@@ -17,3 +19,24 @@ func (a *App) Update(ctx context.Context, fn func(tx *store.Tx) error) error {
 
 // PurgeRecords removes the records whose time is over at an instant.
 func (a *App) PurgeRecords(ctx context.Context, at time.Time) error { return a.purgeRecords(ctx, at) }
+
+// Accept resolves a request by the workflows that are offered and accepts it, as the generations API does.
+func (a *App) Accept(ctx context.Context, organisationID string, req kinora.WorkflowRequest, assetID string) (string, error) {
+	recipe, err := a.workflows.Resolve(req, workflow.SourceFacts{})
+	if err != nil {
+		return "", err
+	}
+	accepted, err := a.engine.Accept(ctx, &kinora.Submission{
+		OrganisationID: organisationID, Surface: kinora.SurfaceGenerations, Model: recipe.Model, Plan: recipe.Plan, Source: kinora.Source{AssetID: assetID},
+		Request: &recipe.Request, Input: kinora.Input{Prompt: recipe.Prompt, Size: recipe.Size, Metadata: recipe.Metadata},
+	})
+	if err != nil {
+		return "", err
+	}
+	return accepted.Generation.ID, nil
+}
+
+// Candidates are all outputs of a generation with their verdicts.
+func (a *App) Candidates(ctx context.Context, generationID string) ([]kinora.Output, error) {
+	return a.engine.Candidates(ctx, generationID)
+}

@@ -16,6 +16,7 @@ import (
 func (a *App) judge(client *http.Client) *quality.Judge {
 	return quality.New(quality.Config{
 		SourceOf: a.sourceOf, Secrets: a.tenancy.WebhookSecrets, FileURL: a.fileURL, Client: client, UserAgent: "Kinora/" + a.version(),
+		Metrics: a.registry,
 	})
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/kinora/kinora"
@@ -29,6 +31,12 @@ func checker(t *testing.T, handler http.HandlerFunc, secrets ...string) func(gat
 	if secrets == nil {
 		secrets = []string{secret, oldSecret}
 	}
+	counted := prometheus.NewRegistry()
+	t.Cleanup(func() {
+		if n, err := testutil.GatherAndCount(counted, "kinora_gate_checks_total", "kinora_gate_hook_calls_total", "kinora_gate_seconds"); err != nil || n < 1 {
+			t.Errorf("%d metrics, %v", n, err)
+		}
+	})
 	source := jpegFile(t, room(1, sceneW, sceneH), 90)
 	j := quality.New(quality.Config{
 		SourceOf: func(context.Context, *kinora.Generation) (*quality.Source, error) {
@@ -47,7 +55,7 @@ func checker(t *testing.T, handler http.HandlerFunc, secrets ...string) func(gat
 			return "https://files.example/files/" + key + "?sig=x", time.Unix(1790000900, 0).UTC()
 		},
 		Client:    &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		UserAgent: "Kinora/test",
+		UserAgent: "Kinora/test", Metrics: counted,
 	})
 	return func(gate kinora.Gate, content []byte) (kinora.Verdict, error) {
 		gate.Hook = kinora.GateHook{URL: srv.URL + "/check?token=private", Timeout: 20 * time.Second}

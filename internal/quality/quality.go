@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/kinora/kinora"
@@ -33,6 +34,9 @@ const (
 	// flat. A sheet of paper has 0.005, fog over a field 0.05, a product on white 0.1, a room 0.2.
 	leastDeviation = 0.02
 )
+
+// skipped begins the detail of a check that had nothing to compare with.
+const skipped = "skipped: "
 
 // The names of checks, which are those of a gate's keys where there is one.
 const (
@@ -68,7 +72,8 @@ type Config struct {
 	Client *http.Client
 	// UserAgent is sent to them.
 	UserAgent string
-	Now       func() time.Time // nil = the machine's
+	Now       func() time.Time      // nil = the machine's
+	Metrics   prometheus.Registerer // nil = none
 }
 
 // Judge measures outputs. Its methods are safe for concurrent use.
@@ -77,6 +82,7 @@ type Judge struct {
 	slots   *semaphore.Weighted // pictures in work
 	pixels  *semaphore.Weighted // of those that are decoded
 	sources *recent
+	metrics *metrics
 }
 
 // New returns a Judge.
@@ -86,7 +92,7 @@ func New(cfg Config) *Judge {
 	}
 	return &Judge{
 		cfg: cfg, slots: semaphore.NewWeighted(int64(max(runtime.GOMAXPROCS(0), 2))), pixels: semaphore.NewWeighted(MaxPixels),
-		sources: newRecent(),
+		sources: newRecent(), metrics: newMetrics(cfg.Metrics),
 	}
 }
 
@@ -104,6 +110,7 @@ func (j *Judge) Judge(ctx context.Context, g *kinora.Generation, o *kinora.Outpu
 	if err != nil {
 		return kinora.Verdict{}, fmt.Errorf("quality: source: %w", err)
 	}
+	began := time.Now()
 	r := &report{gate: gate}
 	if o.Kind == kinora.KindVideo {
 		err = j.video(ctx, r, open)
@@ -115,12 +122,15 @@ func (j *Judge) Judge(ctx context.Context, g *kinora.Generation, o *kinora.Outpu
 	}
 	if gate.Hook.URL != "" && r.verdict().Passed {
 		answer, err := j.ask(ctx, gate.Hook, question{g: g, o: o, source: source, verdict: r.verdict()})
+		j.metrics.asked(err)
 		if err != nil {
 			return kinora.Verdict{}, fmt.Errorf("quality: %w", err)
 		}
 		r.heard(answer)
 	}
-	return r.verdict(), nil
+	v := r.verdict()
+	j.metrics.judged(v, time.Since(began))
+	return v, nil
 }
 
 // video looks at what a video's headers say.
@@ -189,7 +199,7 @@ func (j *Judge) image(ctx context.Context, r *report, source *Source, open Opene
 // sourcePicture is what is known of a source; nil with a reason when nothing can be.
 func (j *Judge) sourcePicture(ctx context.Context, s *Source) (was *picture, why string, err error) {
 	if s == nil {
-		return nil, "skipped: there is no source", nil
+		return nil, skipped + "there is no source", nil
 	}
 	if was := j.sources.get(s.SHA256); was != nil {
 		return was, "", nil
@@ -200,7 +210,7 @@ func (j *Judge) sourcePicture(ctx context.Context, s *Source) (was *picture, why
 		j.sources.put(s.SHA256, was)
 		return was, "", nil
 	case unusable(err):
-		return nil, "skipped: the source cannot be compared with: " + reason(err), nil
+		return nil, skipped + "the source cannot be compared with: " + reason(err), nil
 	}
 	return nil, "", fmt.Errorf("read the source: %w", err)
 }
@@ -325,7 +335,7 @@ func (r *report) aspect(width, height int, source *Source) {
 	case wanted > 0 && c.Limit == 0:
 		c.Limit = aspectTolerance
 	case wanted == 0 && (source == nil || source.Width <= 0 || source.Height <= 0):
-		c.Passed, c.Detail = true, "skipped: there is no source"
+		c.Passed, c.Detail = true, skipped+"there is no source"
 		r.add(c)
 		return
 	case wanted == 0:
@@ -356,7 +366,7 @@ func (r *report) compare(seen, was *picture, why string) {
 			kept, ok := was.foundIn(seen)
 			switch {
 			case !ok:
-				c.Detail = "skipped: the source has hardly any edges"
+				c.Detail = skipped + "the source has hardly any edges"
 			default:
 				c.Value, c.Passed = round(kept), kept >= r.gate.Structure
 				r.grade(kept, 4)
