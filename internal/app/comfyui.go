@@ -49,12 +49,10 @@ func badWorkflows(message string) error {
 // checkComfy refuses models of ComfyUI for which there is no workflow.
 func checkComfy(workflows map[string]*comfyui.Workflow, models []kinora.Model) error {
 	for _, m := range models {
-		name := m.UpstreamModel
-		if name == "" {
-			name = m.Name
-		}
-		if m.Provider == comfyui.Name && workflows[name] == nil {
-			return badWorkflows(fmt.Sprintf("model %s wants %s.json, and there is none", m.Name, name))
+		for _, along := range m.Along() {
+			if along.Provider == comfyui.Name && workflows[along.UpstreamModel] == nil {
+				return badWorkflows(fmt.Sprintf("model %s wants %s.json, and there is none", m.Name, along.UpstreamModel))
+			}
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -241,9 +242,13 @@ func (d *doctor) storage(ctx context.Context) {
 func (d *doctor) routes() {
 	known := map[string]map[string]bool{}
 	checkers := map[string]provider.AccountChecker{}
+	made := map[string]map[string]kinora.Kind{} // by provider and its id for the model
 	required := map[string][]string{}
 	for _, p := range providers(nil) {
-		known[p.Name()] = map[string]bool{}
+		known[p.Name()], made[p.Name()] = map[string]bool{}, map[string]kinora.Kind{}
+		for _, m := range p.Describe().Models {
+			made[p.Name()][m.Along()[0].UpstreamModel] = m.Kind
+		}
 		if c, ok := p.(provider.AccountChecker); ok {
 			checkers[p.Name()] = c
 		}
@@ -290,10 +295,8 @@ func (d *doctor) routes() {
 	}
 	var models []kinora.Model
 	for _, m := range d.cfg.Models {
-		if known[m.Provider] == nil {
-			d.bad("model "+m.Name, "there is no provider "+m.Provider, "see docs/providers")
-		}
-		models = append(models, kinora.Model{Name: m.Name, Provider: m.Provider, UpstreamModel: m.UpstreamModel})
+		d.model(m, made)
+		models = append(models, modelOf(m))
 	}
 	workflows, err := comfyWorkflows(d.cfg.ComfyUI.Workflows)
 	if err == nil {
@@ -322,6 +325,57 @@ func (d *doctor) workflows() {
 		return
 	}
 	d.good("workflows", "%s", cmp.Or(strings.Join(set.Names(), ", "), "none: the built-in ones need the sandbox, or a file that extends them with another model"))
+}
+
+// model looks at each route of a model: whether it can take work at all, and makes what the
+// model is said to make.
+func (d *doctor) model(m config.Model, made map[string]map[string]kinora.Kind) {
+	name, sound := "model "+m.Name, true
+	bad := func(at, why, hint string) {
+		sound = false
+		if len(m.Routes) > 0 {
+			why = at + " " + why
+		}
+		d.bad(name, why, hint)
+	}
+	var providers []string
+	for _, way := range m.Ways("") {
+		at := strings.TrimPrefix(way.At, ".")
+		providers = append(providers, way.Provider)
+		kinds, known := made[way.Provider]
+		upstreamModel := way.UpstreamModel
+		if upstreamModel == "" {
+			upstreamModel = m.Name
+		}
+		kind, listed := kinds[upstreamModel]
+		switch {
+		case !known && len(m.Routes) == 0:
+			bad(at, "there is no provider "+way.Provider, "see docs/providers")
+		case !known:
+			bad(at, "names provider "+way.Provider+", which there is not", "see docs/providers")
+		case listed && string(kind) != m.Kind:
+			bad(at, fmt.Sprintf("makes %ss at %s, and the model is for %ss", kind, way.Provider, m.Kind), "a model is of one kind, whatever its route")
+		case len(m.Routes) > 0 && !d.hasAccount(way.Route):
+			bad(at, "has no account that takes new work", "add an account of provider "+way.Provider+", or remove the route")
+		}
+	}
+	if sound && len(m.Routes) > 1 {
+		order := m.Order
+		if order == "" {
+			order = string(kinora.RoutesListed)
+		}
+		d.good(name, "routes %s: %s", order, strings.Join(providers, ", "))
+	}
+}
+
+// hasAccount tells whether a route has an account that is not retired.
+func (d *doctor) hasAccount(r config.Route) bool {
+	if r.Provider == "sandbox" && d.cfg.SandboxEnabled() {
+		return true
+	}
+	return slices.ContainsFunc(d.cfg.Accounts, func(a config.Account) bool {
+		return a.Provider == r.Provider && !a.Retired && (len(r.Accounts) == 0 || slices.Contains(r.Accounts, a.Name))
+	})
 }
 
 func (d *doctor) clock() {

@@ -25,8 +25,7 @@ func offeredModels(cfg config.Config, all []provider.Provider, hasAccount func(p
 	named := map[string]bool{}
 	for _, m := range cfg.Models {
 		named[m.Name] = true
-		models = append(models, kinora.Model{Name: m.Name, Kind: kinora.Kind(m.Kind), Provider: m.Provider,
-			UpstreamModel: m.UpstreamModel, Accounts: m.Accounts, Deadline: m.Deadline.Std()})
+		models = append(models, modelOf(m))
 	}
 	for _, p := range all {
 		if !hasAccount(p.Name()) {
@@ -40,4 +39,16 @@ func offeredModels(cfg config.Config, all []provider.Provider, hasAccount func(p
 		}
 	}
 	return models
+}
+
+// modelOf is a configured model with its routes.
+func modelOf(m config.Model) kinora.Model {
+	made := kinora.Model{
+		Name: m.Name, Kind: kinora.Kind(m.Kind), Deadline: m.Deadline.Std(),
+		Order: kinora.RouteOrder(m.Order), FailoverAfter: m.FailoverAfter.Std(), RetryElsewhere: m.RetryElsewhere,
+	}
+	for _, way := range m.Ways("") {
+		made.Routes = append(made.Routes, kinora.Route{Provider: way.Provider, UpstreamModel: way.UpstreamModel, Accounts: way.Accounts, Weight: way.Weight})
+	}
+	return made
 }

@@ -328,6 +328,12 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	cfg.Database = "postgres://nobody@127.0.0.1:1/none?sslmode=disable"
 	cfg.Storage.Folder = filepath.Join(cfg.DataDir, "master.key", "not-a-folder")
 	cfg.Accounts = []config.Account{{Name: "a", Provider: "sandbox"}, {Name: "b", Provider: "nothing"}}
+	cfg.Models = []config.Model{
+		{Name: "nowhere", Kind: "image", Routes: []config.Route{{Provider: "sandbox"}, {Provider: "nothing"}}},
+		{Name: "no-account", Kind: "image", Routes: []config.Route{{Provider: "sandbox"}, {Provider: "kling"}}},
+		{Name: "two-kinds", Kind: "image", Routes: []config.Route{{Provider: "sandbox"}, {Provider: "sandbox", UpstreamModel: "sandbox-video"}}},
+		{Name: "sound", Kind: "image", Routes: []config.Route{{Provider: "sandbox"}, {Provider: "sandbox", UpstreamModel: "sandbox-image"}}},
+	}
 	bad := map[string]bool{}
 	for _, d := range app.Doctor(t.Context(), cfg) {
 		if !d.OK {
@@ -337,7 +343,10 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"database", "account a", "account b"} {
+	if bad["model sound"] {
+		t.Error("a sound model was found fault with")
+	}
+	for _, name := range []string{"database", "account a", "account b", "model nowhere", "model no-account", "model two-kinds"} {
 		if !bad[name] {
 			t.Errorf("%s was not found", name)
 		}

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -179,6 +180,38 @@ type Model struct {
 	UpstreamModel string   `yaml:"upstream_model" doc:"The upstream's id. Empty: the name."`
 	Accounts      []string `yaml:"accounts" doc:"Accounts it may run on. Empty: all of the provider."`
 	Deadline      Duration `yaml:"deadline" doc:"From acceptance to its end. 0: 10m for images, 60m for videos."`
+
+	Routes         []Route  `yaml:"routes" doc:"Several ways to make the model, in place of provider, upstream_model and accounts. See routes.md."`
+	Order          string   `yaml:"order" doc:"How routes are tried: listed (as they stand) or weighted (at random, by weight). Empty: listed."`
+	FailoverAfter  Duration `yaml:"failover_after" doc:"How long work waits for a place at a route before the next one is tried. 0: 30s."`
+	RetryElsewhere bool     `yaml:"retry_elsewhere" doc:"When an upstream has failed a generation for reasons that are not the caller's, make it anew on the next route. The upstream may charge for both."`
+}
+
+// Route is one way to make a model.
+type Route struct {
+	Provider      string   `yaml:"provider" doc:"The provider's name."`
+	UpstreamModel string   `yaml:"upstream_model" doc:"The upstream's id. Empty: the model's name."`
+	Accounts      []string `yaml:"accounts" doc:"Accounts it may run on. Empty: all of the provider."`
+	Weight        int      `yaml:"weight" doc:"Share of new work where the order is weighted. 0: 1."`
+}
+
+// Way is a route and the key at which it stands in the file.
+type Way struct {
+	Route
+	At string
+}
+
+// Ways are the model's routes: those of Routes, or the one that its own fields name. at is
+// the model's key.
+func (m *Model) Ways(at string) []Way {
+	if len(m.Routes) == 0 {
+		return []Way{{Route{Provider: m.Provider, UpstreamModel: m.UpstreamModel, Accounts: m.Accounts}, at}}
+	}
+	ways := make([]Way, len(m.Routes))
+	for i, r := range m.Routes {
+		ways[i] = Way{r, fmt.Sprintf("%s.routes[%d]", at, i)}
+	}
+	return ways
 }
 
 // Log says what is logged.

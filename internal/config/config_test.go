@@ -123,8 +123,14 @@ func TestMistakesAreNamed(t *testing.T) {
 		"list of waits":      {env: []string{"KINORA_WEBHOOKS_SCHEDULE=5s;5m"}, want: []string{"KINORA_WEBHOOKS_SCHEDULE: must be a list of durations", "commas"}},
 		"a slip in a name":   {env: []string{"KINORA_LISTN=:1"}, want: []string{"KINORA_LISTN: is no setting (did you mean KINORA_LISTEN?)"}},
 		"account's variable": {text: "accounts: [{name: a, provider: x, settings: {api_key: '${NOT_THERE}'}}]\n", want: []string{"accounts[0].settings.api_key: the variable NOT_THERE is not set"}},
-		"two ways":           {env: []string{"KINORA_ADMIN_TOKEN=x", "KINORA_ADMIN_TOKEN_FILE=y"}, want: []string{"KINORA_ADMIN_TOKEN: is set, and so is KINORA_ADMIN_TOKEN_FILE"}},
-		"no such file":       {env: []string{"KINORA_MASTER_KEY_FILE=/nowhere/at/all"}, want: []string{"KINORA_MASTER_KEY_FILE: the file cannot be opened"}},
+		"routes and fields": {text: "accounts: [{name: a, provider: x}]\nmodels: [{name: m, kind: image, provider: x, routes: [{provider: x, accounts: [b]}, {provider: x, accounts: [b]}, {weight: -1}]}]\n",
+			want: []string{"models[0].provider: cannot be given beside routes", `models[0].routes[0].accounts[0]: there is no account "b"`, "models[0].routes[1]: is the same route as another one",
+				"models[0].routes[2].provider: must be named", "models[0].routes[2].weight"}},
+		"routes for one way": {text: "models: [{name: m, kind: image, provider: x, order: best, failover_after: 1s, retry_elsewhere: true}]\n",
+			want: []string{"models[0].order: must be", "models[0].failover_after: needs two routes", "models[0].retry_elsewhere: needs two routes"}},
+		"a route's key": {text: "models: [{name: m, kind: image, routes: [{provder: x}]}]\n", want: []string{`unknown key "provder" (did you mean provider?)`}},
+		"two ways":      {env: []string{"KINORA_ADMIN_TOKEN=x", "KINORA_ADMIN_TOKEN_FILE=y"}, want: []string{"KINORA_ADMIN_TOKEN: is set, and so is KINORA_ADMIN_TOKEN_FILE"}},
+		"no such file":  {env: []string{"KINORA_MASTER_KEY_FILE=/nowhere/at/all"}, want: []string{"KINORA_MASTER_KEY_FILE: the file cannot be opened"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -167,6 +173,11 @@ func TestWhatIsGood(t *testing.T) {
 		"lists replace": {text: "network: {ports: [8443]}\nwebhooks: {schedule: [1m]}\n", env: []string{"KINORA_NETWORK_PORTS=9443,9444"},
 			good: func(c config.Config) bool {
 				return len(c.Webhooks.Schedule) == 1 && len(c.Network.Ports) == 2 && c.Network.Ports[1] == 9444
+			}},
+		"routes": {text: "accounts: [{name: a, provider: x}, {name: b, provider: y}]\nmodels: [{name: m, kind: image, order: weighted, retry_elsewhere: true, routes: [{provider: x, weight: 3}, {provider: y, upstream_model: n, accounts: [b]}]}]\n",
+			good: func(c config.Config) bool {
+				ways := c.Models[0].Ways("m")
+				return len(ways) == 2 && ways[1].At == "m.routes[1]" && ways[1].Accounts[0] == "b"
 			}},
 		"S3 has no folder":    {text: "data_dir: d\n", good: func(c config.Config) bool { return c.StorageFolder() == filepath.Join("d", "files") }},
 		"a folder of its own": {text: "storage: {folder: f}\ndatabase: x.db\n", good: func(c config.Config) bool { return c.StorageFolder() == "f" && c.DatabaseDSN() == "x.db" }},

@@ -85,7 +85,7 @@ func scalar(n *yaml.Node, read func([]byte) error) error {
 
 // keysOf lists the keys of one of the package's struct types, by the type's name.
 func keysOf(typeName string) []string {
-	for _, v := range []any{Config{}, Storage{}, S3{}, Retention{}, Uploads{}, Assets{}, Webhooks{}, Network{}, Limits{}, APILimits{}, Prices{}, Sandbox{}, Account{}, Model{}, Log{}} {
+	for _, v := range []any{Config{}, Storage{}, S3{}, Retention{}, Uploads{}, Assets{}, Webhooks{}, Network{}, Limits{}, APILimits{}, Prices{}, Sandbox{}, Account{}, Model{}, Route{}, Log{}} {
 		t := reflect.TypeOf(v)
 		if t.Name() != typeName && (t.Name() != "Config" || typeName != "shown") {
 			continue
@@ -122,7 +122,7 @@ func expected(typeName string) string {
 		return "must be names and amounts of US dollars, such as {kling-v1: 0.35}"
 	case "map[string]config.Secret":
 		return "must be keys and texts"
-	case "[]config.Account", "[]config.Model":
+	case "[]config.Account", "[]config.Model", "[]config.Route":
 		return "must be a list, each entry behind a dash"
 	}
 	return "must be a group of settings, indented below it"

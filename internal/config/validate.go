@@ -267,17 +267,49 @@ func (c *Config) validateModels(found *problems) {
 			first[m.Name] = i
 		}
 		oneOf(found, at+".kind", m.Kind, string(kinora.KindImage), string(kinora.KindVideo))
-		if m.Provider == "" {
-			found.add(at+".provider", "must be named", "")
-		}
 		span(found, at+".deadline", m.Deadline, 0, 7*day)
-		for j, name := range m.Accounts {
-			c.checkAccountOf(found, fmt.Sprintf("%s.accounts[%d]", at, j), m, name)
-		}
+		c.validateRoutes(found, at, m)
 	}
 }
 
-func (c *Config) checkAccountOf(found *problems, at string, m Model, name string) {
+// validateRoutes checks where a model is made.
+func (c *Config) validateRoutes(found *problems, at string, m Model) {
+	span(found, at+".failover_after", m.FailoverAfter, 0, day)
+	if m.Order != "" {
+		oneOf(found, at+".order", m.Order, string(kinora.RoutesListed), string(kinora.RoutesWeighted))
+	}
+	if len(m.Routes) > 0 {
+		for key, set := range map[string]bool{"provider": m.Provider != "", "upstream_model": m.UpstreamModel != "", "accounts": len(m.Accounts) > 0} {
+			if set {
+				found.add(at+"."+key, "cannot be given beside routes", "each route has its own")
+			}
+		}
+	}
+	if len(m.Routes) < 2 {
+		for key, set := range map[string]bool{"order": m.Order != "", "failover_after": m.FailoverAfter != 0, "retry_elsewhere": m.RetryElsewhere} {
+			if set {
+				found.add(at+"."+key, "needs two routes or more", "")
+			}
+		}
+	}
+	first := map[string]string{}
+	for _, r := range m.Ways(at) {
+		if r.Provider == "" {
+			found.add(r.At+".provider", "must be named", "")
+		}
+		between(found, r.At+".weight", r.Weight, 0, 1000)
+		for j, name := range r.Accounts {
+			c.checkAccountOf(found, fmt.Sprintf("%s.accounts[%d]", r.At, j), r.Route, name)
+		}
+		same := fmt.Sprintf("%q %q %q", r.Provider, r.UpstreamModel, r.Accounts)
+		if before, twice := first[same]; twice {
+			found.add(r.At, "is the same route as another one", before+" has it")
+		}
+		first[same] = r.At
+	}
+}
+
+func (c *Config) checkAccountOf(found *problems, at string, m Route, name string) {
 	var others []string
 	for _, a := range c.Accounts {
 		switch {

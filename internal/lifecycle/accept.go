@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -36,16 +35,14 @@ func (e *Engine) accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	if m == nil {
 		return nil, kinora.Errorf(kinora.ErrInvalid, "unsupported model: %s", clip(s.Model))
 	}
-	p := e.providers[m.Provider]
-	accounts := e.laneAccounts(e.laneOf(m))
-	if !slices.ContainsFunc(accounts, func(acc *account) bool { return !acc.Retired }) {
-		return nil, &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account is configured for this model",
-			Hint: "add an account of provider " + m.Provider}
-	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	g := e.newGeneration(s, m, p, now)
-	if err := e.validate(s, g, m, p); err != nil {
-		return nil, err
+	g := e.newGeneration(s, m, now)
+	if s.DurationFault != "" && m.Kind == kinora.KindVideo {
+		return nil, kinora.Errorf(kinora.ErrInvalid, "%s", s.DurationFault)
+	}
+	places, err := e.places(g)
+	if err != nil {
+		return nil, refusal(s, err)
 	}
 	if g.Plan.Gate != nil && e.cfg.Judge == nil {
 		return nil, errors.New("accept: the plan has a gate, and nothing can judge by it")
@@ -54,13 +51,18 @@ func (e *Engine) accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	if err != nil {
 		return nil, err
 	}
-	usable := slices.ContainsFunc(accounts, func(acc *account) bool { return acc.usable(now, m.UpstreamModel, g.DeadlineAt) })
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err
 	}
-	first := e.newRound(g, m, 0, 0, now)
+	first, usable := e.newRound(g, places, 0, 0, now)
+	if route := e.routeOf(first[0]); route != m {
+		e.allot(g, route, now)
+		for _, a := range first {
+			a.DeadlineAt = g.DeadlineAt
+		}
+	}
 	if len(first) > maxParts {
-		return nil, kinora.Errorf(kinora.ErrInvalid, "the request takes %d upstream calls; at most %d are made for one", len(first), maxParts)
+		return nil, kinora.Errorf(kinora.ErrInvalid, "the request takes more than %d upstream calls", maxParts)
 	}
 
 	begun, err := e.beginIngest(s, now)
@@ -107,36 +109,14 @@ func (e *Engine) accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 // maxParts bounds how many attempts one request may begin with.
 const maxParts = 100
 
-// newRound makes the attempts of a round, the first of which has the ordinal next.
-func (e *Engine) newRound(g *kinora.Generation, m *kinora.Model, round, next int, now time.Time) []*kinora.Attempt {
-	p := e.providers[m.Provider]
-	parts := max(1, g.Plan.Parts)
-	if splitter, ok := p.(provider.Splitter); ok {
-		parts *= max(1, splitter.Parts(e.request(g, nil, m)))
-	}
-	list := make([]*kinora.Attempt, parts)
-	for i := range list {
-		list[i] = &kinora.Attempt{
-			GenerationID: g.ID, Ordinal: next + i, Part: i, Parts: parts, Round: round, OrganisationID: g.OrganisationID,
-			Lane: e.laneOf(m), Model: m.Name, Provider: m.Provider, UpstreamModel: m.UpstreamModel,
-			CallbackMode: e.callbackMode(g, m, p), DueAt: now, CreatedAt: now, DeadlineAt: g.DeadlineAt,
-		}
-	}
-	return list
-}
-
-// validate asks the provider whether its model takes such a request.
-func (e *Engine) validate(s *kinora.Submission, g *kinora.Generation, m *kinora.Model, p provider.Provider) error {
-	if s.DurationFault != "" && m.Kind == kinora.KindVideo {
-		return kinora.Errorf(kinora.ErrInvalid, "%s", s.DurationFault)
-	}
-	err := p.Validate(e.request(g, nil, m))
-	if err == nil {
-		return nil
-	}
+// refusal is what a caller reads of an upstream's words against a request.
+func refusal(s *kinora.Submission, err error) error {
 	var pe *provider.Error
 	if !errors.As(err, &pe) {
-		return fmt.Errorf("validate: %w", err)
+		if kinora.CodeOf(err) == kinora.ErrInternal {
+			err = fmt.Errorf("validate: %w", err)
+		}
+		return err
 	}
 	message := pe.Message
 	if s.DurationField != "" {
@@ -165,7 +145,7 @@ func (e *Engine) checkWebhook(ctx context.Context, g *kinora.Generation) error {
 	return e.cfg.Events.Check(org, g.WebhookURL)
 }
 
-func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider.Provider, now time.Time) *kinora.Generation {
+func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, now time.Time) *kinora.Generation {
 	prefix := id.Task
 	if s.Surface == kinora.SurfaceGenerations {
 		prefix = id.Job
@@ -179,12 +159,18 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, p provider
 		g.State = kinora.GenerationIngesting // until it is known to be there
 	}
 	e.bill(g, s)
+	e.allot(g, m, now)
+	return g
+}
+
+// allot gives a generation the time that the route it goes to may take.
+func (e *Engine) allot(g *kinora.Generation, m *kinora.Model, now time.Time) {
+	p := e.providers[m.Provider]
 	g.DeadlineAt = now.Add(m.DeadlineAfter())
 	if patient, ok := p.(provider.Patient); ok {
 		g.DeadlineAt = now.Add(max(m.DeadlineAfter(), patient.Patience(e.request(g, nil, m))))
 	}
 	g.Input.CallbackIgnored = g.Input.CallbackURL != "" && !p.Describe().Model(m.UpstreamModel).Callbacks
-	return g
 }
 
 func (e *Engine) callbackMode(g *kinora.Generation, m *kinora.Model, p provider.Provider) kinora.CallbackMode {

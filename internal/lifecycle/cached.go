@@ -29,7 +29,7 @@ func (e *Engine) AcceptCached(ctx context.Context, s *kinora.Submission) (*kinor
 		return nil, nil
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	g := e.newGeneration(s, m, e.providers[m.Provider], now)
+	g := e.newGeneration(s, m, now)
 	g.UsageType, g.SourceAssetID = kinora.UsageCacheHit, s.Source.AssetID
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err

@@ -318,7 +318,7 @@ func (e *Engine) collectFailed(g *kinora.Generation, a *kinora.Attempt, stored [
 		e.collectLater(a, e.backoff(a.ReadErrors, time.Second, 2*time.Minute, pe.RetryAfter))
 		return
 	}
-	e.fail(g, a, kinora.FailureUpstream, "the outputs could not be fetched from the upstream")
+	e.failJob(g, a, pe.Class, kinora.FailureUpstream, "the outputs could not be fetched from the upstream")
 	e.discard(a, stored)
 }
 

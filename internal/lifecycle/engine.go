@@ -162,7 +162,9 @@ type Engine struct {
 	node      node
 	providers map[string]provider.Provider
 	accounts  map[string]*account
-	models    map[string]*kinora.Model
+	models    map[string]*kinora.Model     // along their first route
+	routes    map[string][]*kinora.Model   // along each of them
+	crews     map[*kinora.Model][]*account // of each route
 	metrics   *metrics
 	durations durations
 	hints     callbackHints
@@ -199,6 +201,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, timing: cfg.Timing.withDefaults(), db: cfg.DB, log: cfg.Logger,
 		providers: map[string]provider.Provider{}, accounts: map[string]*account{}, models: map[string]*kinora.Model{},
+		routes: map[string][]*kinora.Model{}, crews: map[*kinora.Model][]*account{},
 		lanes: map[string]*lane{}, metrics: newMetrics(cfg.Metrics),
 		ends: ends{waiting: map[string]map[chan struct{}]struct{}{}, some: newBell()},
 	}
@@ -225,18 +228,7 @@ func New(cfg Config) (*Engine, error) {
 		e.accounts[a.Name] = newAccount(a, e.timing.Backoff)
 	}
 	for _, m := range cfg.Models {
-		if e.providers[m.Provider] == nil {
-			errs = append(errs, fmt.Errorf("model %q: there is no provider %q", m.Name, m.Provider))
-		}
-		for _, name := range m.Accounts {
-			if a := e.accounts[name]; a == nil || a.Provider != m.Provider {
-				errs = append(errs, fmt.Errorf("model %q: provider %q has no account %q", m.Name, m.Provider, name))
-			}
-		}
-		if m.UpstreamModel == "" {
-			m.UpstreamModel = m.Name
-		}
-		e.models[m.Name] = &m
+		errs = append(errs, e.addRoutes(m)...)
 	}
 	return e, errors.Join(errs...)
 }
@@ -270,8 +262,15 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.work, e.abort = context.WithCancel(context.Background())
 	e.silent = make(chan struct{})
 	e.pulse.Go(func() { e.beat(e.silent) })
-	for _, m := range e.models {
-		e.startLane(e.laneOf(m), m.Provider)
+	several := false
+	for _, routes := range e.routes {
+		several = several || len(routes) > 1
+		for _, m := range routes {
+			e.startLane(e.laneOf(m), m.Provider)
+		}
+	}
+	if several {
+		e.loops.Go(e.moveLoop)
 	}
 	e.loops.Go(e.keepHouse)
 	e.loops.Go(e.sweepDeadlines)

@@ -15,7 +15,8 @@ import (
 
 // conclusion is how an attempt ends by itself.
 type conclusion struct {
-	failure *kinora.Failure // nil = it succeeded
+	failure *kinora.Failure // nil = it succeeded, or only goes elsewhere
+	next    *kinora.Attempt // takes its part over; nil = none does
 	outputs []kinora.Output // what it made; judged where the plan has a gate
 	also    func(*store.Tx) error
 }
@@ -34,9 +35,9 @@ func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, o conclusion) b
 		return false
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	from := a.State
+	before, from := *a, a.State
 	a.State, a.Failure = kinora.AttemptSucceeded, o.failure
-	if o.failure != nil {
+	if o.failure != nil || o.next != nil {
 		a.State = kinora.AttemptFailed
 	}
 	a.LeaseOwner, a.DueAt, a.FinishedAt, a.Result = "", time.Time{}, now, nil
@@ -50,9 +51,17 @@ func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, o conclusion) b
 				return err
 			}
 		}
-		after, err = e.resolve(tx, g, a, o.outputs, now)
+		if o.next != nil {
+			after, err = e.succeed(tx, a, o.next)
+		} else {
+			after, err = e.resolve(tx, g, a, o.outputs, now)
+		}
 		return err
 	})
+	if errors.Is(err, errNamed) {
+		*a = before
+		return false
+	}
 	e.nudgeProvider(a.Provider)
 	e.logLost("end of attempt", a, err)
 	if err != nil {
@@ -81,6 +90,24 @@ func (e *Engine) follow(after aftermath) {
 	}
 }
 
+// succeed writes the attempt that takes over the part of another one, which has just ended,
+// unless the generation has ended meanwhile.
+func (e *Engine) succeed(tx *store.Tx, a, next *kinora.Attempt) (aftermath, error) {
+	next.Ordinal = a.Ordinal + 1
+	if a.Parts > 1 {
+		state, err := tx.LockGeneration(a.GenerationID)
+		if err != nil || state.Terminal() {
+			return aftermath{}, err
+		}
+		list, err := tx.Attempts(a.GenerationID)
+		if err != nil {
+			return aftermath{}, err
+		}
+		next.Ordinal = len(list)
+	}
+	return aftermath{born: []*kinora.Attempt{next}}, tx.InsertAttempts(next)
+}
+
 // resolve keeps the outputs of an attempt that has ended in this transaction and, where no
 // other attempt of the generation is live, decides what becomes of it.
 //
@@ -89,7 +116,7 @@ func (e *Engine) follow(after aftermath) {
 // the second sees the first as ended.
 func (e *Engine) resolve(tx *store.Tx, g *kinora.Generation, a *kinora.Attempt, outputs []kinora.Output, now time.Time) (aftermath, error) {
 	if a.Parts <= 1 {
-		d := decide(g, []*kinora.Attempt{a}, outputs, e.models[g.Model] != nil)
+		d := decide(g, []*kinora.Attempt{a}, outputs, e.repeatable(g))
 		if err := tx.InsertOutputs(settled(outputs, d.published), e.cfg.OutputRetention); err != nil {
 			return aftermath{}, err
 		}
@@ -121,11 +148,20 @@ func (e *Engine) resolve(tx *store.Tx, g *kinora.Generation, a *kinora.Attempt, 
 	if err != nil {
 		return aftermath{}, err
 	}
-	d := decide(g, attempts, all, e.models[g.Model] != nil)
+	d := decide(g, attempts, all, e.repeatable(g))
 	if err := tx.PublishOutputs(d.published, now, e.cfg.OutputRetention); err != nil {
 		return aftermath{}, err
 	}
 	return e.carryOut(tx, g, d, round, len(attempts), now)
+}
+
+// repeatable tells whether another round of a generation could be made by what is configured now.
+func (e *Engine) repeatable(g *kinora.Generation) bool {
+	if g.Plan.Rounds <= 1 {
+		return false
+	}
+	_, err := e.places(g)
+	return err == nil && e.models[g.Model] != nil
 }
 
 // settled are outputs with the published ones among them in their places.
@@ -144,7 +180,11 @@ func settled(outputs, published []kinora.Output) []kinora.Output {
 func (e *Engine) carryOut(tx *store.Tx, g *kinora.Generation, d decision, round, next int, now time.Time) (aftermath, error) {
 	switch {
 	case d.again:
-		born := e.newRound(g, e.models[g.Model], round+1, next, now)
+		places, err := e.places(g)
+		if err != nil {
+			return aftermath{}, err
+		}
+		born, _ := e.newRound(g, places, round+1, next, now)
 		return aftermath{born: born}, tx.InsertAttempts(born...)
 	case d.hold:
 		if err := tx.RaiseProgress(map[string]int{g.ID: 99}, now); err != nil {

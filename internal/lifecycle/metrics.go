@@ -13,6 +13,7 @@ type metrics struct {
 	accepted         *prometheus.CounterVec
 	ended            *prometheus.CounterVec
 	attemptsEnded    *prometheus.CounterVec
+	rerouted         *prometheus.CounterVec
 	judgeErrors      prometheus.Counter
 	refused          *prometheus.CounterVec
 	reviews          *prometheus.CounterVec
@@ -60,6 +61,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Times the lifecycle found the database out of reach."}),
 	}
 	m.attemptsEnded = counter("attempts_ended_total", "Ended attempts, by provider, state and class of the last error.", "provider", "state", "class")
+	m.rerouted = counter("attempts_rerouted_total", "Parts that went to another route of their model, by provider before and after.", "from", "to")
 	m.judgeErrors = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "gate_errors_total",
 		Help: "Times that outputs could not be held against their plan's gate."})
 	m.reviews = counter("reviews_decided_total", "Reviews that a person decided, by decision.", "decision")
@@ -68,7 +70,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "kinora", Name: "lifecycle_panics_total",
 		Help: "Panics in work on attempts; each is a bug."})
 	if reg != nil {
-		reg.MustRegister(m.accepted, m.ended, m.refused, m.attemptsEnded, m.judgeErrors, m.reviews, m.reviewsPending, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
+		reg.MustRegister(m.accepted, m.ended, m.refused, m.attemptsEnded, m.rerouted, m.judgeErrors, m.reviews, m.reviewsPending, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
 			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.accountRests, m.accountState, m.databaseErrors, m.panics)
 	}
 	return m

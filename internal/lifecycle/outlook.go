@@ -62,7 +62,7 @@ func (e *Engine) remaining(a *kinora.Attempt, ahead int, now time.Time) time.Dur
 		if !a.AcceptedAt.IsZero() {
 			age = max(now.Sub(a.AcceptedAt), 0)
 		}
-		return e.durations.left(a.Model, age)
+		return e.durations.left(e.learntAs(a), age)
 	}
 	if ahead >= farthestPlace {
 		return 0
@@ -77,7 +77,7 @@ func (e *Engine) remaining(a *kinora.Attempt, ahead int, now time.Time) time.Dur
 		return 0
 	}
 	// Slots become free one by one, evenly over the time that a job takes.
-	whole := e.durations.left(a.Model, 0)
+	whole := e.durations.left(e.learntAs(a), 0)
 	return whole + whole*time.Duration(ahead+1)/time.Duration(slots)
 }
 

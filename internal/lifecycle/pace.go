@@ -140,7 +140,7 @@ func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration)
 		*d = time.Duration(float64(*d) * e.timing.Pace)
 	}
 	age := now.Sub(a.AcceptedAt)
-	wait, known := e.durations.ahead(a.Model, age, pace.Ceiling)
+	wait, known := e.durations.ahead(e.learntAs(a), age, pace.Ceiling)
 	switch {
 	case known:
 		// A look costs the same for a short job and a long one: being a twelfth of its age

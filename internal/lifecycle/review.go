@@ -151,7 +151,7 @@ func (e *Engine) review(tx *store.Tx, g *kinora.Generation, r *kinora.Review, d 
 		what.failure = kinora.NewFailure(kinora.FailureQualityRejected, "no output was approved")
 		// The person's time is not the upstream's.
 		deadline := g.DeadlineAt.Add(now.Sub(r.CreatedAt))
-		if e.models[g.Model] != nil && mayRepeat(g, round, deadline) {
+		if e.repeatable(g) && mayRepeat(g, round, deadline) {
 			what, g.DeadlineAt = decision{again: true}, deadline
 			if err := tx.ExtendDeadline(g.ID, deadline); err != nil {
 				return aftermath{}, err

@@ -180,6 +180,9 @@ func (e *Engine) reconciled(l *lane, g *kinora.Generation, a *kinora.Attempt, fr
 		a.State = from
 		a.Tries++
 		if a.Tries >= maxTries {
+			if e.moveOn(g, a, nil) {
+				return
+			}
 			e.reject(g, a, kinora.FailureUpstream, "the upstream was not available")
 			return
 		}
@@ -213,7 +216,7 @@ func (e *Engine) confirmed(ctx context.Context, l *lane, acc *account, upstreamI
 
 // modelOf returns the attempt's model, or what is known of one that is configured no more.
 func (e *Engine) modelOf(g *kinora.Generation, a *kinora.Attempt) *kinora.Model {
-	if m := e.models[a.Model]; m != nil {
+	if m := e.routeOf(a); m != nil {
 		return m
 	}
 	return &kinora.Model{Name: a.Model, Kind: g.Kind, Provider: a.Provider, UpstreamModel: a.UpstreamModel}

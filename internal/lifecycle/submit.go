@@ -109,7 +109,7 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 		}
 		saves := make([]store.AttemptSave, 0, len(list))
 		for _, a := range list {
-			if m := e.models[a.Model]; m != nil {
+			if m := e.routeOf(a); m != nil {
 				a.UpstreamModel = m.UpstreamModel
 			}
 			acc, until := slots.take(a.UpstreamModel, now)
@@ -256,7 +256,7 @@ func (s *slots) take(upstreamModel string, now time.Time) (picked *account, unti
 // submit makes the one call that a claimed attempt stands for and commits its outcome.
 func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 	claimed := time.Now()
-	m, acc := e.models[a.Model], e.accounts[a.Account]
+	m, acc := e.routeOf(a), e.accounts[a.Account]
 	defer acc.withdrawn(l.synchronous)
 	g, err := e.readGeneration(a.GenerationID)
 	if err != nil {
@@ -420,16 +420,33 @@ func (e *Engine) refused(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *
 	case provider.Rate:
 		acc.park(now, max(parkRate, min(pe.RetryAfter, time.Hour)))
 		// The account rests as a whole; how often it was too busy says nothing about this attempt.
-		e.requeue(a, e.backoff(2, time.Second, 30*time.Second, pe.RetryAfter))
-	case provider.Unavailable:
-		if a.Tries+1 >= maxTries {
-			e.reject(g, a, kinora.FailureUpstream, "the upstream was not available")
-			return
+		wait := e.backoff(2, time.Second, 30*time.Second, pe.RetryAfter)
+		if patient(a, wait) || !e.moveOn(g, a, e.hasRoom) {
+			e.requeue(a, wait)
 		}
+	case provider.Unavailable:
 		a.Tries++
-		e.requeue(a, e.backoff(a.Tries, time.Second, time.Minute, pe.RetryAfter))
+		wait := e.backoff(a.Tries, time.Second, time.Minute, pe.RetryAfter)
+		last := a.Tries >= maxTries
+		switch {
+		case last && e.moveOn(g, a, nil), !last && !patient(a, wait) && e.moveOn(g, a, e.hasRoom):
+		case last:
+			e.reject(g, a, kinora.FailureUpstream, "the upstream was not available")
+		default:
+			e.requeue(a, wait)
+		}
 	case provider.Balance, provider.Credential, provider.Permission:
 		e.barred(l, g, a, acc, pe, now)
+	case provider.ModelGone:
+		if e.moveOn(g, a, nil) {
+			return
+		}
+		code, message := failureOf(pe)
+		e.reject(g, a, code, message)
+	case provider.Generation:
+		// Its answer was the end of the job, which was made and came to nothing.
+		code, message := failureOf(pe)
+		e.failJob(g, a, pe.Class, code, message)
 	default:
 		code, message := failureOf(pe)
 		e.reject(g, a, code, message)
@@ -457,10 +474,16 @@ func (e *Engine) barred(l *lane, g *kinora.Generation, a *kinora.Attempt, acc *a
 			e.requeue(a, 0)
 			return
 		}
+		if e.moveOn(g, a, nil) {
+			return
+		}
 		if already && model == "" {
 			e.requeue(a, rest) // one generation has told that the account is refused; the others wait
 			return
 		}
+	}
+	if acc.Indifferent && e.moveOn(g, a, nil) {
+		return
 	}
 	e.reject(g, a, kinora.FailureUpstream, "the upstream account cannot be used at present")
 }

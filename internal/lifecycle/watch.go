@@ -179,7 +179,7 @@ func (e *Engine) look(l *lane, list []*kinora.Attempt) {
 			continue
 		}
 		if g, err := e.readGeneration(a.GenerationID); err == nil {
-			e.fail(g, a, kinora.FailureUpstream, "the upstream has lost the task")
+			e.failJob(g, a, provider.Gone, kinora.FailureUpstream, "the upstream has lost the task")
 		}
 	}
 	e.saveLooked(kept, progress)
@@ -218,7 +218,7 @@ func (e *Engine) progressOf(a *kinora.Attempt, r *provider.Report, now time.Time
 	if r.Progress >= 0 {
 		return min(r.Progress, 99)
 	}
-	if wait, known := e.durations.ahead(a.Model, 0, 0); known && wait > 0 {
+	if wait, known := e.durations.ahead(e.learntAs(a), 0, 0); known && wait > 0 {
 		return int(min(90, 100*now.Sub(a.AcceptedAt)/(2*wait)))
 	}
 	return 0
@@ -272,7 +272,7 @@ func (e *Engine) conclude(l *lane, from kinora.AttemptState, list []ending, now 
 			continue
 		}
 		took := now.Sub(a.AcceptedAt)
-		e.durations.learn(a.Model, took)
+		e.durations.learn(e.learntAs(a), took)
 		e.metrics.upstreamDuration.WithLabelValues(a.Provider).Observe(took.Seconds())
 		a.State, a.DoneAt, a.Result = kinora.AttemptCollecting, now, encodeResult(r.Outputs)
 		a.LeaseOwner, a.DueAt, a.ReadErrors = "", now, 0
@@ -328,5 +328,5 @@ func (e *Engine) concludeFailed(a *kinora.Attempt, r provider.Report) {
 	if r.State == provider.StateExpired {
 		code = kinora.FailureTimeout
 	}
-	e.fail(g, a, code, message)
+	e.failJob(g, a, pe.Class, code, message)
 }

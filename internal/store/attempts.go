@@ -202,6 +202,11 @@ func (tx *Tx) InFlight(account string, limit int) (int, error) {
 			return 0, err
 		}
 	}
+	return tx.Holding(account, limit)
+}
+
+// Holding is InFlight without its promise: others may claim meanwhile.
+func (tx *Tx) Holding(account string, limit int) (int, error) {
 	var n int
 	err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM attempts WHERE account = ?
 		AND state IN ('submitting', 'unsettled', 'open') LIMIT ?) AS held`, account, limit).Scan(&n)
@@ -304,6 +309,22 @@ func (tx *Tx) ReleaseAttempt(a *kinora.Attempt, now time.Time) error {
 func (tx *Tx) OverdueAttempts(now time.Time, limit int) ([]*kinora.Attempt, error) {
 	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE finished_at = 0 AND deadline_at <= ?
 		ORDER BY deadline_at LIMIT ?`, Micros(now), limit)
+}
+
+// MovableAttempts reads queued attempts that have waited long enough for their route.
+func (tx *Tx) MovableAttempts(now time.Time, limit int) ([]*kinora.Attempt, error) {
+	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE state = 'queued' AND move_at > 0 AND move_at <= ? AND due_at > 0
+		ORDER BY move_at LIMIT ?`, Micros(now), limit)
+}
+
+// PostponeMoves lets queued attempts stay with their route until an instant.
+func (tx *Tx) PostponeMoves(list []*kinora.Attempt, until time.Time) error {
+	sets := make([][]any, len(list))
+	for i, a := range list {
+		sets[i] = []any{Micros(until), a.GenerationID, a.Ordinal}
+	}
+	_, err := tx.ExecMany(`UPDATE attempts SET move_at = ? WHERE generation_id = ? AND ordinal = ? AND state = 'queued'`, sets)
+	return err
 }
 
 // LiveLanes lists the lanes that have claimable work, by skipping through the due index:
