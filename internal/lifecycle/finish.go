@@ -136,6 +136,9 @@ func (e *Engine) resolve(tx *store.Tx, g *kinora.Generation, a *kinora.Attempt, 
 	round := 0
 	for _, b := range attempts {
 		round = max(round, b.Round)
+		if b.FinishedAt.After(now) {
+			now = b.FinishedAt // this end began earlier, and came to the lock later
+		}
 		if !b.State.Terminal() {
 			mean, err := tx.MeanProgress(g.ID)
 			if err != nil {
