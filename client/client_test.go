@@ -34,6 +34,8 @@ type script struct {
 	clock *fakeClock
 	steps []step
 	seen  []exchange
+
+	queries []string // of the requests that had one
 }
 
 // step makes one answer.
@@ -50,6 +52,9 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	s.mu.Lock()
 	s.seen = append(s.seen, exchange{req.Method, req.URL.Path, string(body), req.Header.Clone(), s.clock.Now()})
+	if req.URL.RawQuery != "" {
+		s.queries = append(s.queries, req.URL.RawQuery)
+	}
 	next := s.steps[min(len(s.seen), len(s.steps))-1]
 	s.mu.Unlock()
 	return next(req)

@@ -39,6 +39,9 @@ func (c *Client) errorFrom(op string, status int, header http.Header, body []byt
 		}
 	}
 	e.Code, e.Message = c.clean(e.Code, maxWord), c.clean(e.Message, maxMessage)
+	for i, d := range e.Details {
+		e.Details[i] = FieldError{c.clean(d.Field, maxWord), c.clean(d.Message, maxMessage)}
+	}
 	if e.Message == "" {
 		e.Message = http.StatusText(status)
 	}
@@ -56,6 +59,7 @@ func (e *Error) readError(raw json.RawMessage) {
 		Message    json.RawMessage `json:"message"`
 		Retryable  json.RawMessage `json:"retryable"`
 		RetryAfter json.RawMessage `json:"retry_after"`
+		Details    json.RawMessage `json:"details"`
 	}
 	if json.Unmarshal(raw, &fields) != nil {
 		e.Message = text(raw) // {"error": "…"}, as proxies answer
@@ -64,6 +68,9 @@ func (e *Error) readError(raw json.RawMessage) {
 	e.Message = text(fields.Message)
 	if e.Code = text(fields.Type); e.Code == "" {
 		e.Code = text(fields.Code)
+	}
+	if json.Unmarshal(fields.Details, &e.Details) != nil {
+		e.Details = nil
 	}
 	switch string(fields.Retryable) {
 	case "true":

@@ -46,10 +46,18 @@ type Error struct {
 	Retryable bool
 	// RetryAfter is the least time to wait before another try, from the header or the body; 0 = nothing said.
 	RetryAfter time.Duration
+	// Details say what is wrong with each field, where the generations API tells; nil otherwise.
+	Details []FieldError
 	// RequestID is X-Request-Id, for the server's operator. Empty when there is none.
 	RequestID string
 
 	op string // method and route, without ids
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	Field   string `json:"field"`
+	Message string `json:"message"` // complete; names the field
 }
 
 // Error names the operation, the status, the code and the message. It holds no key, no URL and no id but the

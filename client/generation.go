@@ -68,6 +68,15 @@ type Generation struct {
 	UpdatedAt time.Time `json:"updated_at"`
 	// CompletedAt is nil until the end.
 	CompletedAt *time.Time `json:"completed_at"`
+	// Model is the public name of the model that makes it.
+	Model string `json:"model"`
+	// Progress is 0 to 100.
+	Progress int `json:"progress"`
+	// QueuePosition is its place among what waits for the same upstream accounts, 1 = next; 0 = it does not wait, or that
+	// is not known. It is not told in lists.
+	QueuePosition int `json:"queue_position"`
+	// ETASeconds is how long it will probably take from the read on; 0 = not known. It is not told in lists.
+	ETASeconds int `json:"eta_seconds"`
 }
 
 // Generation reads a generation: the truth about it also where webhooks are used, and the way to fresh output

@@ -52,7 +52,7 @@ type Webhook struct {
 	URL string `json:"url"`
 }
 
-// SubmitOption changes one Submit.
+// SubmitOption changes one Submit, or one write of the generations API.
 type SubmitOption func(*submitOptions)
 
 type submitOptions struct {
@@ -68,8 +68,8 @@ func IdempotencyKey(key string) SubmitOption {
 	return func(o *submitOptions) { o.key, o.noKey = key, false }
 }
 
-// NoIdempotencyKey sends no key; the submit is then tried exactly once. For servers of this API that do not
-// know the header: there, a repeated try could be a second, paid task.
+// NoIdempotencyKey sends no key; the submit is then tried exactly once. For servers of the submit API that do not
+// know the header: there, a repeated try could be a second, paid task. The generations API wants a key on every write.
 func NoIdempotencyKey() SubmitOption {
 	return func(o *submitOptions) { o.noKey = true }
 }
@@ -86,9 +86,9 @@ func NoIdempotencyKey() SubmitOption {
 // ErrUnavailable and after the context's end it is not known whether the task exists. With a key of your own,
 // submit again with it to find out; the automatic one is gone then.
 func (c *Client) Submit(ctx context.Context, request SubmitRequest, opts ...SubmitOption) (*Task, error) {
-	o := submitOptions{key: rand.Text()} // 130 random bits
-	for _, opt := range opts {
-		opt(&o)
+	key, err := keyOf(opSubmit, opts)
+	if err != nil {
+		return nil, err
 	}
 	body, err := marshal(opSubmit, request)
 	if err != nil {
@@ -96,20 +96,31 @@ func (c *Client) Submit(ctx context.Context, request SubmitRequest, opts ...Subm
 	}
 	submit := call{op: opSubmit, method: http.MethodPost, path: "/api/generate/submit", body: body}
 	var a answer
-	if o.noKey {
+	if key == "" {
 		a, err = c.once(ctx, submit)
 	} else {
-		if !validIdempotencyKey(o.key) {
-			return nil, fmt.Errorf("client: %s: %w: the idempotency key must be 1 to %d characters of printable ASCII",
-				opSubmit, ErrInvalid, MaxIdempotencyKey)
-		}
-		submit.header = http.Header{"Idempotency-Key": {o.key}}
+		submit.header = http.Header{"Idempotency-Key": {key}}
 		a, err = c.repeat(ctx, submit)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return c.decodeTask(opSubmit, a)
+}
+
+// keyOf is the idempotency key that options ask for, a new random one where they ask for none; "" = none is to be sent.
+func keyOf(op string, opts []SubmitOption) (string, error) {
+	o := submitOptions{key: rand.Text()} // 130 random bits
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.noKey {
+		return "", nil
+	}
+	if !validIdempotencyKey(o.key) {
+		return "", fmt.Errorf("client: %s: %w: the idempotency key must be 1 to %d characters of printable ASCII", op, ErrInvalid, MaxIdempotencyKey)
+	}
+	return o.key, nil
 }
 
 func validIdempotencyKey(key string) bool {

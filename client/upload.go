@@ -61,30 +61,59 @@ func (c *Client) UploadStream(ctx context.Context, name string, r io.Reader, opt
 	if strings.ContainsFunc(name, unicode.IsControl) {
 		return nil, fmt.Errorf("client: %s: %w: control characters in the file name", opUploadStream, ErrInvalid)
 	}
-	head, tail, contentType, err := multipartFrame(name, applyUpload(opts).path)
-	if err != nil {
-		return nil, fmt.Errorf("client: %s: %w", opUploadStream, err)
+	form := form{name: name, file: r}
+	if folder := applyUpload(opts).path; folder != "" {
+		form.fields = [][2]string{{"upload_path", folder}}
 	}
-	file := lend(ctx, r)
-	body := io.MultiReader(bytes.NewReader(head), file, bytes.NewReader(tail))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/api/common/upload/stream", body)
-	if err != nil {
-		return nil, fmt.Errorf("client: %s: the request cannot be made", opUploadStream)
-	}
-	if size, known := remaining(r); known {
-		req.ContentLength = int64(len(head)) + size + int64(len(tail))
-	}
-	req.Header.Set("Content-Type", contentType)
-	a, err := c.exchange(ctx, opUploadStream, req)
-	failed := file.takeBack()
-	if err != nil && failed != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("client: %s: read the file: %w", opUploadStream, failed)
-	}
+	a, err := c.sendForm(ctx, opUploadStream, "/api/common/upload/stream", form, nil)
 	if err != nil {
 		return nil, err
 	}
 	return c.decodeUpload(opUploadStream, a)
 }
+
+// form is a multipart form with one file.
+type form struct {
+	fields [][2]string // names and values, before the file
+	name   string      // of the file
+	file   io.Reader
+}
+
+// sendForm makes one try to send a form, whose file is read while it is sent.
+func (c *Client) sendForm(ctx context.Context, op, path string, form form, header http.Header) (answer, error) {
+	head, tail, contentType, err := multipartFrame(form)
+	if err != nil {
+		return answer{}, fmt.Errorf("client: %s: %w", op, err)
+	}
+	file := lend(ctx, form.file)
+	body := io.MultiReader(bytes.NewReader(head), file, bytes.NewReader(tail))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, body)
+	if err != nil {
+		return answer{}, fmt.Errorf("client: %s: the request cannot be made", op)
+	}
+	if size, known := remaining(form.file); known {
+		req.ContentLength = int64(len(head)) + size + int64(len(tail))
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	req.Header.Set("Content-Type", contentType)
+	a, err := c.exchange(ctx, op, req)
+	failed := file.takeBack()
+	if err != nil && failed != nil && ctx.Err() == nil {
+		return answer{}, &fileError{op, failed}
+	}
+	return a, err
+}
+
+// fileError says that the caller's own file could not be read, which no repetition mends.
+type fileError struct {
+	op  string
+	err error
+}
+
+func (e *fileError) Error() string { return "client: " + e.op + ": read the file: " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
 
 // UploadURL has the server fetch a file from a public http or https URL. Tried once. Errors as of UploadStream.
 func (c *Client) UploadURL(ctx context.Context, fileURL string, opts ...UploadOption) (*Upload, error) {
@@ -154,15 +183,15 @@ func (c *Client) decodeUpload(op string, a answer) (*Upload, error) {
 
 // multipartFrame returns what stands before and after the file, so that the body needs neither a pipe with a
 // goroutine nor a copy of the file, and has a known length when the file has.
-func multipartFrame(name, path string) (head, tail []byte, contentType string, err error) {
+func multipartFrame(form form) (head, tail []byte, contentType string, err error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
-	if path != "" {
-		if err := w.WriteField("upload_path", path); err != nil {
+	for _, field := range form.fields {
+		if err := w.WriteField(field[0], field[1]); err != nil {
 			return nil, nil, "", err
 		}
 	}
-	if _, err := w.CreateFormFile("file", name); err != nil {
+	if _, err := w.CreateFormFile("file", form.name); err != nil {
 		return nil, nil, "", err
 	}
 	size := b.Len()

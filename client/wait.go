@@ -50,45 +50,66 @@ func (c *Client) Wait(ctx context.Context, taskID string, opts WaitOptions) (*Ta
 	if err != nil {
 		return nil, err
 	}
-	if opts.MaxOutage <= 0 {
-		opts.MaxOutage = DefaultMaxOutage
+	var seen *Task
+	err = await(ctx, c, "a task", opts.MaxOutage, func(ctx context.Context) (look, error) {
+		task, after, err := c.look(ctx, path)
+		if err != nil {
+			return look{after: after}, err
+		}
+		if opts.OnProgress != nil && (seen == nil || seen.Status != task.Status || seen.Progress != task.Progress) {
+			opts.OnProgress(*task)
+		}
+		seen = task
+		if task.Status == TaskFailed {
+			return look{}, &TaskFailedError{Task: *task}
+		}
+		return look{after: after, ended: task.Status.Terminal()}, nil
+	})
+	return seen, err
+}
+
+// look is what one look at something that is waited for has brought.
+type look struct {
+	ended bool
+	after time.Duration // the least pause before the next look
+	held  bool          // the server has waited itself: the next look may follow at once
+}
+
+// await looks until what is looked at has ended. Looks that fail for reasons that may pass are borne for maxOutage; 0 =
+// DefaultMaxOutage.
+func await(ctx context.Context, c *Client, what string, maxOutage time.Duration, once func(context.Context) (look, error)) error {
+	if maxOutage <= 0 {
+		maxOutage = DefaultMaxOutage
 	}
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: firstPause, MaxInterval: longestPause, Multiplier: 1.5, RandomizationFactor: 0.1,
 	}
 	pauses.Reset()
-	var seen *Task
 	var failingSince time.Time // zero while looks succeed
 	for {
-		task, after, err := c.look(ctx, path)
+		now, err := once(ctx)
 		switch {
+		case err == nil && now.ended:
+			return nil
 		case err == nil:
 			failingSince = time.Time{}
-			if opts.OnProgress != nil && (seen == nil || seen.Status != task.Status || seen.Progress != task.Progress) {
-				opts.OnProgress(*task)
-			}
-			seen = task
-			if task.Status == TaskFailed {
-				return task, &TaskFailedError{Task: *task}
-			}
-			if task.Status.Terminal() {
-				return task, nil
-			}
 		case !retryable(err):
-			return seen, err
+			return err
 		case failingSince.IsZero():
 			failingSince = c.clock.Now()
 		}
-
-		pause := max(after, min(pauses.NextBackOff(), longestPause))
-		if err != nil && c.clock.Now().Add(pause).Sub(failingSince) > opts.MaxOutage {
-			return seen, err
+		if err == nil && now.held {
+			continue
+		}
+		pause := max(now.after, min(pauses.NextBackOff(), longestPause))
+		if err != nil && c.clock.Now().Add(pause).Sub(failingSince) > maxOutage {
+			return err
 		}
 		if ended := c.clock.Sleep(ctx, pause); ended != nil {
 			if err != nil {
-				return seen, fmt.Errorf("%w (no further look: %w)", err, ended)
+				return fmt.Errorf("%w (no further look: %w)", err, ended)
 			}
-			return seen, fmt.Errorf("client: waiting for a task: %w", ended)
+			return fmt.Errorf("client: waiting for %s: %w", what, ended)
 		}
 	}
 }
