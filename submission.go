@@ -28,6 +28,9 @@ type Submission struct {
 	// source is known. Without a Request it is made from the Input.
 	Fingerprint string
 
+	// CacheApproved says that outputs which were approved for the same Fingerprint may answer it.
+	CacheApproved bool
+
 	// IdempotencyKey makes a repeat of the same request answer with the same generation
 	// for 24 hours. Empty = none.
 	IdempotencyKey string

@@ -152,7 +152,8 @@ func (e *Engine) newGeneration(s *kinora.Submission, m *kinora.Model, now time.T
 	}
 	g := &kinora.Generation{
 		ID: id.New(prefix, now), OrganisationID: s.OrganisationID, Surface: s.Surface, Model: m.Name, Kind: m.Kind,
-		State: kinora.GenerationQueued, Input: s.Input, Request: s.Request, ParentID: s.ParentID, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL, Plan: s.Plan,
+		State: kinora.GenerationQueued, Input: s.Input, Request: s.Request, ParentID: s.ParentID, Plan: s.Plan,
+		Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	if s.Source.Given() {

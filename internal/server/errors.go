@@ -162,8 +162,8 @@ var generationsDialect = dialect{
 		kinora.ErrUnavailable:  {status: 503, word: "internal_error"},
 		errOverload:            {status: 503, word: "internal_error"},
 	},
-	envelope: func(a answer, message string, _ *kinora.Error, retryAfter int) any {
-		body := apiErrorBody{Code: a.word, Message: message, Retryable: a.status == 429 || a.status >= 500}
+	envelope: func(a answer, message string, e *kinora.Error, retryAfter int) any {
+		body := apiErrorBody{Code: a.word, Message: message, Retryable: a.status == 429 || a.status >= 500, Details: e.Details}
 		if retryAfter > 0 {
 			body.RetryAfter = &retryAfter
 		}
@@ -180,6 +180,8 @@ type apiErrorBody struct {
 	Message    string `json:"message"`
 	Retryable  bool   `json:"retryable"`
 	RetryAfter *int   `json:"retry_after"` // seconds
+	// Details say what is wrong with each field; nobody has to read them.
+	Details []kinora.FieldError `json:"details,omitempty"`
 }
 
 // The table of the admin API. Its caller is the operator, so it alone shows hints.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -80,6 +81,8 @@ type fakeGenerations struct {
 	read     func(ctx context.Context) error
 	ends     map[string]chan struct{} // of generations that are waited for
 	outlook  kinora.Outlook
+	once     map[string]remembered
+	cached   func(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) // nil = nothing is
 	searches []kinora.GenerationSearch
 	before   []string
 	listed   func() (page []kinora.Listed, next string, err error) // nil = nothing is found
@@ -92,6 +95,49 @@ func (f *fakeGenerations) Search(_ context.Context, _ string, q kinora.Generatio
 	}
 	return f.listed()
 }
+
+func (f *fakeGenerations) AcceptCached(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
+	if f.cached == nil {
+		return nil, nil
+	}
+	return f.cached(ctx, s)
+}
+
+// Recall answers with what was remembered under the key, as the core does.
+func (f *fakeGenerations) Recall(_ context.Context, organisationID string, once kinora.Idempotency) (*kinora.Accepted, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, ok := f.once[organisationID+" "+once.Scope+" "+once.Key]
+	switch {
+	case !ok:
+		return nil, nil
+	case before.hash != once.RequestHash:
+		return nil, kinora.Errorf(kinora.ErrConflict, "the idempotency key was used with another request")
+	}
+	return &kinora.Accepted{Generation: f.stored[before.id], Replayed: true}, nil
+}
+
+// make accepts a submission of the generations API as the core does, by the rules that are the server's concern.
+func (f *fakeGenerations) make(_ context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g := &kinora.Generation{
+		ID: fmt.Sprintf("job_%026d", len(f.stored)+1), OrganisationID: s.OrganisationID, Surface: s.Surface, Model: s.Model, Input: s.Input,
+		Request: s.Request, ParentID: s.ParentID, Reference: s.Reference, Metadata: s.Metadata, WebhookURL: s.WebhookURL,
+		SourceAssetID: s.Source.AssetID, State: kinora.GenerationQueued, CreatedAt: testTime, UpdatedAt: testTime,
+	}
+	if s.Source.AssetID == "" {
+		g.State = kinora.GenerationIngesting
+	}
+	f.store(g)
+	if f.once == nil {
+		f.once = map[string]remembered{}
+	}
+	f.once[s.OrganisationID+" "+s.IdempotencyScope+" "+s.IdempotencyKey] = remembered{s.RequestHash, g.ID}
+	return &kinora.Accepted{Generation: g}, nil
+}
+
+type remembered struct{ hash, id string }
 
 func (f *fakeGenerations) Outlook(context.Context, *kinora.Generation) (kinora.Outlook, error) {
 	return f.outlook, nil

@@ -22,12 +22,19 @@ func (s *Server) generationRoutes() []route {
 	}
 	read, events := on(http.MethodGet, one, s.generation), on(http.MethodGet, one+"/events", s.generationEvents)
 	read.load, events.load = holding, streaming
-	return []route{
+	routes := []route{
 		on(http.MethodGet, all, s.listGenerations),
 		read,
 		events,
 		on(http.MethodPost, one+"/cancel", s.cancelGeneration),
 	}
+	if s.cfg.Workflows != nil {
+		create, again := on(http.MethodPost, all, s.createGeneration), on(http.MethodPost, one+"/regenerate", s.regenerateGeneration)
+		create.limit, create.load = limitCreate, holding
+		again.limit, again.load = limitRegenerate, holding
+		routes = append(routes, create, again)
+	}
+	return routes
 }
 
 // maxPreferredWait is how long a caller may have an answer held until the generation has ended.

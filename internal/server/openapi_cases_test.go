@@ -33,6 +33,7 @@ func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 		c.Streams, c.Assets = documentedStreams{}, documentedAssets{}
 		c.Usage = fakeUsage{ledger: map[string][]kinora.UsageEntry{ownID: {entry(3), entry(2), entry(1)}}}
 		c.Videos = fakeVideos{c.Generations.(*fakeGenerations)}
+		c.Workflows = builtIns(t)
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
 	}}, change...)
 	f := newFixture(t, all...)
@@ -44,6 +45,7 @@ func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 	f.generations.store(done, output)
 	asJob := *done
 	asJob.ID = jobOne
+	asJob.SourceAssetID, asJob.Request = ownAsset, &kinora.WorkflowRequest{Workflow: "staging", CaptureType: "photo", Mode: "clean"}
 	f.generations.store(&asJob, output)
 	f.generations.store(&kinora.Generation{
 		ID: generationTwo, OrganisationID: ownID, State: kinora.GenerationFailed, CreatedAt: testTime, UpdatedAt: testTime,
@@ -107,6 +109,28 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	}
 	add(422, "GET", generationList+"?limit=101", "")
 	list = append(list, assetExchanges()...)
+	making := func(f *fixture) { f.generations.accept = f.generations.make }
+	addWrite := func(status int, target, body string) *exchangeCase {
+		ex := add(status, "POST", target, body, header("Idempotency-Key", "k"))
+		ex.before = making
+		return ex
+	}
+	const regenerate = record + jobOne + "/regenerate"
+	addWrite(202, generationList, `{`+ofAsset+cleanPhoto+`}`)
+	addWrite(202, regenerate, `{}`)
+	for target, good := range map[string]string{generationList: `{` + ofAsset + cleanPhoto + `}`, regenerate: `{}`} {
+		add(400, "POST", target, good)
+		addWrite(409, target, good).before = func(f *fixture) {
+			making(f)
+			f.generations.once = map[string]remembered{ownID + " POST " + target + " k": {}}
+		}
+		ex := addWrite(415, target, "x")
+		ex.change = append(ex.change, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") })
+	}
+	addWrite(422, generationList, `{`+ofAsset+`"workflow":"x"}`)
+	addWrite(422, regenerate, `{"workflow":"x"}`)
+	addWrite(404, generationList, `{"source_asset_id":"src_x",`+cleanPhoto+`}`)
+	addWrite(404, record+"job_00000000000000000000000000/regenerate", `{}`)
 	add(200, "GET", record+taskOne+"/events", "")
 	add(204, "GET", record+taskOne+"/events", "", header("Last-Event-ID", "succeeded-100"))
 	add(404, "GET", record+"x/events", "")

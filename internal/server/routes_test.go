@@ -46,7 +46,7 @@ func TestRoutesAreSound(t *testing.T) {
 
 // Promise 7: another organisation's id answers exactly as an unknown id does, on every route that takes one.
 func TestForeignIDsAnswerAsUnknownOnes(t *testing.T) {
-	f := newFixture(t, func(c *Config) { c.Videos = fakeVideos{c.Generations.(*fakeGenerations)} })
+	f, _ := createFixture(t, func(c *Config) { c.Videos = fakeVideos{c.Generations.(*fakeGenerations)} })
 	for _, id := range []string{taskOne, jobOne} {
 		f.generations.store(&kinora.Generation{ID: id, OrganisationID: otherID, State: kinora.GenerationQueued, CreatedAt: testTime})
 	}
@@ -55,14 +55,14 @@ func TestForeignIDsAnswerAsUnknownOnes(t *testing.T) {
 		if rt.auth != keyed || !strings.Contains(rt.pattern, "{") {
 			continue
 		}
-		for _, ids := range [][2]string{{taskOne, "task_00000000000000000000000000"}, {jobOne, "job_00000000000000000000000000"}} {
-			foreign := target(rt.pattern, map[string]string{"task_id": ids[0], "job_id": ids[0], "video_id": ids[0], "image_id": ids[0]})
-			unknown := target(rt.pattern, map[string]string{"task_id": ids[1], "job_id": ids[1], "video_id": ids[1], "image_id": ids[1]})
+		for _, ids := range [][3]string{{taskOne, "task_00000000000000000000000000", foreignIngest}, {jobOne, "job_00000000000000000000000000", foreignIngest}} {
+			foreign := target(rt.pattern, map[string]string{"task_id": ids[0], "job_id": ids[0], "video_id": ids[0], "image_id": ids[0], "ingest_id": ids[2]})
+			unknown := target(rt.pattern, map[string]string{"task_id": ids[1], "job_id": ids[1], "video_id": ids[1], "image_id": ids[1], "ingest_id": "ing_00000000000000000000000000"})
 			if strings.Contains(foreign, "{") {
 				t.Fatalf("%s: this test does not know how to make a foreign id for it", rt.pattern)
 			}
 			// With a body nothing but the id can be wrong with, where there is one.
-			a, b := f.do(rt.method, foreign, "{}", header("X-Request-Id", "r")), f.do(rt.method, unknown, "{}", header("X-Request-Id", "r"))
+			a, b := f.do(rt.method, foreign, "{}", once, header("X-Request-Id", "r")), f.do(rt.method, unknown, "{}", once, header("X-Request-Id", "r"))
 			a.Header().Del("Ratelimit-Remaining")
 			b.Header().Del("Ratelimit-Remaining")
 			a.Header().Del("Ratelimit-Reset")
@@ -75,6 +75,12 @@ func TestForeignIDsAnswerAsUnknownOnes(t *testing.T) {
 	}
 	if tested == 0 {
 		t.Error("no route was tested")
+	}
+	// And in bodies.
+	body := func(asset string) string { return `{"source_asset_id":"` + asset + `",` + cleanPhoto + `}` }
+	a, b := f.create(body(foreignAsset)), f.create(body("src_00000000000000000000000000"))
+	if a.Code != http.StatusNotFound || a.Code != b.Code || a.Body.String() != b.Body.String() {
+		t.Errorf("a foreign asset: %d %s, an unknown one: %d %s", a.Code, a.Body, b.Code, b.Body)
 	}
 }
 

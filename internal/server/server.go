@@ -48,6 +48,13 @@ type Generations interface {
 	//
 	// Errors: kinora.ErrUnavailable.
 	Search(ctx context.Context, organisationID string, q kinora.GenerationSearch, before string, limit int) (page []kinora.Listed, next string, err error)
+	// AcceptCached is Accept for a submission that approved outputs may answer; nil = there are none, and Accept is to be
+	// called. Errors as for Accept.
+	AcceptCached(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error)
+	// Recall answers a repeated write with the generation that its first try made; nil = there is none.
+	//
+	// Errors: kinora.ErrConflict when the key stands for another request; kinora.ErrUnavailable.
+	Recall(ctx context.Context, organisationID string, once kinora.Idempotency) (*kinora.Accepted, error)
 	// Outlook tells what is known of the rest of a generation's way; zero for one that has ended.
 	//
 	// Errors: kinora.ErrUnavailable.
@@ -105,9 +112,11 @@ type Config struct {
 	Models  Models  // nil: no model list
 	Videos  Videos  // nil: no /v1/videos
 	Uploads Uploads // nil: no uploads
-	Assets  Assets  // nil: no source assets
-	Streams Streams // nil: no streams of events
-	Admin   Admin   // nil: no admin API
+	Assets  Assets  // nil: no source assets, and no generations made from them
+	// Workflows is what generations are made by; nil: none are made by the generations API. It needs Assets.
+	Workflows Workflows
+	Streams   Streams // nil: no streams of events
+	Admin     Admin   // nil: no admin API
 	// MasterKeys is the admin API's part for them; nil: none.
 	MasterKeys MasterKeys
 	// Webhooks serves the admin API's deliveries, replays and test events; nil: they are not served.
