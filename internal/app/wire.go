@@ -279,7 +279,7 @@ func (a *App) wireHTTP() error {
 	}
 	sc := server.Config{
 		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine, Videos: a.engine,
-		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Assets: a.assets, Streams: a.dispatcher,
+		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Assets: a.assets, Workflows: a.workflows, Streams: a.dispatcher,
 		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
 		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,

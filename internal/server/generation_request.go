@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/kinora/kinora"
@@ -141,6 +142,17 @@ func (f fieldFaults) err() error {
 // fieldFault is the refusal of one field; the message begins with its name.
 func fieldFault(field, format string, args ...any) error {
 	return fieldFaults{{Field: field, Message: field + " " + fmt.Sprintf(format, args...)}}.err()
+}
+
+// ofField says in the details of a refusal which field it is about.
+func ofField(field string, err error) error {
+	var e *kinora.Error
+	if !errors.As(err, &e) || e.Code != kinora.ErrInvalid || len(e.Details) > 0 {
+		return err
+	}
+	told := *e
+	told.Details = []kinora.FieldError{{Field: field, Message: e.Message}}
+	return &told
 }
 
 // inherit fills in what a regenerate leaves out with what its parent has (contract, section 7), and returns the names of

@@ -72,7 +72,7 @@ func (s *Server) create(ctx context.Context, x *exchange, doc *document, once ki
 		}
 	case q.sourceURL != "":
 		if _, err := s.cfg.Assets.FromURL(x.organisation.ID, q.sourceURL); err != nil {
-			return nil, err
+			return nil, ofField("source_url", err)
 		}
 	}
 	sub, err := s.cfg.Workflows.Submission(q.choices, asset)

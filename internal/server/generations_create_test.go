@@ -236,7 +236,7 @@ func TestCreateRefusals(t *testing.T) {
 		"a malformed asset":     {`{"source_asset_id":"x",` + cleanPhoto + `}`, 404, "not_found", nil},
 		"a foreign asset":       {`{"source_asset_id":"` + foreignAsset + `",` + cleanPhoto + `}`, 404, "not_found", nil},
 		"an asset in the works": {`{"source_asset_id":"` + pendingAsset + `",` + cleanPhoto + `}`, 422, "validation_error", []string{"source_asset_id"}},
-		"a local source":        {`{"source_url":"http://localhost/a.jpg",` + cleanPhoto + `}`, 422, "validation_error", nil},
+		"a local source":        {`{"source_url":"http://localhost/a.jpg",` + cleanPhoto + `}`, 422, "validation_error", []string{"source_url"}},
 		"no workflow":           {`{` + ofAsset + `"capture_type":"photo"}`, 422, "validation_error", []string{"workflow"}},
 		"another workflow":      {`{` + ofAsset + `"workflow":"stage"}`, 422, "validation_error", []string{"workflow"}},
 		"a cell that is none":   {`{` + ofAsset + `"workflow":"pro_capture","capture_type":"floorplan"}`, 422, "validation_error", []string{"capture_type"}},
