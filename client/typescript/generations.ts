@@ -7,7 +7,7 @@ import type { components, paths } from "./schema.js";
 type Generation = components["schemas"]["Generation"];
 
 const env = (name: string): string => process.env[name] ?? fail(`${name} is not set`);
-const api = createClient<paths>({ baseUrl: env("KINORA_URL"), headers: { Authorization: `Bearer ${env("KINORA_API_KEY")}` } });
+const api = createClient<paths>({ baseUrl: env("KINORA_SERVER"), headers: { Authorization: `Bearer ${env("KINORA_KEY")}` } });
 
 function fail(message: string): never {
   throw new Error(message);

@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"client/webhook":                 {},
 	"client/webhook/consumers":       {},
 	"client/openaisdk":               {},
+	"client/walkthrough":             {},
 	"provider":                       {""},
 	"provider/ark":                   {"", "provider", "provider/lenient"},
 	"provider/comfyui":               {"", "provider", "provider/lenient"},
