@@ -160,7 +160,7 @@ func (a *App) wire() error {
 	}
 	sources, err := inputs.New(inputs.Config{
 		Files: a.files, Signer: a.signer, Fetch: a.guard, Folder: a.cfg.DataDir,
-		MaxImage: int64(a.cfg.Uploads.MaxImage), MaxVideo: int64(a.cfg.Uploads.MaxVideo),
+		MaxImage: int64(a.cfg.Uploads.MaxImage), MaxVideo: int64(a.cfg.Uploads.MaxVideo), MaxOwn: int64(a.cfg.Assets.MaxSize),
 	})
 	if err != nil {
 		return err

@@ -75,8 +75,8 @@ type Retention struct {
 
 // Uploads bounds what callers upload.
 type Uploads struct {
-	MaxImage  Size     `yaml:"max_image" env:"MAX_IMAGE" doc:"Largest image."`
-	MaxVideo  Size     `yaml:"max_video" env:"MAX_VIDEO" doc:"Largest video."`
+	MaxImage  Size     `yaml:"max_image" env:"MAX_IMAGE" doc:"Largest image, uploaded or fetched for an upstream that takes no URLs."`
+	MaxVideo  Size     `yaml:"max_video" env:"MAX_VIDEO" doc:"Largest video, likewise."`
 	KeepImage Duration `yaml:"keep_image" env:"KEEP_IMAGE" doc:"How long an uploaded image is kept."`
 	KeepVideo Duration `yaml:"keep_video" env:"KEEP_VIDEO" doc:"How long an uploaded video is kept."`
 	PerMinute int      `yaml:"per_minute" env:"PER_MINUTE" doc:"Uploads per key and minute."`

@@ -48,6 +48,7 @@ type Config struct {
 	// have no name, so that nothing is left of them after a crash.
 	Folder             string
 	MaxImage, MaxVideo int64         // bytes
+	MaxOwn             int64         // of an own file, where that is more: it was taken in under limits of its own; bytes
 	Timeout            time.Duration // of one fetch; 0 = DefaultTimeout
 	Now                func() time.Time
 }
@@ -92,7 +93,7 @@ func (in *Inputs) Open(ctx context.Context, rawURL string) (io.ReadCloser, strin
 	if err != nil {
 		return nil, "", err
 	}
-	contentType, err := in.judge(file)
+	contentType, err := in.judge(file, key != "")
 	if err != nil {
 		return nil, "", errors.Join(err, file.Close())
 	}
@@ -188,7 +189,7 @@ func fetchError(ctx context.Context, err error) *provider.Error {
 }
 
 // judge finds out what a file is and holds it against the limit of its kind.
-func (in *Inputs) judge(file io.ReadSeeker) (string, error) {
+func (in *Inputs) judge(file io.ReadSeeker, own bool) (string, error) {
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return "", ours(err)
@@ -210,6 +211,9 @@ func (in *Inputs) judge(file io.ReadSeeker) (string, error) {
 		limit = in.cfg.MaxVideo
 	default:
 		return "", provider.Errorf(provider.Invalid, "must be an image or a video")
+	}
+	if own {
+		limit = max(limit, in.cfg.MaxOwn)
 	}
 	if size > limit {
 		return "", provider.Errorf(provider.Invalid, "must be at most %d bytes", limit)

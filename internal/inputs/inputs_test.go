@@ -148,6 +148,11 @@ func TestOwnFilesComeFromStorageUnderAnyName(t *testing.T) {
 	f.wantRefusal("empty", signed, provider.Invalid, "must be an image or a video")
 	f.put(append(content, make([]byte, 1<<20)...))
 	f.wantRefusal("too large", signed, provider.Invalid, "must be at most 1048576 bytes")
+
+	roomy := newFixture(t, func(c *inputs.Config) { c.MaxOwn = 3 << 20 })
+	large := append(content, make([]byte, 2<<20)...)
+	roomy.put(large)
+	roomy.wantFile("a source asset", roomy.url("https://gw.example", time.Hour), large, "image/png")
 	forbidden.AssertUntouched()
 }
 
