@@ -57,6 +57,7 @@ func newOutside(t *testing.T) *outside {
 	// As open as an operator can make it without naming a private address.
 	cfg.Webhooks.AllowHTTP, cfg.Network.Ports = true, []uint16{o.forbidden.Port()}
 	cfg.Webhooks.Timeout, cfg.Uploads.PerMinute = config.Duration(2*time.Second), 1_000_000
+	cfg.Limits.API.SourceAssetsCreate, cfg.Limits.API.SourceURLFetches = 0, 0
 	off := false
 	cfg.Sandbox.Enabled = &off
 	cfg.Accounts = []config.Account{{Name: "up", Provider: "sandbox", BaseURL: o.upstream.URL, Settings: map[string]config.Secret{"api_key": "k"}, MaxInFlight: 1000}}
@@ -169,6 +170,11 @@ func (o *outside) serveUpstream(w http.ResponseWriter, r *http.Request) {
 // call sends JSON with an API key, or the admin token, and returns status and answer.
 func (o *outside) call(method, path, bearer string, body any) (int, map[string]any) {
 	o.t.Helper()
+	return o.send(method, path, bearer, body, func(*http.Request) {})
+}
+
+func (o *outside) send(method, path, bearer string, body any, change func(*http.Request)) (int, map[string]any) {
+	o.t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
 		o.t.Fatal(err)
@@ -179,6 +185,7 @@ func (o *outside) call(method, path, bearer string, body any) (int, map[string]a
 	}
 	req.Header.Set("Authorization", "Bearer "+bearer)
 	req.Header.Set("Content-Type", "application/json")
+	change(req)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		o.t.Fatal(err)
@@ -187,6 +194,12 @@ func (o *outside) call(method, path, bearer string, body any) (int, map[string]a
 	var answer map[string]any
 	_ = json.NewDecoder(resp.Body).Decode(&answer)
 	return resp.StatusCode, answer
+}
+
+// callOnce is call with the organisation's key, for a write that needs an idempotency key.
+func (o *outside) callOnce(method, path, once string, body any) (int, map[string]any) {
+	o.t.Helper()
+	return o.send(method, path, o.app.Bootstrapped().KeyText, body, func(r *http.Request) { r.Header.Set("Idempotency-Key", once) })
 }
 
 // submit makes a generation whose output lies at output; it returns no id where the request was refused.
@@ -442,6 +455,37 @@ func TestNoWayOutLeadsInside(t *testing.T) {
 			if status != http.StatusBadRequest && status != http.StatusUnprocessableEntity || strings.Contains(fmt.Sprint(answer), "127.0.0.1") {
 				t.Errorf("%s: answered %d %v", url, status, answer)
 			}
+		}
+		o.forbidden.AssertUntouched()
+	})
+	t.Run("source image", func(t *testing.T) {
+		ingests := map[string]string{}
+		for i, v := range o.vectors {
+			status, answer := o.callOnce("POST", "/api/v1/source-assets", fmt.Sprint("vector ", i), map[string]any{"source_url": v.URL})
+			refused := status == http.StatusUnprocessableEntity || status == http.StatusBadRequest
+			if status != http.StatusAccepted && !refused || status == http.StatusAccepted && v.Early != "" && !strings.HasPrefix(strings.ToLower(v.URL), "http:") ||
+				strings.Contains(fmt.Sprint(answer), "127.0.0.1") {
+				t.Errorf("%s: answered %d %v", v.URL, status, answer)
+			}
+			if ingest, ok := answer["ingest_id"].(string); ok {
+				ingests[ingest] = v.URL
+			}
+		}
+		for ingest, url := range ingests {
+			var a *kinora.SourceAsset
+			o.until("the end of the ingest of "+url, func(tx *store.Tx) bool {
+				var err error
+				if a, err = tx.Ingest("", ingest); err != nil {
+					t.Fatal(err)
+				}
+				return a.State.Terminal()
+			})
+			if a.State != kinora.AssetFailed || a.Failure.Code != kinora.FailureSourceUnreachable || a.Tries != 0 || strings.Contains(a.Failure.Message, "127.0.0.1") {
+				t.Errorf("%s: %s %+v after %d tries", url, a.State, a.Failure, a.Tries)
+			}
+		}
+		if len(ingests) == 0 {
+			t.Error("no vector got as far as the fetch")
 		}
 		o.forbidden.AssertUntouched()
 	})
