@@ -59,6 +59,7 @@ type grammar struct {
 	Cancel     cancelCommand     `cmd:"" group:"use" help:"Cancel a generation that has not ended."`
 	Listen     listenCommand     `cmd:"" group:"use" help:"Bring webhooks to a receiver on your own machine, without a public address."`
 	Webhook    webhookCommand    `cmd:"" group:"use" help:"Check webhooks that were received, and send test events."`
+	Asset      assetCommand      `cmd:"" group:"tenants" help:"Look after source images."`
 	Attempts   attemptsCommand   `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
 	Review     reviewCommand     `cmd:"" group:"tenants" help:"Approve or reject what waits for a person."`
 	Deliveries deliveriesCommand `cmd:"" group:"tenants" help:"Search deliveries, show what was sent and answered, and send them again."`
