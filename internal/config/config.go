@@ -87,7 +87,7 @@ type Assets struct {
 	MaxSize      Size     `yaml:"max_size" env:"MAX_SIZE" doc:"Largest file."`
 	MinSide      int      `yaml:"min_side" env:"MIN_SIDE" doc:"Least width and height, in pixels."`
 	MaxSide      int      `yaml:"max_side" env:"MAX_SIDE" doc:"Greatest width and height, in pixels."`
-	Memory       Size     `yaml:"memory" env:"MEMORY" doc:"Memory that all decoding of source images on a node may take at once. An image that alone takes more is refused: a progressive JPEG takes about 8 bytes a pixel, a plain one 2, a PNG next to nothing."`
+	Memory       Size     `yaml:"memory" env:"MEMORY" doc:"Memory that all decoding of source images on a node may take at once. An image that alone takes more is refused: a plain JPEG takes about 2 bytes a pixel, a progressive one 8 to 15, a PNG next to nothing, and 8 more where the image has to be turned."`
 	FetchTimeout Duration `yaml:"fetch_timeout" env:"FETCH_TIMEOUT" doc:"One fetch of a source_url. A fetch that fails for a passing reason is made three times within about 15 seconds and the time that they take."`
 	MaxRedirects int      `yaml:"max_redirects" env:"MAX_REDIRECTS" doc:"Redirects that a fetch follows, each checked like the source_url itself."`
 }
