@@ -130,6 +130,8 @@ func TestConformance(t *testing.T) {
 			`input.metadata.sandbox.delay must be seconds, or a text such as "1.5s", up to 48 hours`: metadata("sandbox", `{"delay":"soon"}`),
 			`input.metadata.sandbox.slow_download must be seconds, or a text`:                        metadata("sandbox", `{"delay":0,"slow_download":-1}`),
 			"input.metadata.sandbox.fail must be one of invalid, ":                                   metadata("sandbox", `{"fail":"often"}`),
+			"input.metadata.sandbox.image must be one of blank, identical, unrelated, small":         metadata("sandbox", `{"image":"ugly"}`),
+			"input.metadata.sandbox.image_times must be a whole number from 0":                       metadata("sandbox", `{"image_times":true}`),
 			"input.metadata.sandbox.fail_times must be a whole number from 0":                        metadata("sandbox", `{"fail_times":"2"}`),
 			"input.metadata.sandbox.output_404 must be true, false or a whole number from 0":         metadata("sandbox", `{"output_404":-1}`),
 			"input.metadata.sandbox.status_word must be a text of at most 64 bytes":                  metadata("sandbox", `{"status_word":7}`),
