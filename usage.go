@@ -72,21 +72,6 @@ func BillingPeriod(at time.Time) (start, end time.Time) {
 	return start, start.AddDate(0, 1, 0)
 }
 
-// Allowance is what an organisation may use, where it differs from what the server allows
-// everybody. The zero value differs in nothing.
-type Allowance struct {
-	// Limits are requests per minute by kind of route, as in the usage summary; 0 = no limit.
-	Limits map[string]int `json:"limits,omitempty"`
-	// JobsInFlight is how many jobs of the generations API may be in flight; nil = the
-	// server's number, 0 = no limit.
-	JobsInFlight *int `json:"in_flight_jobs,omitempty"`
-	// Budget is the most that generations of a calendar month may cost; nil = no limit.
-	Budget *Money `json:"budget_usd,omitempty"`
-	// Included is how many billable generations of a month the usage summary calls included.
-	// It changes neither the ledger nor the budget.
-	Included int64 `json:"included,omitempty"`
-}
-
 // Fingerprint is the config_fingerprint of a workflow's generation: the SHA-256, in
 // lower-case hex, over the canonical JSON of what was asked for and of the source's content
 // (generations API contract 12). Equal for equal configurations, in whatever order the rooms

@@ -178,11 +178,13 @@ type organisationBody struct {
 	OperatorHook   string    `json:"operator_hook"`
 	Disabled       bool      `json:"disabled"`
 	CreatedAt      time.Time `json:"created_at"`
+
+	Allowance kinora.Allowance `json:"allowance"`
 }
 
 func (b organisationBody) organisation() *kinora.Organisation {
 	return &kinora.Organisation{ID: b.ID, Name: b.Name, DefaultWebhook: b.DefaultWebhook, WebhookHosts: b.WebhookHosts, OperatorHook: b.OperatorHook,
-		Disabled: b.Disabled, CreatedAt: b.CreatedAt}
+		Disabled: b.Disabled, Allowance: b.Allowance, CreatedAt: b.CreatedAt}
 }
 
 type changeBody struct {
@@ -191,10 +193,12 @@ type changeBody struct {
 	WebhookHosts   *[]string `json:"webhook_hosts,omitempty"`
 	OperatorHook   *string   `json:"operator_hook,omitempty"`
 	Disabled       *bool     `json:"disabled,omitempty"`
+
+	Allowance *kinora.AllowanceChange `json:"allowance,omitempty"`
 }
 
 func changeOf(c tenancy.OrganisationChange) changeBody {
-	b := changeBody{Name: c.Name, DefaultWebhook: c.DefaultWebhook, OperatorHook: c.OperatorHook, Disabled: c.Disabled}
+	b := changeBody{Name: c.Name, DefaultWebhook: c.DefaultWebhook, OperatorHook: c.OperatorHook, Disabled: c.Disabled, Allowance: c.Allowance}
 	if c.WebhookHosts != nil {
 		hosts := append([]string{}, *c.WebhookHosts...) // an empty list, not null
 		b.WebhookHosts = &hosts

@@ -52,6 +52,7 @@ type grammar struct {
 	Key        keyCommand        `cmd:"" group:"tenants" help:"Look after API keys."`
 	Endpoint   endpointCommand   `cmd:"" group:"tenants" help:"Look after the URLs that an organisation's events go to."`
 	MasterKey  masterKeyCommand  `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
+	Usage      usageCommand      `cmd:"" group:"tenants" help:"Show what an organisation has used and spent in a month, or its ledger."`
 	Account    accountCommand    `cmd:"" group:"tenants" help:"Look after upstream accounts."`
 	Workflow   workflowCommand   `cmd:"" group:"tenants" help:"Look at workflows of the generations API, and check files of your own."`
 	Submit     submitCommand     `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`

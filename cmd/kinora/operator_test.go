@@ -64,7 +64,7 @@ func startServer(t *testing.T) (folder, url string) {
 	return folder, doc["url"].(string)
 }
 
-const orgKeys = "created_at default_webhook disabled id name operator_hook webhook_hosts"
+const orgKeys = "allowance created_at default_webhook disabled id name operator_hook webhook_hosts"
 
 func tryOrganisations(t *testing.T) {
 	created := invoke(t, "", "org", "create", "Acme", "--webhook-hosts", "hooks.example.com,*.example.org", "--default-webhook", "https://hooks.example.com/k", "--json")
@@ -88,6 +88,7 @@ func tryOrganisations(t *testing.T) {
 	if doc["name"] != "Acme Ltd" || doc["default_webhook"] != "" || doc["disabled"] != true || len(hosts) != 0 {
 		t.Errorf("updated: %v\n%s", doc, changed.errOut)
 	}
+	tryAllowance(t, id)
 	if text := invoke(t, "", "org", "list"); !strings.Contains(text.out, id) || !strings.Contains(text.out, "disabled") {
 		t.Errorf("list: %s%s", text.out, text.errOut)
 	}

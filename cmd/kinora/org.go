@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,11 +29,13 @@ type orgShape struct {
 	OperatorHook   string   `json:"operator_hook"`   // empty = none
 	Disabled       bool     `json:"disabled"`
 	CreatedAt      instant  `json:"created_at"`
+
+	Allowance kinora.Allowance `json:"allowance"` // where it differs from what the server allows everybody
 }
 
 func orgOf(o *kinora.Organisation) orgShape {
 	return orgShape{ID: o.ID, Name: o.Name, DefaultWebhook: o.DefaultWebhook, WebhookHosts: append([]string{}, o.WebhookHosts...),
-		OperatorHook: o.OperatorHook, Disabled: o.Disabled, CreatedAt: instant(o.CreatedAt)}
+		OperatorHook: o.OperatorHook, Disabled: o.Disabled, CreatedAt: instant(o.CreatedAt), Allowance: o.Allowance}
 }
 
 // secretShape is a webhook secret; its text is there at the one time that it is shown.
@@ -128,6 +131,12 @@ type orgUpdateCommand struct {
 	Disable        bool     `help:"Switch API access off. Generations under way run on." xor:"access"`
 	Enable         bool     `help:"Switch API access on again." xor:"access"`
 
+	Limit    map[string]int `help:"Requests per minute of a kind of route of the generations API, such as generations_create=500; 0 = no limit, -1 = the server's number." placeholder:"KIND=N" mapsep:","`
+	InFlight *int           `help:"Jobs of the generations API in flight; 0 = no limit, -1 = the server's number." placeholder:"N"`
+	Budget   *kinora.Money  `help:"Most that generations of a calendar month may cost, in US dollars." placeholder:"USD" xor:"budget"`
+	NoBudget bool           `help:"Take the budget away." xor:"budget"`
+	Included *int64         `help:"Billable generations of a month that the usage summary calls included." placeholder:"N"`
+
 	operator
 }
 
@@ -138,6 +147,9 @@ func (o *orgUpdateCommand) change() (tenancy.OrganisationChange, error) {
 	}
 	if o.Disable || o.Enable {
 		change.Disabled = &o.Disable
+	}
+	if len(o.Limit) > 0 || o.InFlight != nil || o.Budget != nil || o.NoBudget || o.Included != nil {
+		change.Allowance = &kinora.AllowanceChange{Limits: o.Limit, JobsInFlight: o.InFlight, Budget: o.Budget, NoBudget: o.NoBudget, Included: o.Included}
 	}
 	if change == (tenancy.OrganisationChange{}) {
 		return change, usage("nothing to change", "see kinora help org update")
@@ -268,7 +280,33 @@ func (c *console) showOrg(o orgShape) {
 	c.say("  default webhook  %s", printable(orDash(o.DefaultWebhook)))
 	c.say("  webhook hosts    %s", printable(hosts))
 	c.say("  operator hook    %s", printable(orDash(o.OperatorHook)))
+	c.showAllowance(o.Allowance)
 	c.say("  created          %s", stamp(time.Time(o.CreatedAt)))
+}
+
+// showAllowance shows where it differs from what the server allows everybody.
+func (c *console) showAllowance(a kinora.Allowance) {
+	for _, kind := range kinora.RateKinds() {
+		if n, own := a.Limits[kind]; own {
+			c.say("  limit            %s: %s", kind, orUnlimited(n, " a minute"))
+		}
+	}
+	if a.JobsInFlight != nil {
+		c.say("  jobs in flight   %s", orUnlimited(*a.JobsInFlight, ""))
+	}
+	if a.Budget != nil {
+		c.say("  budget           %s USD a month", *a.Budget)
+	}
+	if a.Included > 0 {
+		c.say("  included         %d generations a month", a.Included)
+	}
+}
+
+func orUnlimited(n int, unit string) string {
+	if n == 0 {
+		return "no limit"
+	}
+	return strconv.Itoa(n) + unit
 }
 
 // showSecret shows what cannot be read again.

@@ -92,12 +92,13 @@ func (e *Engine) allow(tx *store.Tx, g *kinora.Generation, b bounds, now time.Ti
 	return nil
 }
 
-// Usage reads what an organisation has used in the billing period of an instant.
+// Usage reads what an organisation has used in the billing period of an instant; in the present
+// one, what is in flight as well.
 // Errors (*kinora.Error): ErrUnavailable.
 func (e *Engine) Usage(ctx context.Context, organisationID string, at time.Time) (kinora.Usage, error) {
 	var u kinora.Usage
 	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
-		u, err = tx.Usage(organisationID, at)
+		u, err = tx.Usage(organisationID, at, time.Now())
 		return err
 	})
 	return u, err

@@ -63,6 +63,8 @@ type OrganisationChange struct {
 	WebhookHosts   *[]string `json:"webhook_hosts"`   // empty = any public host
 	OperatorHook   *string   `json:"operator_hook"`   // "" = none
 	Disabled       *bool     `json:"disabled"`
+
+	Allowance *kinora.AllowanceChange `json:"allowance"`
 }
 
 const (
@@ -87,7 +89,7 @@ func (s *Server) adminRoutes() []route {
 	on := func(method, pattern string, h handlerFunc) route {
 		return route{method: method, pattern: pattern, dialect: &adminDialect, auth: adminned, handler: h}
 	}
-	return append([]route{
+	list := []route{
 		on(http.MethodGet, organisations, s.adminOrganisations),
 		on(http.MethodPost, organisations, s.adminCreateOrganisation),
 		on(http.MethodGet, organisation, s.adminOrganisation),
@@ -99,7 +101,13 @@ func (s *Server) adminRoutes() []route {
 		on(http.MethodPost, organisation+"/webhook-secrets", s.adminRotateSecret),
 		on(http.MethodGet, generation, s.adminGeneration),
 		on(http.MethodGet, generation+"/deliveries", s.adminDeliveries),
-	}, s.adminEndpointRoutes(on, organisation)...)
+	}
+	if s.cfg.Usage != nil {
+		list = append(list,
+			on(http.MethodGet, organisation+"/usage", s.adminUsage),
+			on(http.MethodGet, organisation+"/billing-events", s.adminBillingEvents))
+	}
+	return append(list, s.adminEndpointRoutes(on, organisation)...)
 }
 
 // adminBody decodes a closed JSON body.
@@ -164,7 +172,7 @@ func (s *Server) adminUpdateOrganisation(ctx context.Context, x *exchange, r *ht
 		return err
 	}
 	if c == (OrganisationChange{}) {
-		return refuse(kinora.ErrInvalid, "the body sets nothing; give name, default_webhook, webhook_hosts, operator_hook or disabled")
+		return refuse(kinora.ErrInvalid, "the body sets nothing; give name, default_webhook, webhook_hosts, operator_hook, disabled or allowance")
 	}
 	o, err := s.cfg.Admin.UpdateOrganisation(ctx, r.PathValue("organisation_id"), c)
 	if err != nil {

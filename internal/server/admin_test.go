@@ -147,7 +147,7 @@ func (f *fixture) admin(method, path, body string, change ...func(*http.Request)
 }
 
 const (
-	orgText      = `"id":"org_00000000000000000000000001","name":"acme","default_webhook":"","webhook_hosts":[],"operator_hook":"","disabled":false,"created_at":"2026-06-14T10:30:00Z"`
+	orgText      = `"id":"org_00000000000000000000000001","name":"acme","default_webhook":"","webhook_hosts":[],"operator_hook":"","disabled":false,"created_at":"2026-06-14T10:30:00Z","allowance":{"limits":{},"in_flight_jobs":null,"budget_usd":null,"included":0}`
 	keyText      = `"id":"key_01HF8Z3KQX2A6Y4N3R8M5W7V9P","name":"ci","start":"sk-abcdef","created_at":"2026-06-14T10:30:00Z","last_used_at":"2026-06-14T10:31:00Z","revoked_at":`
 	deliveryText = `"id":"dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P","event_id":"evt_1","event_type":"generation.failed","organisation_id":"org_00000000000000000000000001","generation_id":"task_01HF8Z3KQX2A6Y4N3R8M5W7V9P",` +
 		`"endpoint_id":"ep_1","url":"https://redacted@a.example/hook?redacted","state":"dead","attempt_count":2,"last_status":500,"last_error":"the receiver answered 500","due_at":null,` +
@@ -165,10 +165,10 @@ func TestAdminOperations(t *testing.T) {
 		"list": {"GET", orgsPath, "", 200, `{"organisations":[{` + orgText + `}],"truncated":false}`, []string{"list"}},
 		"create": {"POST", orgsPath, `{"name":"acme","default_webhook":"https://a.example","webhook_hosts":["a.example"]}`, 201,
 			`{` + orgText + `,"webhook_secret":{"id":"sec_1","secret":"whsec_new","created_at":"2026-06-14T10:30:00Z","expires_at":null}}`,
-			[]string{`create {"name":"acme","default_webhook":"https://a.example","webhook_hosts":["a.example"],"operator_hook":null,"disabled":null}`}},
+			[]string{`create {"name":"acme","default_webhook":"https://a.example","webhook_hosts":["a.example"],"operator_hook":null,"disabled":null,"allowance":null}`}},
 		"get": {"GET", orgPath, "", 200, `{` + orgText + `}`, []string{"get " + ownID}},
 		"patch": {"PATCH", orgPath, `{"disabled":true,"default_webhook":""}`, 200, `{` + orgText + `}`,
-			[]string{"update " + ownID + ` {"name":null,"default_webhook":"","webhook_hosts":null,"operator_hook":null,"disabled":true}`}},
+			[]string{"update " + ownID + ` {"name":null,"default_webhook":"","webhook_hosts":null,"operator_hook":null,"disabled":true,"allowance":null}`}},
 		"keys":                {"GET", orgPath + "/keys", "", 200, `{"keys":[{` + keyText + `null},{` + keyText + `"2026-06-14T11:30:00Z"}],"truncated":false}`, []string{"keys " + ownID}},
 		"key":                 {"POST", orgPath + "/keys", `{"name":"ci"}`, 201, `{` + keyText + `null,"key":"sk-the-whole-key"}`, []string{"key " + ownID + " ci sk"}},
 		"key of a kind":       {"POST", orgPath + "/keys", `{"name":"ci","kind":"kat_live"}`, 201, `{` + keyText + `null,"key":"sk-the-whole-key"}`, []string{"key " + ownID + " ci kat_live"}},
@@ -187,7 +187,7 @@ func TestAdminOperations(t *testing.T) {
 		"malformed id below":  {"GET", "/admin/v1/generations/x/deliveries", "", 404, `{"error":{"code":"not_found","message":"generation not found"}}`, nil},
 		"unknown field":       {"POST", orgsPath, `{"name":"a","nam":"b"}`, 400, `{"error":{"code":"invalid","message":"nam is not a known field"}}`, nil},
 		"disabled at once":    {"POST", orgsPath, `{"name":"a","disabled":true}`, 400, `{"error":{"code":"invalid","message":"disabled cannot be set on a new organisation"}}`, nil},
-		"empty patch":         {"PATCH", orgPath, `{}`, 400, `{"error":{"code":"invalid","message":"the body sets nothing; give name, default_webhook, webhook_hosts, operator_hook or disabled"}}`, nil},
+		"empty patch":         {"PATCH", orgPath, `{}`, 400, `{"error":{"code":"invalid","message":"the body sets nothing; give name, default_webhook, webhook_hosts, operator_hook, disabled or allowance"}}`, nil},
 		"wrong type":          {"PATCH", orgPath, `{"disabled":"yes"}`, 400, `{"error":{"code":"invalid","message":"disabled must not be a JSON string"}}`, nil},
 		"not JSON":            {"POST", orgPath + "/keys", `name=ci`, 400, `{"error":{"code":"malformed","message":"invalid JSON body"}}`, nil},
 		"kind of an import":   {"POST", orgPath + "/keys", `{"name":"ci","key":"x","kind":"sk"}`, 400, `{"error":{"code":"invalid","message":"kind cannot be given together with key, which shows its own"}}`, nil},

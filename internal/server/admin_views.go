@@ -24,6 +24,24 @@ type organisationView struct {
 	OperatorHook   string   `json:"operator_hook"` // "" = none
 	Disabled       bool     `json:"disabled"`
 	CreatedAt      *string  `json:"created_at"`
+
+	Allowance allowanceView `json:"allowance"`
+}
+
+// allowanceView shows what differs from what the server allows everybody.
+type allowanceView struct {
+	Limits       map[string]int `json:"limits"`
+	JobsInFlight *int           `json:"in_flight_jobs"` // null = the server's number
+	Budget       *kinora.Money  `json:"budget_usd"`     // null = none
+	Included     int64          `json:"included"`
+}
+
+func viewAllowance(a kinora.Allowance) allowanceView {
+	v := allowanceView{Limits: a.Limits, JobsInFlight: a.JobsInFlight, Budget: a.Budget, Included: a.Included}
+	if v.Limits == nil {
+		v.Limits = map[string]int{}
+	}
+	return v
 }
 
 type newOrganisationView struct {
@@ -35,6 +53,7 @@ func viewOrganisation(o *kinora.Organisation) organisationView {
 	return organisationView{
 		ID: o.ID, Name: o.Name, DefaultWebhook: o.DefaultWebhook, WebhookHosts: append([]string{}, o.WebhookHosts...),
 		OperatorHook: o.OperatorHook, Disabled: o.Disabled, CreatedAt: apiTime(o.CreatedAt),
+		Allowance: viewAllowance(o.Allowance),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Usage reads what organisations have used. Errors of both methods: kinora.ErrUnavailable.
 type Usage interface {
-	// Usage sums up the billing period that an instant lies in.
+	// Usage sums up the billing period that an instant lies in; what is in flight counts in the present one.
 	Usage(ctx context.Context, organisationID string, at time.Time) (kinora.Usage, error)
 	// Ledger reads usage entries, the newest first, those older than the entry before; empty = from the newest on.
 	Ledger(ctx context.Context, organisationID, before string, limit int) ([]kinora.UsageEntry, error)

@@ -71,15 +71,18 @@ func (tx *Tx) addUsage(g *kinora.Generation, s usageSums) error {
 	return err
 }
 
-// Usage reads what an organisation has used in the billing period of an instant, and what is
-// in flight now. What it costs depends on what is in flight, never on how much has ended.
-func (tx *Tx) Usage(organisation string, at time.Time) (kinora.Usage, error) {
+// Usage reads what an organisation has used in the billing period of the instant at and, where
+// that is now's as well, what is in flight. What it costs depends on what is in flight, never
+// on how much has ended.
+func (tx *Tx) Usage(organisation string, at, now time.Time) (kinora.Usage, error) {
 	var (
 		u                kinora.Usage
 		amount, reserved int64
 	)
 	month, _ := kinora.BillingPeriod(at)
-	err := tx.QueryRow(usageQuery, organisation, organisation, organisation, organisation, Micros(month)).
+	present, _ := kinora.BillingPeriod(now)
+	current := bit(month.Equal(present))
+	err := tx.QueryRow(usageQuery, organisation, current, organisation, current, organisation, current, organisation, Micros(month)).
 		Scan(&u.Succeeded, &u.Failed, &u.Outputs, &u.Regenerations, &u.CacheHits, &u.Billable, &amount, &u.InFlight, &reserved)
 	u.Amount, u.Reserved = kinora.Money(amount), kinora.Money(reserved)
 	return u, err
@@ -88,10 +91,10 @@ func (tx *Tx) Usage(organisation string, at time.Time) (kinora.Usage, error) {
 const usageQuery = `SELECT ` +
 	`CAST(COALESCE(sum(succeeded), 0) AS BIGINT), CAST(COALESCE(sum(failed), 0) AS BIGINT), CAST(COALESCE(sum(outputs), 0) AS BIGINT),
 	CAST(COALESCE(sum(regenerations), 0) AS BIGINT) +
-		(SELECT count(*) FROM generations WHERE organisation_id = ? AND completed_at = 0 AND surface = 'generations' AND usage_type = 'regeneration'),
+		(SELECT count(*) FROM generations WHERE organisation_id = ? AND completed_at = 0 AND surface = 'generations' AND usage_type = 'regeneration' AND CAST(? AS BIGINT) = 1),
 	CAST(COALESCE(sum(cache_hits), 0) AS BIGINT), CAST(COALESCE(sum(billable), 0) AS BIGINT), CAST(COALESCE(sum(amount_micros), 0) AS BIGINT),
-	(SELECT count(*) FROM generations WHERE organisation_id = ? AND completed_at = 0),
-	(SELECT CAST(COALESCE(sum(price_micros), 0) AS BIGINT) FROM generations WHERE organisation_id = ? AND completed_at = 0)
+	(SELECT count(*) FROM generations WHERE organisation_id = ? AND completed_at = 0 AND CAST(? AS BIGINT) = 1),
+	(SELECT CAST(COALESCE(sum(price_micros), 0) AS BIGINT) FROM generations WHERE organisation_id = ? AND completed_at = 0 AND CAST(? AS BIGINT) = 1)
 	FROM usage_months WHERE organisation_id = ? AND month = ?`
 
 // Commitments reads, in one snapshot, how many jobs of the generations API an organisation has

@@ -28,6 +28,7 @@ type OrganisationChange struct {
 	WebhookHosts   *[]string // empty = any public host
 	OperatorHook   *string   // "" = none
 	Disabled       *bool
+	Allowance      *kinora.AllowanceChange
 }
 
 // CreateOrganisation makes an organisation with a webhook secret, which is returned this once.
@@ -137,6 +138,11 @@ func (s *Service) apply(org *kinora.Organisation, change OrganisationChange) (er
 	}
 	if change.Disabled != nil {
 		org.Disabled = *change.Disabled
+	}
+	if change.Allowance != nil {
+		if org.Allowance, err = org.Allowance.With(*change.Allowance); err != nil {
+			return err
+		}
 	}
 	for _, u := range []struct {
 		name   string
