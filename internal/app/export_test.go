@@ -6,6 +6,7 @@ import (
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/tenancy"
 	"github.com/kinora/kinora/internal/workflow"
 )
 
@@ -39,4 +40,20 @@ func (a *App) Accept(ctx context.Context, organisationID string, req kinora.Work
 // Candidates are all outputs of a generation with their verdicts.
 func (a *App) Candidates(ctx context.Context, generationID string) ([]kinora.Output, error) {
 	return a.engine.Candidates(ctx, generationID)
+}
+
+// NewKey makes another organisation with a key.
+func (a *App) NewKey(ctx context.Context, name string) (key string, err error) {
+	org, _, err := a.tenancy.CreateOrganisation(ctx, tenancy.OrganisationChange{Name: &name})
+	if err != nil {
+		return "", err
+	}
+	_, key, err = a.tenancy.CreateKey(ctx, org.ID, name, tenancy.KeyKatLive)
+	return key, err
+}
+
+// Deliveries are those of a generation.
+func (a *App) Deliveries(ctx context.Context, generationID string) ([]*kinora.Delivery, error) {
+	list, _, err := a.dispatcher.Search(ctx, kinora.DeliverySearch{Generation: generationID}, "", 10)
+	return list, err
 }

@@ -31,6 +31,7 @@ func (e *Engine) AcceptCached(ctx context.Context, s *kinora.Submission) (*kinor
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	g := e.newGeneration(s, m, now)
 	g.UsageType, g.SourceAssetID = kinora.UsageCacheHit, s.Source.AssetID
+	g.State = kinora.GenerationQueued // its source has been taken, or there would be no fingerprint
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ func TestApprovedOutputsAreReused(t *testing.T) {
 		h.accept(t, staged("other"))
 
 		hit := staged("fp")
+		hit.Source.AssetID = "src_01JXSRC0000000000000000001"
 		hit.IdempotencyKey, hit.IdempotencyScope, hit.RequestHash = "k", "POST /api/v1/generations", "h"
 		var (
 			wg  sync.WaitGroup
@@ -57,7 +58,7 @@ func TestApprovedOutputsAreReused(t *testing.T) {
 		}
 		for hitID := range ids {
 			g, outputs, err := h.Generation(t.Context(), organisation, hitID)
-			if err != nil || hitID == first.ID || g.State != kinora.GenerationSucceeded || g.UsageType != kinora.UsageCacheHit || g.Progress != 100 {
+			if err != nil || hitID == first.ID || g.State != kinora.GenerationSucceeded || g.UsageType != kinora.UsageCacheHit || g.Progress != 100 || g.SourceAssetID != hit.Source.AssetID {
 				t.Fatalf("%+v, %v", g, err)
 			}
 			if len(outputs) != 1 || outputs[0].ID == originals[0].ID || outputs[0].BlobKey != originals[0].BlobKey || outputs[0].Role != "primary" || outputs[0].Width != 8 {
