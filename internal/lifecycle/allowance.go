@@ -27,6 +27,35 @@ func (e *Engine) bill(g *kinora.Generation, s *kinora.Submission) {
 	g.Price, g.Fingerprint = e.cfg.Prices.Of(g.Model, g.Request.Workflow), s.Fingerprint
 }
 
+// fingerprint settles a generation's fingerprint once its source is known.
+func fingerprint(g *kinora.Generation, source *kinora.SourceAsset) {
+	if g.Request != nil && g.Fingerprint == "" {
+		g.Fingerprint = kinora.Fingerprint(*g.Request, source.SHA256)
+	}
+}
+
+// settleFingerprints does so for the generations that wait for an asset which has become ready.
+func settleFingerprints(tx *store.Tx, a *kinora.SourceAsset) error {
+	waiting, err := tx.WaitingFor(a.ID)
+	if err != nil {
+		return err
+	}
+	for _, generationID := range waiting {
+		g, err := tx.Generation("", generationID)
+		if err != nil {
+			return err
+		}
+		if g.Request == nil || g.Fingerprint != "" {
+			continue
+		}
+		fingerprint(g, a)
+		if err := tx.SetFingerprint(g.ID, g.Fingerprint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // bounds is what an organisation's own settings bound about an accepted generation.
 type bounds struct {
 	jobs   bool // how many are in flight

@@ -25,13 +25,13 @@ var errNotCached = errors.New("lifecycle: no approved outputs of this configurat
 // to; ErrConflict when the idempotency key stands for another request; ErrUnavailable.
 func (e *Engine) AcceptCached(ctx context.Context, s *kinora.Submission) (*kinora.Accepted, error) {
 	m := e.models[s.Model]
-	if m == nil || s.Fingerprint == "" || s.Request == nil || s.ParentID != "" {
+	if m == nil || s.Fingerprint == "" || s.Request == nil || s.ParentID != "" || s.Source.Given() && s.Source.AssetID == "" {
 		return nil, nil
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	g := e.newGeneration(s, m, now)
-	g.UsageType, g.SourceAssetID = kinora.UsageCacheHit, s.Source.AssetID
-	g.State = kinora.GenerationQueued // its source has been taken, or there would be no fingerprint
+	// The source is ready: its content is part of the fingerprint.
+	g.State, g.UsageType, g.SourceAssetID = kinora.GenerationQueued, kinora.UsageCacheHit, s.Source.AssetID
 	if err := e.checkWebhook(ctx, g); err != nil {
 		return nil, err
 	}

@@ -136,3 +136,42 @@ func TestSharedFilesGoLast(t *testing.T) {
 		}
 	})
 }
+
+// A generation whose source came with the request has the fingerprint that a later one, made from the kept source, is
+// found by.
+func TestASourceThatComesLaterIsFingerprinted(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.took = 10 * time.Millisecond
+		i := &ingests{}
+		h := build(t, db, t.TempDir(), up, withIngests(i)).start(t)
+		request := kinora.WorkflowRequest{Workflow: "staging", Mode: "clean"}
+		inline := fromSource(kinora.Source{Received: received()})
+		inline.Request = &request
+		g := h.accept(t, inline)
+		if got, err := h.AcceptCached(t.Context(), inline); got != nil || err != nil {
+			t.Fatalf("a source that is not known was looked up: %+v, %v", got, err)
+		}
+		a := ingestOf(t, db, g.ID)
+		mustEndIngest(t, h, a, nil)
+		if done, _ := h.await(t, g.ID); done.State != kinora.GenerationSucceeded || done.Fingerprint != kinora.Fingerprint(request, a.ID) {
+			t.Fatalf("%+v", done)
+		}
+		again := fromSource(kinora.Source{AssetID: a.ID})
+		again.Request, again.Fingerprint = &request, kinora.Fingerprint(request, a.ID)
+		hit, err := h.AcceptCached(t.Context(), again)
+		if err != nil || hit == nil || hit.Generation.SourceAssetID != a.ID {
+			t.Fatalf("%+v, %v", hit, err)
+		}
+		list, err := h.Ledger(t.Context(), organisation, "", 10)
+		if err != nil || len(list) != 2 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		for _, e := range list {
+			if e.Fingerprint != again.Fingerprint || e.SourceAssetID != a.ID {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}

@@ -60,6 +60,7 @@ func (e *Engine) takeSource(tx *store.Tx, source kinora.Source, begun *kinora.So
 		g.State, g.SourceAssetID = kinora.GenerationQueued, a.ID
 		switch {
 		case a.State == kinora.AssetReady:
+			fingerprint(g, a)
 		case a.State == kinora.AssetFailed || source.AssetID != "":
 			return kinora.Errorf(kinora.ErrInvalid, "%s is not ready; its status is %s", named, a.State)
 		default:
@@ -114,6 +115,9 @@ func (e *Engine) unused(ctx context.Context, source kinora.Source, err error) {
 // SourceReady makes the generations due that wait for an asset, in the transaction that makes it ready. after is called
 // once that is committed.
 func (e *Engine) SourceReady(tx *store.Tx, a *kinora.SourceAsset, now time.Time) (after func(), err error) {
+	if err := settleFingerprints(tx, a); err != nil {
+		return nil, err
+	}
 	lanes, err := tx.ReleaseWaiting(a.ID, now)
 	return func() {
 		for _, name := range lanes {
