@@ -36,6 +36,9 @@ func (s *Set) Resolve(req kinora.WorkflowRequest, source SourceFacts) (Recipe, e
 	var broken faults
 	w := s.byName[req.Workflow]
 	switch {
+	case len(s.byName) == 0:
+		broken.add("workflow", "cannot be chosen: this server offers none")
+		return Recipe{}, broken.err()
 	case req.Workflow == "":
 		broken.add("workflow", "is required: %s", oneOf(s.Names()))
 		return Recipe{}, broken.err()

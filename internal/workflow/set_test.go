@@ -94,6 +94,8 @@ func TestOffer(t *testing.T) {
 	}
 	if set, err := builtIns(t).Offer(nil); err != nil || len(set.Names()) != 0 {
 		t.Errorf("without it: %v, %v", set, err)
+	} else if _, err := set.Resolve(kinora.WorkflowRequest{Workflow: "staging"}, workflow.SourceFacts{}); kinora.CodeOf(err) != kinora.ErrInvalid || !strings.Contains(err.Error(), "offers none") {
+		t.Errorf("a request where there are no workflows: %v", err)
 	}
 	for text, want := range map[string]string{
 		"name: one\nmodel: sandbox-imag\nprompt: x\n":  `there is no model "sandbox-imag" (did you mean sandbox-image?)`,
