@@ -47,6 +47,36 @@ func gateway() *httptest.Server {
 	mux.HandleFunc("GET /api/v1/generations/job_1", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"job_id":"job_1","status":"failed","reference":"listing-123","outputs":[],"failure":{"code":"quality_rejected","message":"no output passed review","retryable":true}}`)
 	})
+	mux.HandleFunc("POST /api/v1/source-assets", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(w, `{"ingest_id":"ing_1","status":"pending","source_asset_id":null,"failure":null}`)
+	})
+	mux.HandleFunc("GET /api/v1/source-assets/ing_1", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"ingest_id":"ing_1","status":"ready","source_asset_id":"src_1","failure":null}`)
+	})
+	record := func(id, status string, progress int, outputs string) string {
+		return fmt.Sprintf(`{"job_id":%q,"status":%q,"source_asset_id":"src_1","progress":%d,"outputs":[%s]}`, id, status, progress, outputs)
+	}
+	mux.HandleFunc("POST /api/v1/generations", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(w, record("job_2", "queued", 0, ""))
+	})
+	mux.HandleFunc("POST /api/v1/generations/job_2/regenerate", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(w, record("job_3", "queued", 0, ""))
+	})
+	primary := `{"output_id":"out_1","role":"primary","url":"` + server.URL + `/files/task_1-0.mp4?sig=x","width":1024,"height":768}`
+	mux.HandleFunc("GET /api/v1/generations/job_2", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, record("job_2", "succeeded", 100, primary))
+	})
+	mux.HandleFunc("GET /api/v1/generations/job_3/events", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "id: processing-50\nevent: update\ndata: %s\n\n", record("job_3", "processing", 50, ""))
+		fmt.Fprintf(w, "id: succeeded-100\nevent: end\ndata: %s\n\n", record("job_3", "succeeded", 100, primary))
+	})
+	mux.HandleFunc("GET /api/v1/generations", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"generations":[`+record("job_3", "succeeded", 100, primary)+`,`+record("job_2", "succeeded", 100, primary)+`],"next_cursor":null}`)
+	})
 	return server
 }
 
@@ -156,4 +186,94 @@ func ExampleError() {
 	// true
 	// 401 authentication_error false
 	// client: POST /api/generate/submit: 401 authentication_error: wrong key
+}
+
+// From a photo to its pictures: the photo once, and any number of generations from it.
+func ExampleClient_Create() {
+	server := gateway()
+	defer server.Close()
+	c, err := client.New(server.URL, "kat_live_example.secret", client.WithClock(instant{}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.CloseIdleConnections()
+	ctx := context.Background()
+
+	ingest, err := c.CreateAsset(ctx, "living-room.jpg", strings.NewReader("the bytes of a photo"), client.IdempotencyKey("listing-123-photo-1"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if ingest, err = c.WaitAsset(ctx, ingest.IngestID); err != nil {
+		fmt.Println(err)
+		return
+	}
+	g, err := c.Create(ctx, client.GenerationRequest{
+		SourceAssetID: ingest.SourceAssetID, Workflow: "staging", CaptureType: "photo", Mode: "furnish",
+		RoomTypes: []string{"Living Room"}, StylePreset: "Scandinavian", Reference: "listing-123",
+	}, client.IdempotencyKey("listing-123-living-room-1"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(g.JobID, g.Status)
+	if g, err = c.WaitGeneration(ctx, g.JobID, client.GenerationWaitOptions{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(g.Status, g.Outputs[0].Role, g.Outputs[0].Width)
+	// Output:
+	// job_2 queued
+	// succeeded primary 1024
+}
+
+// The same again with another style, with its changes as the server tells them.
+func ExampleClient_Regenerate() {
+	server := gateway()
+	defer server.Close()
+	c, err := client.New(server.URL, "kat_live_example.secret")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.CloseIdleConnections()
+	ctx := context.Background()
+
+	g, err := c.Regenerate(ctx, "job_2", client.GenerationRequest{StylePreset: "Coastal"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = c.Follow(ctx, g.JobID, func(g client.Generation) error {
+		fmt.Println(g.JobID, g.Status, g.Progress)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// job_3 processing 50
+	// job_3 succeeded 100
+	// <nil>
+}
+
+func ExampleClient_AllGenerations() {
+	server := gateway()
+	defer server.Close()
+	c, err := client.New(server.URL, "kat_live_example.secret")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.CloseIdleConnections()
+
+	for g, err := range c.AllGenerations(context.Background(), client.GenerationFilter{Status: client.GenerationSucceeded}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(g.JobID)
+	}
+	// Output:
+	// job_3
+	// job_2
 }
