@@ -66,6 +66,7 @@ type reply struct {
 			JobID     string `json:"job_id"`
 			UsageType string `json:"usage_type"`
 			Billable  bool   `json:"billable"`
+			Print     string `json:"config_fingerprint"`
 		} `json:"events"`
 	}
 }
@@ -463,13 +464,22 @@ func (c *conformant) checkRegenerate() {
 	if old := c.ended(first); old.body.Outputs[0].OutputID != parent.body.Outputs[0].OutputID || old.body.ParentJobID != nil {
 		c.Errorf("the parent is now %s", old.text)
 	}
+	same := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(photo(c.T, 900, 600)) }))
+	defer same.Close()
+	inline := c.ended(c.create(`{"source_url":"` + same.URL + `","workflow":"cached","capture_type":"photo"}`))
 	after := summary()
 	if after.body.Jobs.RegenerateCount != before.body.Jobs.RegenerateCount+1 || after.body.Jobs.CacheHitCount != before.body.Jobs.CacheHitCount+1 {
 		c.Errorf("from %s to %s", before.text, after.text)
 	}
-	types := map[string]string{}
+	types, prints := map[string]string{}, map[string]string{}
 	for _, e := range c.want(200, "", "GET", "/api/v1/billing/events?limit=100", "").body.Events {
-		types[e.JobID] = fmt.Sprint(e.UsageType, " ", e.Billable)
+		types[e.JobID], prints[e.JobID] = fmt.Sprint(e.UsageType, " ", e.Billable), e.Print
+	}
+	// One configuration of one picture, however that came.
+	for _, job := range []string{hit.body.JobID, again.body.JobID, inline.body.JobID} {
+		if len(prints[job]) != 64 || prints[job] != prints[first] {
+			c.Errorf("the fingerprint of %s is %q, that of %s %q", job, prints[job], first, prints[first])
+		}
 	}
 	if types[first] != "generation true" || types[hit.body.JobID] != "cache_hit false" || types[again.body.JobID] != "regeneration true" {
 		c.Errorf("the ledger has %v", types)
