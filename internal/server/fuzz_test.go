@@ -175,3 +175,41 @@ func FuzzFileURL(f *testing.F) {
 		}
 	})
 }
+
+// Whatever is posted to the generations API, the answer is the success or an error of the contract in its envelope, and what
+// reaches the core is as it was sent.
+func FuzzCreateGeneration(f *testing.F) {
+	for _, seed := range []string{
+		`{` + ofAsset + cleanPhoto + `}`, `{` + ofAsset + cleanPhoto + `,"metadata":{ "a" : [1.0] },"reference":"ä","webhook":{"url":"https://a.example/"}}`,
+		`{"source_url":"https://a.example/1.jpg","workflow":"staging","capture_type":"panorama360","style_preset":"Modern","room_types":["Kitchen","Dining Room"]}`,
+		`{` + ofAsset + `"workflow":"staging","mode":"furnish"}`, `{"workflow":1,"room_types":[1],"metadata":[]}`, `{"file":1}`, `{}`, `[]`, ``, `{"mode":"\u0000"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	fx, _ := createFixture(f, func(c *Config) {
+		c.Limits.Create.PerMinute, c.Limits.Regenerate.PerMinute, c.Limits.SourceURL.PerMinute = -1, -1, -1
+	})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		fx.t = t
+		fx.log.Reset()
+		for _, path := range []string{createPath, createPath + "/" + jobOne + "/regenerate"} {
+			fx.generations.accepted, fx.generations.stored = nil, nil
+			fx.generations.store(parentOf(furnished()))
+			w := fx.do("POST", path, string(body), once, header("Content-Type", "application/json"))
+			switch w.Code {
+			case http.StatusAccepted:
+				sub := fx.generations.only(t)
+				if !json.Valid(w.Body.Bytes()) || sub.Request == nil || sub.Reference != nil && utf8.RuneCountInString(*sub.Reference) > kinora.MaxReference {
+					t.Fatalf("accepted %+v, answered %s", sub, w.Body)
+				}
+				if sub.ParentID == "" && sub.Metadata != nil && !strings.Contains(string(body), string(sub.Metadata)) {
+					t.Fatalf("metadata %s is not what was sent", sub.Metadata)
+				}
+			case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
+				problem(t, w)
+			default:
+				t.Fatalf("answered %d %s", w.Code, w.Body)
+			}
+		}
+	})
+}

@@ -41,14 +41,18 @@ func (s *Server) generationEvents(ctx context.Context, x *exchange, r *http.Requ
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.draining, cancel)()
-	news, leave := s.follows.join(g.ID, standingOf(g))
-	defer leave()
 
 	out := &eventWriter{x: x, control: http.NewResponseController(x.w)}
 	_ = out.control.SetReadDeadline(time.Time{}) // there is nothing more to read, and its passing would end the request
 	if err := out.open(""); err != nil {
 		return nil
 	}
+	if g.State.Terminal() { // nothing more will change
+		_ = s.tellGeneration(ctx, out, g, outputs)
+		return nil
+	}
+	news, leave := s.follows.join(g.ID, standingOf(g))
+	defer leave()
 	beat := time.NewTicker(s.heartbeat)
 	defer beat.Stop()
 	for {
