@@ -90,9 +90,22 @@ var misfortunes = []string{
 	`{"delay":"100ms","late_answer":"400ms"}`, `{"delay":"100ms","status_5xx":2}`,
 	`{"delay":"100ms","slow_download":"400ms"}`, `{"delay":"100ms","truncate_download":1}`,
 	`{"delay":"100ms","fail":"generation"}`, `{"delay":"100ms","fail":"unavailable","fail_times":1}`,
+	`{"delay":"100ms","fail":"model_gone","fail_times":1}`,
+	`{"delay":"100ms","apart":true}`, `{"delay":"300ms","apart":true}`, `{"delay":"100ms","apart":true,"drop":"after_accept"}`,
+	`{"delay":"100ms","apart":true,"fail":"generation"}`,
 }
 
-var models = []string{"sandbox-image", "sandbox-image-callback"}
+// models are reached in one way or, the last one, in two: what fails on the first goes on the second.
+var models = []string{"sandbox-image", "sandbox-image-callback", "routed-image"}
+
+const routedModel = `
+models:
+  - name: routed-image
+    kind: image
+    failover_after: 1s
+    retry_elsewhere: true
+    routes: [{provider: sandbox, upstream_model: sandbox-image}, {provider: sandbox, upstream_model: sandbox-image-callback}]
+`
 
 func (l *load) submitUntil(done <-chan struct{}, url, key, receiver string, round, client int) {
 	http1 := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}
@@ -103,8 +116,8 @@ func (l *load) submitUntil(done <-chan struct{}, url, key, receiver string, roun
 			return
 		default:
 		}
-		body := fmt.Sprintf(`{"model":%q,"input":{"prompt":"round %d client %d number %d","size":"128x128","metadata":{"sandbox":%s}},"webhook":{"url":%q}}`,
-			models[rand.IntN(len(models))], round, client, i, misfortunes[rand.IntN(len(misfortunes))], receiver)
+		body := fmt.Sprintf(`{"model":%q,"input":{"prompt":"round %d client %d number %d","size":"128x128","metadata":{"n":%d,"sandbox":%s}},"webhook":{"url":%q}}`,
+			models[rand.IntN(len(models))], round, client, i, 1+rand.IntN(3), misfortunes[rand.IntN(len(misfortunes))], receiver)
 		req, _ := http.NewRequest(http.MethodPost, url+"/api/generate/submit", strings.NewReader(body))
 		req.Header.Set("Authorization", "Bearer "+key)
 		req.Header.Set("Content-Type", "application/json")
@@ -140,7 +153,7 @@ func (w *world) check(t *testing.T, dsn string, acknowledged []string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	var stored, terminal, unknown, eventCount, deliveries, delivered, leased int
+	var stored, terminal, unknown, eventCount, deliveries, delivered, leased, live, several, unpublished int
 	states := map[string]string{}
 	err = db.View(context.Background(), func(tx *store.Tx) error {
 		err := tx.Query(`SELECT id, state, failure_code FROM generations`, nil, func(row store.Row) error {
@@ -163,7 +176,10 @@ func (w *world) check(t *testing.T, dsn string, acknowledged []string) {
 		}
 		return tx.QueryRow(`SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM deliveries),
 			(SELECT count(*) FROM deliveries WHERE state = 'delivered'),
-			(SELECT count(*) FROM attempts WHERE lease_owner <> '')`).Scan(&eventCount, &deliveries, &delivered, &leased)
+			(SELECT count(*) FROM attempts WHERE lease_owner <> ''), (SELECT count(*) FROM attempts WHERE finished_at = 0),
+			(SELECT count(*) FROM attempts WHERE ordinal > 0),
+			(SELECT count(*) FROM outputs o JOIN generations g ON g.id = o.generation_id WHERE (g.state = 'succeeded') <> (o.state = 'published'))`).
+			Scan(&eventCount, &deliveries, &delivered, &leased, &live, &several, &unpublished)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -201,12 +217,18 @@ func (w *world) check(t *testing.T, dsn string, acknowledged []string) {
 	if eventCount != stored || deliveries != stored || delivered != stored || leased != 0 {
 		t.Errorf("generations %d, events %d, deliveries %d (delivered %d), leases left %d", stored, eventCount, deliveries, delivered, leased)
 	}
+	if live != 0 || unpublished != 0 {
+		t.Errorf("%d attempts have not ended, %d outputs are not told of", live, unpublished)
+	}
+	if several == 0 {
+		t.Error("no generation was made of several attempts: the campaign has not tried what it is for")
+	}
 	if orphans != 0 {
 		t.Errorf("%d stored files belong to no output", orphans)
 	}
-	t.Logf("acknowledged %d, stored %d, ended %d (outcome unknown %d), upstream jobs %d, submitted twice %d, lost %d, "+
+	t.Logf("acknowledged %d, stored %d, ended %d (outcome unknown %d), further attempts %d, upstream jobs %d, submitted twice %d, lost %d, "+
 		"events %d, told %d (more than once %d), orphan files %d",
-		len(acknowledged), stored, terminal, unknown, len(jobs), twice, lost, eventCount, stored-untold, repeated, orphans)
+		len(acknowledged), stored, terminal, unknown, several, len(jobs), twice, lost, eventCount, stored-untold, repeated, orphans)
 }
 
 // orphans counts stored outputs that no row refers to.

@@ -37,7 +37,7 @@ func newWorld(t *testing.T, bin, dsn string) *world {
 	w.Rig, err = rig.New(rig.Options{
 		Binary: bin, Dir: w.dir, DSN: dsn,
 		Upstream: sandbox.Config{KeepFinished: 1_000_000, URLLife: 24 * time.Hour, CallbackPause: 100 * time.Millisecond},
-		Config:   "node_beat: 100ms\nwebhooks: {allow_http: true, timeout: 5s, schedule: [200ms, 500ms, 1s, 2s, 5s, 5s, 5s, 5s, 5s]}",
+		Config:   "node_beat: 100ms\nwebhooks: {allow_http: true, timeout: 5s, schedule: [200ms, 500ms, 1s, 2s, 5s, 5s, 5s, 5s, 5s]}" + routedModel,
 	})
 	if err != nil {
 		t.Fatal(err)

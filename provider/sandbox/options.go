@@ -20,6 +20,10 @@ type option struct {
 	holds func(raw json.RawMessage) bool
 }
 
+// apart is the one option that is not the sandbox's own: with it the provider makes each of
+// n outputs in a call of its own, as it has to be done at upstreams that make one in a call.
+const apart = "apart"
+
 // options are the sandbox's documented ones.
 func options() map[string]option {
 	duration := option{`seconds, or a text such as "1.5s", up to 48 hours`, isDuration}
@@ -30,6 +34,7 @@ func options() map[string]option {
 	return map[string]option{
 		"delay": duration, "late_answer": duration, "slow_download": duration, "retry_after": duration,
 		"fail_times": count, "status_5xx": count, "truncate_download": times, "output_404": times, "image_times": count,
+		apart:   {"true or false", func(raw json.RawMessage) bool { return string(raw) == "true" || string(raw) == "false" }},
 		"image": words("blank", "identical", "unrelated", "small"),
 		"fail": words("invalid", "moderation", "credential", "balance", "permission", "model_gone", "rate", "unavailable",
 			"generation", "gone", "outcome_unknown"),
@@ -41,6 +46,20 @@ func options() map[string]option {
 			return json.Unmarshal(raw, &text) == nil && len(text) <= 64
 		}},
 	}
+}
+
+// forUpstream are the given options without what the sandbox does not know.
+func forUpstream(raw json.RawMessage) json.RawMessage {
+	var given map[string]json.RawMessage
+	if json.Unmarshal(raw, &given) != nil || given[apart] == nil {
+		return raw
+	}
+	delete(given, apart)
+	rest, err := json.Marshal(given)
+	if err != nil {
+		return raw
+	}
+	return rest
 }
 
 // words is an option that takes one of a few words, or the empty one.

@@ -54,9 +54,22 @@ func body(req provider.Request) map[string]any {
 		}
 	}
 	if options, ok := req.Metadata["sandbox"]; ok {
-		out["options"] = options
+		out["options"] = forUpstream(options)
+	}
+	if req.Parts > 1 {
+		out["n"] = 1
 	}
 	return out
+}
+
+// Parts implements provider.Splitter: one call makes all, unless a request asks for each output apart.
+func (*Sandbox) Parts(req provider.Request) int {
+	var given map[string]json.RawMessage
+	n, ok := whole(req.Metadata["n"])
+	if json.Unmarshal(req.Metadata["sandbox"], &given) != nil || string(given[apart]) != "true" || !ok {
+		return 1
+	}
+	return max(1, n)
 }
 
 // Validate implements provider.Provider. What it leaves to the sandbox is refused there at

@@ -31,7 +31,7 @@ const maxBatch = 200
 func New() *Sandbox { return &Sandbox{} }
 
 // Sandbox speaks the sandbox's protocol. Beside Provider it is a Canceler, a
-// Reconciler and a CallbackVerifier; its outputs are public URLs.
+// Reconciler, a CallbackVerifier and a Splitter; its outputs are public URLs.
 type Sandbox struct{}
 
 var (
@@ -39,6 +39,7 @@ var (
 	_ provider.Canceler         = (*Sandbox)(nil)
 	_ provider.Reconciler       = (*Sandbox)(nil)
 	_ provider.CallbackVerifier = (*Sandbox)(nil)
+	_ provider.Splitter         = (*Sandbox)(nil)
 )
 
 // Name implements provider.Provider.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"sort"
 	"strconv"
 	"strings"
@@ -135,7 +136,7 @@ func TestConformance(t *testing.T) {
 			"input.metadata.sandbox.fail_times must be a whole number from 0":                        metadata("sandbox", `{"fail_times":"2"}`),
 			"input.metadata.sandbox.output_404 must be true, false or a whole number from 0":         metadata("sandbox", `{"output_404":-1}`),
 			"input.metadata.sandbox.status_word must be a text of at most 64 bytes":                  metadata("sandbox", `{"status_word":7}`),
-			"input.metadata.sandbox.dealy is not known; there are callback, delay, ":                 metadata("sandbox", `{"dealy":1}`),
+			"input.metadata.sandbox.dealy is not known; there are apart, callback, delay, ":          metadata("sandbox", `{"dealy":1}`),
 		},
 		Refusals: []providertest.Refusal{
 			{Name: "option", Reply: refusedWith(400, "invalid", "options.fail"), Class: provider.Invalid, Says: "input.metadata.sandbox.fail"},
@@ -275,4 +276,43 @@ func FuzzAnswers(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A request that asks for each output apart takes a call for each, and none of them asks for
+// more, nor tells the sandbox of an option that it does not know.
+func TestOutputsMadeApart(t *testing.T) {
+	s := New()
+	req := func(metadata string) (req provider.Request) {
+		req.UpstreamModel, req.Kind, req.Prompt, req.ClientRef = "sandbox-image", kinora.KindImage, "a kite", "task_1_0"
+		if err := json.Unmarshal([]byte(metadata), &req.Metadata); err != nil {
+			t.Fatal(err)
+		}
+		return req
+	}
+	for metadata, want := range map[string]int{
+		`{}`: 1, `{"n":3}`: 1, `{"n":3,"sandbox":{"apart":false}}`: 1, `{"sandbox":{"apart":true}}`: 1,
+		`{"n":3,"sandbox":{"apart":true,"delay":"1s"}}`: 3, `{"n":1,"sandbox":{"apart":true}}`: 1,
+	} {
+		if n := s.Parts(req(metadata)); n != want {
+			t.Errorf("%s takes %d calls, want %d", metadata, n, want)
+		}
+	}
+	var sent map[string]json.RawMessage
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&sent)
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = w.Write([]byte(`{"id":"sbx_1","client_ref":"task_1_0","status":"queued"}`))
+	}))
+	defer upstream.Close()
+	share := req(`{"n":3,"sandbox":{"apart":true,"delay":"1s"}}`)
+	share.Part, share.Parts = 1, 3
+	client := upstream.Client()
+	defer client.CloseIdleConnections()
+	up := provider.Upstream{Account: provider.Account{BaseURL: upstream.URL, Settings: map[string]string{SettingAPIKey: "k"}}, Client: client}
+	if _, err := s.Submit(t.Context(), up, share); err != nil {
+		t.Fatal(err)
+	}
+	if string(sent["n"]) != "1" || string(sent["options"]) != `{"delay":"1s"}` {
+		t.Errorf("sent %s with options %s", sent["n"], sent["options"])
+	}
 }
