@@ -24,11 +24,11 @@ func TestDatabaseOutage(t *testing.T) {
 	pg := storetest.Own(t)
 	w := newWorld(t, bin, pg.DSN)
 	p := w.start(t)
-	l := newLoad()
+	l, source := newLoad(), w.bringSource(t)
 	done := make(chan struct{})
 	var clients sync.WaitGroup
 	for c := range 4 {
-		clients.Go(func() { l.submitUntil(done, w.URL, w.Key, w.receiver.URL, 0, c) })
+		clients.Go(func() { l.submitUntil(done, w.URL, w.Key, w.receiver.URL, source, 0, c) })
 	}
 	time.Sleep(3 * time.Second)
 	before := len(l.acknowledged())

@@ -37,7 +37,7 @@ func newWorld(t *testing.T, bin, dsn string) *world {
 	w.Rig, err = rig.New(rig.Options{
 		Binary: bin, Dir: w.dir, DSN: dsn,
 		Upstream: sandbox.Config{KeepFinished: 1_000_000, URLLife: 24 * time.Hour, CallbackPause: 100 * time.Millisecond},
-		Config:   "node_beat: 100ms\nwebhooks: {allow_http: true, timeout: 5s, schedule: [200ms, 500ms, 1s, 2s, 5s, 5s, 5s, 5s, 5s]}" + routedModel,
+		Config:   "node_beat: 100ms\nwebhooks: {allow_http: true, timeout: 5s, schedule: [200ms, 500ms, 1s, 2s, 5s, 5s, 5s, 5s, 5s]}" + routedModel + addWorkflow(t, w.dir),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +177,11 @@ func (w *world) statusOf(t *testing.T, id string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/api/generate/status/"+id, nil)
+	path := "/api/generate/status/"
+	if strings.HasPrefix(id, "job_") {
+		path = "/api/v1/generations/"
+	}
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+path+id, nil)
 	req.Header.Set("Authorization", "Bearer "+w.Key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -185,7 +189,8 @@ func (w *world) statusOf(t *testing.T, id string) string {
 	}
 	defer res.Body.Close()
 	var answer struct {
-		Data struct {
+		Status string `json:"status"`
+		Data   struct {
 			Status string `json:"status"`
 		} `json:"data"`
 	}
@@ -193,7 +198,10 @@ func (w *world) statusOf(t *testing.T, id string) string {
 	if err != nil || res.StatusCode != http.StatusOK && res.StatusCode != http.StatusTooManyRequests {
 		t.Fatalf("status of %s: %d %v", id, res.StatusCode, err)
 	}
-	return answer.Data.Status
+	if answer.Status == "succeeded" {
+		return "finished"
+	}
+	return answer.Data.Status + answer.Status
 }
 
 // taskOf reads the id from a submit's answer; "" = none.
