@@ -195,7 +195,7 @@ func (r *run) clear(ctx context.Context) error {
 	defer db.Close()
 	return db.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`TRUNCATE organisations, keys, webhook_secrets, generations, attempts, outputs, usage_entries, events,
-			deliveries, delivery_attempts, uploads, idempotency_keys, nodes, learnt_durations CASCADE`)
+			deliveries, delivery_attempts, uploads, idempotency_keys, nodes, learnt_durations, usage_months, rate_limits CASCADE`)
 		return err
 	})
 }
