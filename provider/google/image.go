@@ -47,8 +47,8 @@ func (*Google) Parts(req provider.Request) int {
 
 // submitImage is section 5: the answer carries the image.
 func (g *Google) submitImage(ctx context.Context, s *site, req provider.Request) (provider.Accepted, error) {
-	files := newPayload()
-	defer files.release()
+	files := provider.NewInline()
+	defer files.Release()
 	document, err := imageDocument(ctx, s, req, files)
 	if err != nil {
 		return provider.Accepted{}, err
@@ -57,7 +57,7 @@ func (g *Google) submitImage(ctx context.Context, s *site, req provider.Request)
 	if err != nil {
 		return provider.Accepted{}, err
 	}
-	if err := files.attach(call, document); err != nil {
+	if err := files.Attach(call, document); err != nil {
 		return provider.Accepted{}, err
 	}
 	res, a, err := provider.Stream(ctx, s.up, provider.Creates, call)
@@ -95,11 +95,11 @@ func (g *Google) submitImage(ctx context.Context, s *site, req provider.Request)
 	}}, nil
 }
 
-func imageDocument(ctx context.Context, s *site, req provider.Request, files *payload) (object, error) {
+func imageDocument(ctx context.Context, s *site, req provider.Request, files *provider.Inline) (object, error) {
 	parts := []object{{"text": req.Prompt}}
 	inline := func(field, address string) error {
-		f, err := files.add(ctx, s.up, field, address, imageTypes)
-		parts = append(parts, object{"inlineData": object{"mimeType": f.contentType, "data": f.mark}})
+		f, err := files.Add(ctx, s.up, field, address, imageTypes)
+		parts = append(parts, object{"inlineData": object{"mimeType": f.ContentType, "data": f.Mark}})
 		return err
 	}
 	for i, address := range req.Images {

@@ -24,8 +24,8 @@ var omniPassed = []string{"safety_settings", "labels", "system_instruction"}
 
 // submitOmni is the create of section 3.
 func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) (provider.Accepted, error) {
-	files := newPayload()
-	defer files.release()
+	files := provider.NewInline()
+	defer files.Release()
 	document, err := omniDocument(ctx, s, req, files)
 	if err != nil {
 		return provider.Accepted{}, err
@@ -34,7 +34,7 @@ func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) 
 	if err != nil {
 		return provider.Accepted{}, err
 	}
-	if err := files.attach(call, document); err != nil {
+	if err := files.Attach(call, document); err != nil {
 		return provider.Accepted{}, err
 	}
 	text, a, err := g.readCut(ctx, s, provider.Creates, call)
@@ -51,15 +51,15 @@ func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) 
 	return provider.Accepted{UpstreamID: string(made.ID)}, nil
 }
 
-func omniDocument(ctx context.Context, s *site, req provider.Request, files *payload) (object, error) {
+func omniDocument(ctx context.Context, s *site, req provider.Request, files *provider.Inline) (object, error) {
 	input := []object{{"type": "text", "text": req.Prompt}}
 	for i, address := range req.Images {
-		f, err := files.add(ctx, s.up, imageField(req, i), address, omniTypes)
+		f, err := files.Add(ctx, s.up, imageField(req, i), address, omniTypes)
 		if err != nil {
 			return nil, err
 		}
-		kind, _, _ := strings.Cut(f.contentType, "/")
-		input = append(input, object{"type": kind, "data": f.mark, "mime_type": f.contentType})
+		kind, _, _ := strings.Cut(f.ContentType, "/")
+		input = append(input, object{"type": kind, "data": f.Mark, "mime_type": f.ContentType})
 	}
 	// Inline outputs are limited to about 4 MB: an address is asked for wherever there can be one.
 	format := object{"type": "video", "delivery": "uri"}

@@ -1,9 +1,7 @@
 package google
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -13,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/kinora/kinora/provider"
-	"github.com/kinora/kinora/provider/providertest"
 )
 
 // recorded answers a request without a network.
@@ -219,68 +216,5 @@ func TestGoogleIsGivenHooksThatItCanCall(t *testing.T) {
 		if got := s.hook(provider.Request{CallbackURL: tc.url}); err != nil || got != tc.got {
 			t.Errorf("%q at %s: %q, %v", tc.url, tc.account.BaseURL, got, err)
 		}
-	}
-}
-
-// A payload says the same as a document whose files were put in at once, however it is read.
-func TestPayload(t *testing.T) {
-	u := providertest.NewUpstream(t)
-	up := u.With(geminiAccount)
-	large := append(append([]byte(nil), pngFile...), bytes.Repeat([]byte("0123456789"), 100_000)...)
-	up.Sources = providertest.Sources{"https://a.example/1": pngFile, "https://a.example/2": large}
-	p := newPayload()
-	list := []string{}
-	for i := range 12 { // "-1" is the beginning of "-10"
-		f, err := p.add(t.Context(), up, "input.image", []string{"https://a.example/1", "https://a.example/2"}[i%2], imageTypes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, f.mark)
-	}
-	req, err := provider.NewRequest(up, http.MethodPost, "/x", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.attach(req, object{"files": list, "before": "x", "zz": "<&>"}); err != nil {
-		t.Fatal(err)
-	}
-	check := func(r io.Reader) {
-		t.Helper()
-		text, err := io.ReadAll(r)
-		if err != nil || int64(len(text)) != req.ContentLength {
-			t.Fatalf("%d bytes, announced %d, %v", len(text), req.ContentLength, err)
-		}
-		var got struct {
-			Files [][]byte
-			ZZ    string
-		}
-		if err := json.Unmarshal(text, &got); err != nil || len(got.Files) != 12 || got.ZZ != "<&>" {
-			t.Fatalf("%d files, %v", len(got.Files), err)
-		}
-		for i, f := range got.Files {
-			if want := [][]byte{pngFile, large}[i%2]; !bytes.Equal(f, want) {
-				t.Errorf("file %d has %d bytes, want %d", i, len(f), len(want))
-			}
-		}
-	}
-	check(req.Body)
-	again, err := req.GetBody()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(again, make([]byte, 5000)); err != nil {
-		t.Fatal(err)
-	}
-	third, err := req.GetBody()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := again.Read(make([]byte, 1)); err == nil {
-		t.Error("a reading that was given up goes on")
-	}
-	check(third)
-	p.release()
-	if _, err := third.Read(make([]byte, 1)); err == nil {
-		t.Error("a payload is read after its release")
 	}
 }

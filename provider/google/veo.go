@@ -36,8 +36,8 @@ type object = map[string]any
 
 // submitVeo is section 2.1 and 2.2.
 func (g *Google) submitVeo(ctx context.Context, s *site, req provider.Request) (provider.Accepted, error) {
-	files := newPayload()
-	defer files.release()
+	files := provider.NewInline()
+	defer files.Release()
 	document, err := veoDocument(ctx, s, req, files)
 	if err != nil {
 		return provider.Accepted{}, err
@@ -46,7 +46,7 @@ func (g *Google) submitVeo(ctx context.Context, s *site, req provider.Request) (
 	if err != nil {
 		return provider.Accepted{}, err
 	}
-	if err := files.attach(call, document); err != nil {
+	if err := files.Attach(call, document); err != nil {
 		return provider.Accepted{}, err
 	}
 	a, err := g.do(ctx, s, provider.Creates, call)
@@ -74,7 +74,7 @@ func submitRefusal(up provider.Upstream, a provider.Answer, req provider.Request
 	return e
 }
 
-func veoDocument(ctx context.Context, s *site, req provider.Request, files *payload) (object, error) {
+func veoDocument(ctx context.Context, s *site, req provider.Request, files *provider.Inline) (object, error) {
 	instance, err := veoInstance(ctx, s.up, req, files)
 	if err != nil {
 		return nil, err
@@ -107,11 +107,11 @@ func veoDocument(ctx context.Context, s *site, req provider.Request, files *payl
 	return document, nil
 }
 
-func veoInstance(ctx context.Context, up provider.Upstream, req provider.Request, files *payload) (object, error) {
+func veoInstance(ctx context.Context, up provider.Upstream, req provider.Request, files *provider.Inline) (object, error) {
 	instance := object{"prompt": req.Prompt}
 	inline := func(field, url string) (object, error) {
-		f, err := files.add(ctx, up, field, url, veoTypes)
-		return object{"bytesBase64Encoded": f.mark, "mimeType": f.contentType}, err
+		f, err := files.Add(ctx, up, field, url, veoTypes)
+		return object{"bytesBase64Encoded": f.Mark, "mimeType": f.ContentType}, err
 	}
 	var err error
 	if len(req.Images) > 0 { // of several the first is used (submit API contract, 2.5)

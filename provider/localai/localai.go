@@ -4,7 +4,6 @@
 package localai
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -14,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,6 +77,12 @@ func (*LocalAI) Validate(req provider.Request) error {
 		if slices.Contains(owned, key) {
 			return provider.Errorf(provider.Invalid, "input.metadata.%s cannot be set", key)
 		}
+		if slices.Contains(pictures, key) {
+			return provider.Errorf(provider.Invalid, "input.metadata.%s cannot be set; it is made of input.images", key)
+		}
+		if holdsAddress(req.Metadata[key]) {
+			return provider.Errorf(provider.Invalid, "input.metadata.%s must not be or hold a URL", key)
+		}
 		if slices.Contains(whole, key) {
 			if n, ok := lenient.Whole(req.Metadata[key]); !ok || n < 0 {
 				return provider.Errorf(provider.Invalid, "input.metadata.%s must be a whole number from 0", key)
@@ -87,12 +93,42 @@ func (*LocalAI) Validate(req provider.Request) error {
 }
 
 var (
-	owned = []string{"model", "prompt", "response_format"}
-	whole = []string{"width", "height", "num_frames", "fps", "seed", "step"}
+	owned    = []string{"model", "prompt", "response_format"}
+	pictures = []string{"start_image", "end_image", "input_reference"}
+	whole    = []string{"width", "height", "num_frames", "fps", "seed", "step"}
 )
 
-// body is the request's: the caller's own keys as they are, and what the fields say where they do not.
-func body(req provider.Request) ([]byte, error) {
+// address is what a server might fetch.
+var address = regexp.MustCompile(`^\s*[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// holdsAddress looks for an address in what a caller passes on. The server would fetch it from
+// where it stands, inside the operator's network.
+func holdsAddress(raw json.RawMessage) bool {
+	var value any
+	if json.Unmarshal(raw, &value) != nil {
+		return false
+	}
+	var within func(any) bool
+	within = func(value any) bool {
+		switch v := value.(type) {
+		case string:
+			return address.MatchString(v)
+		case []any:
+			return slices.ContainsFunc(v, within)
+		case map[string]any:
+			return slices.ContainsFunc(slices.Collect(maps.Values(v)), within)
+		}
+		return false
+	}
+	return within(value)
+}
+
+// imageTypes are the frames that are sent.
+var imageTypes = []string{"image/png", "image/jpeg", "image/webp"}
+
+// document is the body: the caller's own keys as they are, and what the fields say where they do
+// not. The frames come with it: a server that is given a URL fetches it, whatever it leads to.
+func document(ctx context.Context, up provider.Upstream, req provider.Request, files *provider.Inline) (map[string]any, error) {
 	out := map[string]any{}
 	if w, h, _, ok := lenient.Size(req.Size); ok {
 		out["width"], out["height"] = w, h
@@ -100,20 +136,29 @@ func body(req provider.Request) ([]byte, error) {
 	if req.Duration > 0 {
 		out["seconds"] = strconv.Itoa(req.Duration)
 	}
-	for i, name := range []string{"start_image", "end_image"} {
-		if i < len(req.Images) {
-			out[name] = req.Images[i]
-		}
-	}
 	for key, value := range req.Metadata {
 		out[key] = value
 	}
+	for i, name := range []string{"start_image", "end_image"} {
+		if i >= len(req.Images) {
+			break
+		}
+		f, err := files.Add(ctx, up, imageField(req, i), req.Images[i], imageTypes)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = f.Mark
+	}
 	out["model"], out["prompt"], out["response_format"] = req.UpstreamModel, req.Prompt, "b64_json"
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(out)
-	return bytes.TrimSpace(b.Bytes()), err
+	return out, nil
+}
+
+// imageField is what the caller calls one of the images.
+func imageField(req provider.Request, i int) string {
+	if len(req.Images) == 1 {
+		return "input.image"
+	}
+	return fmt.Sprintf("input.images[%d]", i)
 }
 
 // maxRest bounds an answer beside the videos in it, in bytes.
@@ -122,12 +167,17 @@ const maxRest = 1 << 20
 // Submit implements provider.Provider: the video comes with the answer, and goes to storage
 // while it is read.
 func (*LocalAI) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
-	payload, err := body(req)
+	files := provider.NewInline()
+	defer files.Release()
+	body, err := document(ctx, up, req, files)
 	if err != nil {
-		return provider.Accepted{}, &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
+		return provider.Accepted{}, err
 	}
-	call, err := newRequest(up, http.MethodPost, "/video", payload)
+	call, err := newRequest(up, http.MethodPost, "/video")
 	if err != nil {
+		return provider.Accepted{}, err
+	}
+	if err := files.Attach(call, body); err != nil {
 		return provider.Accepted{}, err
 	}
 	res, a, err := provider.Stream(ctx, up, provider.Creates, call)
@@ -220,7 +270,7 @@ func (*LocalAI) OpenOutput(ctx context.Context, up provider.Upstream, _ provider
 	if json.Unmarshal(out.Handle, &path) != nil || !strings.HasPrefix(path, "/generated-videos/") {
 		return nil, provider.Errorf(provider.Gone, "the output is not known")
 	}
-	call, err := newRequest(up, http.MethodGet, path, nil)
+	call, err := newRequest(up, http.MethodGet, path)
 	if err != nil {
 		return nil, err
 	}
@@ -252,9 +302,9 @@ func refusal(a provider.Answer) *provider.Error {
 }
 
 // newRequest builds a call, with a key where the account has one.
-func newRequest(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
+func newRequest(up provider.Upstream, method, path string) (*http.Request, error) {
 	key := up.Account.Settings[SettingAPIKey]
-	call, err := provider.NewRequest(up, method, path, "Bearer "+key, payload)
+	call, err := provider.NewRequest(up, method, path, "Bearer "+key, nil)
 	if err == nil && key == "" {
 		call.Header.Del("Authorization")
 	}

@@ -27,6 +27,9 @@ const (
 // clip is what net/http takes for a video.
 const clip = "\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom rest"
 
+// picture is what net/http takes for a PNG.
+const picture = "\x89PNG\r\n\x1a\n"
+
 func request(pairs ...string) provider.Request {
 	r := provider.Request{
 		ClientRef: ref, Model: "ltx", UpstreamModel: "ltx-video", Kind: kinora.KindVideo, Prompt: `a tram in "rain"`,
@@ -52,6 +55,7 @@ func TestProvider(t *testing.T) {
 	path := json.RawMessage(`"/generated-videos/a.mp4"`)
 	providertest.Run(t, providertest.Suite{
 		Provider: New(), Update: *update,
+		Sources:  providertest.Sources{"https://a.example/1.png?a=1&b=2": []byte(picture + "1"), "https://a.example/2.png": []byte(picture + "2")},
 		Account:  provider.Account{Settings: map[string]string{SettingAPIKey: apiKey}},
 		Request:  request(),
 		Accepted: providertest.JSON(200, `{"created":1790000000,"id":"u-1","data":[{"b64_json":"`+content+`"}]}`),
@@ -68,6 +72,9 @@ func TestProvider(t *testing.T) {
 			"input.duration must be from 1 to 600 seconds":     with(request(), func(r *provider.Request) { r.Duration = 601 }),
 			"input.metadata.fps must be a whole number from 0": request("fps", `"fast"`),
 			"input.metadata.response_format cannot be set":     request("response_format", `"url"`),
+			"input.metadata.start_image cannot be set":         request("start_image", `"http://10.0.0.1/x"`),
+			"input.metadata.audio must not be or hold a URL":   request("audio", `"http://10.0.0.1/x"`),
+			"input.metadata.params must not be or hold a URL":  request("params", `{"a":[{"b":" FILE:///etc/passwd"}]}`),
 		},
 		Refusals: []providertest.Refusal{
 			{Name: "no key", Reply: providertest.JSON(401, `{"error":{"message":"x"}}`), Class: provider.Credential},
@@ -119,5 +126,25 @@ func TestImagesAreNotItsDuty(t *testing.T) {
 	var e *provider.Error
 	if !errors.As(err, &e) || !strings.Contains(e.Message, "provider openai") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Of a frame that cannot be had, or is none, the server hears nothing.
+func TestFramesAreFetchedHere(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	up := u.With(provider.Account{})
+	up.Sources = providertest.Sources{"https://a.example/1.png": []byte(picture), "https://a.example/2.mp4": []byte(clip)}
+	for want, images := range map[string][]string{
+		"input.images[1] could not be fetched":                {"https://a.example/1.png", "https://inside.example/x"},
+		"input.image must be of one of the types image/png, ": {"https://a.example/2.mp4"},
+	} {
+		_, err := New().Submit(t.Context(), up, with(request(), func(r *provider.Request) { r.Images = images }))
+		var e *provider.Error
+		if !errors.As(err, &e) || e.Class != provider.Invalid || !strings.Contains(e.Message, want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	if calls := u.Take(); len(calls) > 0 {
+		t.Errorf("the server was called %d times", len(calls))
 	}
 }

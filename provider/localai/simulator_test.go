@@ -22,16 +22,20 @@ func TestBeforeASimulatedServer(t *testing.T) {
 	srv := httptest.NewServer(sim)
 	t.Cleanup(srv.Close)
 	up := provider.Upstream{Client: srv.Client(), Account: provider.Account{BaseURL: srv.URL, Settings: map[string]string{localai.SettingAPIKey: "local-key"}}}
-	submit := func(model, orders string) (*providertest.Sink, provider.Accepted, error) {
+	up.Sources = providertest.Sources{"https://a.example/1.png": []byte("\x89PNG\r\n\x1a\n and more")}
+	submit := func(model, orders string, images ...string) (*providertest.Sink, provider.Accepted, error) {
 		sink := &providertest.Sink{}
 		got, err := localai.New().Submit(t.Context(), up, provider.Request{
-			ClientRef: "task_a_0", UpstreamModel: model, Kind: kinora.KindVideo, Prompt: "a tram " + orders, Size: "128x128", Sink: sink,
+			ClientRef: "task_a_0", UpstreamModel: model, Kind: kinora.KindVideo, Prompt: "a tram " + orders, Size: "128x128", Sink: sink, Images: images,
 		})
 		return sink, got, err
 	}
 	sink, got, err := submit("ltx", "")
 	if err != nil || len(got.Report.Outputs) != 1 || len(sink.Kept(0)) == 0 || got.Report.Outputs[0].Kind != kinora.KindVideo {
 		t.Errorf("%+v, error %v", got, err)
+	}
+	if _, got, err := submit("ltx", "", "https://a.example/1.png", "https://a.example/1.png"); err != nil || len(got.Report.Outputs) != 1 {
+		t.Errorf("with frames: %+v, error %v", got, err)
 	}
 	sink, got, err = submit("ltx", "[[url]]")
 	if err != nil || len(got.Report.Outputs) != 1 || sink.Kept(0) != nil {

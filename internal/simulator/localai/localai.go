@@ -95,19 +95,37 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// maxBody bounds a request, with two frames in it.
+const maxBody = 64 << 20
+
+// picture says that a frame is left out or an image. A real server fetches what is a URL; this
+// one has no network.
+func picture(frame string) bool {
+	content, err := base64.StdEncoding.DecodeString(frame)
+	return err == nil && (len(content) == 0 || strings.HasPrefix(http.DetectContentType(content), "image/"))
+}
+
 // video is POST /video.
 func (s *Simulator) video(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // whole, so that a caller who leaves is noticed
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody)) // whole, so that a caller who leaves is noticed
 	var in struct {
 		Model, Prompt string
 		Width, Height int
 		Seconds       string
 		Seed          int64
 		Format        string `json:"response_format"`
+		Start         string `json:"start_image"`
+		End           string `json:"end_image"`
 	}
 	if err != nil || json.Unmarshal(body, &in) != nil || in.Prompt == "" {
 		fail(w, http.StatusBadRequest, "bad request")
 		return
+	}
+	for _, frame := range []string{in.Start, in.End} {
+		if !picture(frame) {
+			fail(w, http.StatusBadRequest, "a frame is not an image in base64")
+			return
+		}
 	}
 	if s.cfg.Models != nil && !slices.Contains(s.cfg.Models, in.Model) {
 		fail(w, http.StatusNotFound, "model not found")

@@ -1,4 +1,4 @@
-package google
+package provider
 
 import (
 	"bytes"
@@ -14,14 +14,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/kinora/kinora/provider"
 )
 
-// payload is a JSON body in which callers' files stand as base64. The files are never held in
+// Inline is a JSON body in which callers' files stand as base64. The files are never held in
 // memory: where one belongs, the document holds a mark, and the file is encoded while the
-// request is sent.
-type payload struct {
+// request is sent. Release it when the call is over.
+type Inline struct {
 	nonce string
 	files []io.ReadSeekCloser
 	sizes []int64
@@ -32,45 +30,46 @@ type payload struct {
 	closed bool
 }
 
-func newPayload() *payload { return &payload{nonce: rand.Text()} }
+// NewInline returns a body without files.
+func NewInline() *Inline { return &Inline{nonce: rand.Text()} }
 
-// file is an opened input.
-type file struct {
-	mark        string // stands for its content in the document
-	contentType string
+// InlineFile is a caller's file within a body.
+type InlineFile struct {
+	Mark        string // is a string of the document, which the file's base64 takes the place of
+	ContentType string
 }
 
-// add opens a caller's file, which has to be of one of some types ("image/png"). field is the
+// Add opens a caller's file, which has to be of one of some types ("image/png"). field is the
 // caller's.
-func (p *payload) add(ctx context.Context, up provider.Upstream, field, url string, types []string) (file, error) {
+func (p *Inline) Add(ctx context.Context, up Upstream, field, url string, types []string) (InlineFile, error) {
 	content, contentType, err := up.OpenSource(ctx, field, url)
 	if err != nil {
-		return file{}, err
+		return InlineFile{}, err
 	}
 	seeker, ok := content.(io.ReadSeekCloser)
 	if !ok {
-		return file{}, errors.Join(&provider.Error{Class: provider.Unavailable, Message: field + " could not be read"}, content.Close())
+		return InlineFile{}, errors.Join(&Error{Class: Unavailable, Message: field + " could not be read"}, content.Close())
 	}
 	p.files = append(p.files, seeker)
 	size, err := seeker.Seek(0, io.SeekEnd)
 	if err != nil {
-		return file{}, &provider.Error{Class: provider.Unavailable, Message: field + " could not be read", Err: err}
+		return InlineFile{}, &Error{Class: Unavailable, Message: field + " could not be read", Err: err}
 	}
 	p.sizes, p.types = append(p.sizes, size), append(p.types, contentType)
 	if !slices.Contains(types, contentType) {
-		return file{}, provider.Errorf(provider.Invalid, "%s must be of one of the types %s", field, strings.Join(types, ", "))
+		return InlineFile{}, Errorf(Invalid, "%s must be of one of the types %s", field, strings.Join(types, ", "))
 	}
-	return file{mark: p.mark(len(p.files) - 1), contentType: contentType}, nil
+	return InlineFile{Mark: p.mark(len(p.files) - 1), ContentType: contentType}, nil
 }
 
 // mark is a text that nobody else can have written.
-func (p *payload) mark(i int) string { return fmt.Sprintf("%s-%d", p.nonce, i) }
+func (p *Inline) mark(i int) string { return fmt.Sprintf("%s-%d", p.nonce, i) }
 
-// attach gives a request the document as its body. It must be released when the call is over.
-func (p *payload) attach(req *http.Request, document any) error {
+// Attach gives a request the document as its body.
+func (p *Inline) Attach(req *http.Request, document any) error {
 	text, err := json.Marshal(document)
 	if err != nil {
-		return &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
+		return &Error{Class: Invalid, Message: "input.metadata is not JSON", Err: err}
 	}
 	type span struct{ from, to, file int }
 	var spans []span
@@ -99,10 +98,10 @@ func (p *payload) attach(req *http.Request, document any) error {
 			at = s.to
 		}
 		parts = append(parts, bytes.NewReader(text[at:]))
-		return &body{p: p, turn: p.turn, r: io.MultiReader(parts...)}, nil
+		return &inlineBody{p: p, turn: p.turn, r: io.MultiReader(parts...)}, nil
 	}
 	if req.Body, err = open(); err != nil {
-		return &provider.Error{Class: provider.Unavailable, Message: "an input could not be read", Err: err}
+		return &Error{Class: Unavailable, Message: "an input could not be read", Err: err}
 	}
 	// With this net/http may send the request again where it provably was not sent: over a
 	// connection that the upstream had closed long ago.
@@ -112,8 +111,8 @@ func (p *payload) attach(req *http.Request, document any) error {
 	return nil
 }
 
-// release closes the files. net/http may still be reading when a call has returned early.
-func (p *payload) release() {
+// Release closes the files. net/http may still be reading when a call has returned early.
+func (p *Inline) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -122,14 +121,14 @@ func (p *payload) release() {
 	}
 }
 
-// body is one reading of a payload.
-type body struct {
-	p    *payload
+// inlineBody is one reading of a body.
+type inlineBody struct {
+	p    *Inline
 	turn int
 	r    io.Reader
 }
 
-func (b *body) Read(q []byte) (int, error) {
+func (b *inlineBody) Read(q []byte) (int, error) {
 	b.p.mu.Lock()
 	defer b.p.mu.Unlock()
 	if b.p.closed || b.turn != b.p.turn {
@@ -139,7 +138,7 @@ func (b *body) Read(q []byte) (int, error) {
 }
 
 // Close leaves the files open, for another reading.
-func (b *body) Close() error { return nil }
+func (b *inlineBody) Close() error { return nil }
 
 // encoder reads a file as base64, in pieces that need no padding between them.
 type encoder struct {
