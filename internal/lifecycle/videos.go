@@ -59,8 +59,8 @@ func (e *Engine) Videos(ctx context.Context, organisationID string, page kinora.
 	return list, more, nil
 }
 
-// DeleteVideo takes a video out of its organisation's list and removes its files; one that has not ended is cancelled
-// before. The generation's record stays, and so do its event and its usage. Files that cannot be removed now are orphans
+// DeleteVideo takes a video out of its organisation's list and removes its files, but for those that other generations
+// share; one that has not ended is cancelled before. The generation's record stays, and so do its event and its usage. Files that cannot be removed now are orphans
 // from here on, and removed by upkeep.
 //
 // Errors (*kinora.Error): ErrNotFound as for Video; ErrUnavailable.

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -127,6 +128,50 @@ func TestDeletingARunningVideoCancelsIt(t *testing.T) {
 		}
 		if ev, usage, _ := h.ledger(t, g.ID); ev != 1 || usage != 0 {
 			t.Errorf("%d events and %d usage entries", ev, usage)
+		}
+		h.stop()
+	})
+}
+
+// A cached answer shares the files of the video that it repeats: deleting one of the two leaves the other's, in whatever
+// order they go.
+func TestDeletingAVideoSparesFilesThatOthersShare(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		h := build(t, db, t.TempDir(), newFake(t), withVideos).start(t)
+		for round, order := range [][]int{{0, 1}, {1, 0}} {
+			wanted := staged(fmt.Sprint("fp", round))
+			wanted.Model = "fake-video"
+			made, files := h.await(t, h.accept(t, wanted).ID)
+			hit, err := h.AcceptCached(t.Context(), wanted)
+			if err != nil || hit == nil {
+				t.Fatalf("%+v, %v", hit, err)
+			}
+			ids := []string{made.ID, hit.Generation.ID}
+			there := func() bool {
+				f, err := h.blob.Open(t.Context(), files[0].BlobKey)
+				if err == nil {
+					_ = f.Close()
+				}
+				return err == nil
+			}
+			for n, i := range order {
+				if err := h.DeleteVideo(t.Context(), organisation, ids[i]); err != nil {
+					t.Fatal(err)
+				}
+				if last := n == len(order)-1; there() == last {
+					t.Fatalf("order %v: after the delete of %d the file is there: %t", order, i, there())
+				} else if last {
+					continue
+				}
+				other := ids[1-i]
+				if v, err := h.Video(t.Context(), organisation, other); err != nil || len(v.Outputs) != 1 {
+					t.Errorf("order %v: the other one reads %+v, %v", order, v, err)
+				}
+			}
+			if got, err := h.AcceptCached(t.Context(), wanted); got != nil || err != nil {
+				t.Errorf("a deleted video was given out: %+v, %v", got, err)
+			}
 		}
 		h.stop()
 	})

@@ -47,8 +47,9 @@ func (tx *Tx) VideoIDs(organisation string, page kinora.VideoPage) ([]string, er
 	return ids, err
 }
 
-// DeleteVideo notes that a video that has ended is deleted and that its files are gone, and returns the keys of those,
-// which the caller removes from the storage. ErrStale where it has not ended or has been deleted already.
+// DeleteVideo notes that a video that has ended is deleted and that its files are gone from it, and returns the keys of
+// those that no other generation shares, which the caller removes from the storage. ErrStale where it has not ended or has
+// been deleted already.
 func (tx *Tx) DeleteVideo(organisation, id string, now time.Time) ([]string, error) {
 	n, err := tx.Exec(`UPDATE generations SET deleted_at = ? WHERE id = ? AND organisation_id = ? AND completed_at > 0 AND `+isVideo,
 		Micros(now), id, organisation)
@@ -58,16 +59,20 @@ func (tx *Tx) DeleteVideo(organisation, id string, now time.Time) ([]string, err
 	if n == 0 {
 		return nil, ErrStale
 	}
-	var keys []string
-	err = tx.Query(`SELECT blob_key FROM outputs WHERE generation_id = ? AND removed_at = 0`, []any{id}, func(row Row) error {
-		var key string
-		err := row.Scan(&key)
-		keys = append(keys, key)
-		return err
-	})
+	// In the order in which Approved locks them.
+	list, err := tx.outputs(`SELECT `+outputColumns+` FROM outputs WHERE generation_id = ? AND removed_at = 0 ORDER BY ordinal, id {for update}`, id)
 	if err != nil {
 		return nil, err
 	}
-	_, err = tx.Exec(`UPDATE outputs SET removed_at = ? WHERE generation_id = ? AND removed_at = 0`, Micros(now), id)
-	return keys, err
+	var keys []string
+	for _, o := range list {
+		last, err := tx.RemoveOutput(o, now)
+		if err != nil {
+			return nil, err
+		}
+		if last {
+			keys = append(keys, o.BlobKey)
+		}
+	}
+	return keys, nil
 }
