@@ -14,8 +14,8 @@ import (
 var errNotCached = errors.New("lifecycle: no approved outputs of this configuration are kept")
 
 // AcceptCached answers a submission from the approved-output cache: where the organisation has
-// a generation of the same fingerprint that succeeded and whose files are still kept, it
-// commits a new one that has succeeded with the same outputs, its event and a ledger entry
+// a generation of the same fingerprint, made by the model, plan and input that it stands for
+// now, that succeeded and whose files are still kept, it commits a new one that has succeeded with the same outputs, its event and a ledger entry
 // that is not billable. Nothing is sent upstream, and neither jobs in flight nor a budget
 // bound it. It returns nil when there is no such generation: then Accept is to be called.
 // Whether a workflow may be answered from the cache is the caller's to decide; a regenerate
@@ -43,7 +43,7 @@ func (e *Engine) AcceptCached(ctx context.Context, s *kinora.Submission) (*kinor
 		if made, err = tx.Once(g.OrganisationID, s.Idempotency(), g.ID, now); err != nil || made != "" {
 			return err
 		}
-		outputs, err := tx.Approved(g.OrganisationID, g.Fingerprint)
+		outputs, err := tx.Approved(g)
 		if err != nil {
 			return err
 		}

@@ -2,12 +2,14 @@ package lifecycle_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
 )
@@ -173,5 +175,48 @@ func TestASourceThatComesLaterIsFingerprinted(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 		}
+	})
+}
+
+// Outputs from before a workflow changed do not answer what it means now, though callers send the same words and the
+// fingerprint is the same; changed back they do.
+func TestAChangedWorkflowIsNotAnsweredFromTheCache(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		h := build(t, db, t.TempDir(), newFake(t), judgedBy(&judge{scores: func(*kinora.Output) kinora.Verdict { return kinora.Verdict{Passed: true, Score: 1} }}), func(c *lifecycle.Config) {
+			c.Models = append(c.Models, kinora.Model{Name: "fake-image-2", Kind: kinora.KindImage, Provider: "fake"})
+		}).start(t)
+		gated := func() *kinora.Submission {
+			s := staged("fp")
+			s.Plan = kinora.Plan{Rounds: 2, Gate: &kinora.Gate{NotBlank: true, Structure: 0.4}}
+			s.Input.Size, s.Input.Metadata = "1024x768", map[string]json.RawMessage{"b": json.RawMessage(`{"x":1}`), "a": json.RawMessage(`"<é>"`)}
+			return s
+		}
+		if g, _ := h.await(t, h.accept(t, gated()).ID); g.State != kinora.GenerationSucceeded {
+			t.Fatalf("%+v", g.Failure)
+		}
+		for name, change := range map[string]func(*kinora.Submission){
+			"a tightened gate":    func(s *kinora.Submission) { s.Plan.Gate.Structure = 0.6 },
+			"a checker":           func(s *kinora.Submission) { s.Plan.Gate.Hook.URL = "https://checks.example/" },
+			"no gate":             func(s *kinora.Submission) { s.Plan = kinora.Plan{} },
+			"a review":            func(s *kinora.Submission) { s.Plan.Review = true },
+			"more candidates":     func(s *kinora.Submission) { s.Plan.Parts = 2 },
+			"another model":       func(s *kinora.Submission) { s.Model = "fake-image-2" },
+			"another prompt":      func(s *kinora.Submission) { s.Input.Prompt = "a staged room, in daylight" },
+			"another size":        func(s *kinora.Submission) { s.Input.Size = "2048x1536" },
+			"another parameter":   func(s *kinora.Submission) { s.Input.Metadata["a"] = json.RawMessage(`"c"`) },
+			"another reference":   func(s *kinora.Submission) { s.Input.Images = []string{"https://img.example/a.png"} },
+			"another fingerprint": func(s *kinora.Submission) { s.Fingerprint = "fp2" },
+		} {
+			s := gated()
+			change(s)
+			if got, err := h.AcceptCached(t.Context(), s); got != nil || err != nil {
+				t.Errorf("%s is answered with old outputs: %+v, %v", name, got, err)
+			}
+		}
+		if got, err := h.AcceptCached(t.Context(), gated()); got == nil || err != nil {
+			t.Errorf("the same again is not answered: %v", err)
+		}
+		h.stop()
 	})
 }

@@ -10,12 +10,19 @@ import (
 // still there, the newest first: files of older ones were removed before.
 const cacheReach = 3
 
-// Approved finds the published outputs of the newest generation of an organisation that
-// succeeded with a configuration, all of whose files are still kept; none = there is no such
-// generation. On PostgreSQL the files stay kept until the transaction ends.
-func (tx *Tx) Approved(organisation, fingerprint string) ([]kinora.Output, error) {
+// Approved finds the published outputs of the newest generation of g's organisation that
+// succeeded with its configuration, all of whose files are still kept; none = there is no such
+// generation. A configuration is what callers choose, which the fingerprint stands for, and
+// what that means now: a generation from before its workflow got another model, prompt, size
+// or gate, or a review, does not count. On PostgreSQL the files stay kept until the
+// transaction ends.
+func (tx *Tx) Approved(g *kinora.Generation) ([]kinora.Output, error) {
+	input, plan, err := encodeWork(g)
+	if err != nil {
+		return nil, err
+	}
 	var generations []string
-	err := tx.Query(approvedQuery, []any{organisation, fingerprint, cacheReach}, func(row Row) error {
+	err = tx.Query(approvedQuery, []any{g.OrganisationID, g.Fingerprint, g.Model, plan, input, cacheReach}, func(row Row) error {
 		var id string
 		err := row.Scan(&id)
 		generations = append(generations, id)
@@ -42,6 +49,7 @@ func (tx *Tx) Approved(organisation, fingerprint string) ([]kinora.Output, error
 
 const approvedQuery = `SELECT id FROM generations
 	WHERE organisation_id = ? AND fingerprint = ? AND surface = 'generations' AND completed_at > 0 AND state = 'succeeded'
+		AND model = ? AND plan = ? AND input = ?
 	ORDER BY completed_at DESC LIMIT ?`
 
 // ShareOutputs gives a generation the files of another one's outputs: each has a row of its

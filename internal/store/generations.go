@@ -27,17 +27,13 @@ func insertInto(table, columns string) string {
 
 // InsertGeneration writes a new generation.
 func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
-	input, err := json.Marshal(g.Input)
+	input, plan, err := encodeWork(g)
 	if err != nil {
-		return fmt.Errorf("store: encode input: %w", err)
+		return err
 	}
 	var metadata sql.NullString
 	if g.Metadata != nil {
 		metadata = sql.NullString{String: string(g.Metadata), Valid: true}
-	}
-	plan, err := encodePlan(g.Plan)
-	if err != nil {
-		return err
 	}
 	var workflow, request string
 	if g.Request != nil {
@@ -48,23 +44,28 @@ func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
 		workflow, request = g.Request.Workflow, string(text)
 	}
 	_, err = tx.Exec(insertGeneration,
-		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, string(input),
+		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, input,
 		g.Reference, metadata, g.WebhookURL, "", "",
 		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt), g.SourceAssetID, workflow, request, g.ParentID, plan,
 		string(cmp.Or(g.UsageType, kinora.UsageGeneration)), g.Fingerprint, int64(g.Price))
 	return err
 }
 
-// encodePlan spares the zero Plan, which most generations have, a text.
-func encodePlan(p kinora.Plan) (string, error) {
-	if p == (kinora.Plan{}) {
-		return "", nil
-	}
-	text, err := json.Marshal(p)
+// encodeWork returns what a generation is made from and by as their columns have it; equal ones have equal texts. The zero
+// Plan, which most generations have, is spared a text.
+func encodeWork(g *kinora.Generation) (input, plan string, err error) {
+	text, err := json.Marshal(g.Input)
 	if err != nil {
-		return "", fmt.Errorf("store: encode plan: %w", err)
+		return "", "", fmt.Errorf("store: encode input: %w", err)
 	}
-	return string(text), nil
+	input = string(text)
+	if g.Plan == (kinora.Plan{}) {
+		return input, "", nil
+	}
+	if text, err = json.Marshal(g.Plan); err != nil {
+		return "", "", fmt.Errorf("store: encode plan: %w", err)
+	}
+	return input, string(text), nil
 }
 
 // Generation reads one generation, or ErrNotFound. An empty organisation reads any;

@@ -202,7 +202,7 @@ func TestUsageStatementsUseTheirIndexes(t *testing.T) {
 			want  []string
 		}{
 			"ledger":  {store.LedgerQuery, []any{"org_1", "bev_Z", 100}, []string{"usage_entries_by_organisation"}},
-			"cache":   {store.ApprovedQuery, []any{"org_1", "f", 3}, []string{"generations_by_fingerprint"}},
+			"cache":   {store.ApprovedQuery, []any{"org_1", "f", "m", "", "{}", 3}, []string{"generations_by_fingerprint"}},
 			"summary": {store.UsageQuery, []any{"org_1", 1, "org_1", 1, "org_1", 1, "org_1", 0}, []string{"generations_open"}},
 		} {
 			plan := explain(t, db, c.query, c.args...)
