@@ -21,6 +21,20 @@ type conclusion struct {
 	also    func(*store.Tx) error
 }
 
+// errNamed says that a callback has named a job for an attempt that was to end because nothing
+// had been created, or nobody could tell.
+var errNamed = errors.New("lifecycle: the upstream has the job after all")
+
+// unnamed lets an end be committed only where no callback has named a job, and keeps callbacks
+// from naming one before the commit. Else the end is undone, by errNamed.
+func unnamed(tx *store.Tx, a *kinora.Attempt) error {
+	named, err := tx.NotedUpstreamID(a)
+	if err == nil && named != "" {
+		err = errNamed
+	}
+	return err
+}
+
 // fail ends an attempt without outputs.
 func (e *Engine) fail(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
 	e.finish(g, a, conclusion{failure: kinora.NewFailure(code, message)})
@@ -60,6 +74,9 @@ func (e *Engine) finish(g *kinora.Generation, a *kinora.Attempt, o conclusion) b
 	})
 	if errors.Is(err, errNamed) {
 		*a = before
+		if o.next == nil {
+			e.requeue(a, 0) // which settles it, for a job once named stays named
+		}
 		return false
 	}
 	e.nudgeProvider(a.Provider)

@@ -19,38 +19,104 @@ import (
 func tokenOf(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
 
 // A callback names the job while the submit call is under way, and the call then says that
-// nothing was created: the callback is the proof, and no second call is made.
+// nothing was created: the callback is the proof. No further call is made, on no route, and
+// the job is not given up, whatever would have become of the refusal.
 func TestProofOutweighsARefusal(t *testing.T) {
+	refusals := map[string]struct {
+		class provider.Class
+		named int // the call during which the callback comes
+	}{
+		"taken back": {provider.Unavailable, 1}, "too busy": {provider.Rate, 1}, "the last try": {provider.Unavailable, 10},
+		"no such model": {provider.ModelGone, 1}, "no money": {provider.Balance, 1}, "not allowed": {provider.Permission, 1}, "bad input": {provider.Invalid, 1},
+	}
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
-		for _, class := range []provider.Class{provider.Unavailable, provider.Rate} {
-			t.Run(string(class), func(t *testing.T) {
-				up := newFake(t)
-				up.describe.Traits = takingCallbacks(50)
-				var h *house
-				up.submit = func(n int, req provider.Request) (bool, error) {
-					if n > 1 {
-						return true, nil
+		for name, tc := range refusals {
+			for _, routes := range []int{1, 2} {
+				t.Run(fmt.Sprintf("%s, %d routes", name, routes), func(t *testing.T) {
+					up, second := newFake(t), newFake(t)
+					up.describe.Traits = takingCallbacks(50)
+					var h *house
+					up.submit = func(n int, req provider.Request) (bool, error) {
+						if n == tc.named {
+							id := "up_early_" + req.ClientRef
+							up.mu.Lock()
+							up.jobs[id] = &fakeJob{id: id, ref: req.ClientRef, at: time.Now(), request: req}
+							up.byRef[req.ClientRef] = append(up.byRef[req.ClientRef], id)
+							up.mu.Unlock()
+							if _, err := h.Callback(t.Context(), "fake", tokenOf(req.CallbackURL), provider.InboundCallback{Body: []byte(id)}); err != nil {
+								t.Error(err)
+							}
+						}
+						return n > tc.named, provider.Errorf(tc.class, "no")
 					}
-					id := fmt.Sprint("up_early_", class)
-					up.mu.Lock()
-					up.jobs[id] = &fakeJob{id: id, ref: req.ClientRef, at: time.Now(), request: req}
-					up.byRef[req.ClientRef] = append(up.byRef[req.ClientRef], id)
-					up.mu.Unlock()
-					if _, err := h.Callback(t.Context(), "fake", tokenOf(req.CallbackURL), provider.InboundCallback{Body: []byte(id)}); err != nil {
-						t.Error(err)
+					opts := []options{withPublicURL("https://kinora.example"), func(c *lifecycle.Config) {
+						c.Accounts[0].PerDay, c.Timing.Backoff = 1000, 0.001
+					}}
+					if routes == 2 {
+						opts = append(opts, twoRoutes(other{fake: second}, nil))
 					}
-					return false, provider.Errorf(class, "no")
-				}
-				h = build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example"))
-				h.start(t)
-				g, _ := h.await(t, h.accept(t, submission("x")).ID)
-				if ref := g.ID + "_0"; g.State != kinora.GenerationSucceeded || up.created()[ref] != 1 || up.submits[ref] != 1 {
-					t.Errorf("ended as %s %+v, %d created in %d calls", g.State, g.Failure, up.created()[ref], up.submits[ref])
-				}
-				h.stop()
-			})
+					h = build(t, db, t.TempDir(), callingBack{up}, opts...)
+					h.start(t)
+					before := healthOf(t, h, "main").Today
+					g, _ := h.await(t, h.accept(t, submission("x")).ID)
+					if ref := g.ID + "_0"; g.State != kinora.GenerationSucceeded || up.created()[ref] != 1 || up.submits[ref] != tc.named || len(second.created()) != 0 {
+						t.Errorf("ended as %s %+v, %d created in %d calls, elsewhere %v", g.State, g.Failure, up.created()[ref], up.submits[ref], second.created())
+					}
+					if a := healthOf(t, h, "main"); a.Today != before+1 {
+						t.Errorf("the day counts %d jobs, want 1", a.Today-before)
+					}
+					h.endsOnce(t, g)
+					h.stop()
+				})
+			}
 		}
+	})
+}
+
+// undecided is an upstream that can be asked and never proves anything.
+type undecided struct {
+	callingBack
+	asked atomic.Int64
+	at    func(n int64, req provider.Request)
+}
+
+func (u *undecided) Reconcile(_ context.Context, _ provider.Upstream, req provider.Request) (provider.Accepted, error) {
+	u.at(u.asked.Add(1), req)
+	return provider.Accepted{}, provider.ErrUncertain
+}
+
+// While one node asks for the last time what became of a lost call, another one takes the
+// callback that tells.
+func TestProofAtAnotherNodeComesBeforeGivingUp(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		fake := newFake(t)
+		fake.describe.Traits = takingCallbacks(50)
+		fake.submit = func(int, provider.Request) (bool, error) {
+			return true, provider.Errorf(provider.OutcomeUnknown, "the answer was lost")
+		}
+		up := &undecided{callingBack: callingBack{fake}}
+		var another *house
+		up.at = func(n int64, req provider.Request) {
+			if n < 6 {
+				return // as many looks as there are
+			}
+			fake.mu.Lock()
+			url := fake.jobs[fake.byRef[req.ClientRef][0]].url
+			fake.mu.Unlock()
+			if _, err := another.Callback(t.Context(), "fake", tokenOf(url), provider.InboundCallback{Body: []byte("up_1")}); err != nil {
+				t.Error(err)
+			}
+		}
+		dir := t.TempDir()
+		another = build(t, db, dir, up, withPublicURL("https://kinora.example"))
+		h := build(t, db, dir, up, withPublicURL("https://kinora.example")).start(t)
+		g, _ := h.await(t, h.accept(t, submission("x")).ID)
+		if g.State != kinora.GenerationSucceeded || fake.created()[g.ID+"_0"] != 1 || up.asked.Load() != 6 {
+			t.Errorf("ended as %s %+v after %d looks, %d created", g.State, g.Failure, up.asked.Load(), fake.created()[g.ID+"_0"])
+		}
+		h.endsOnce(t, g)
 	})
 }
 

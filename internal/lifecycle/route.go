@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,10 +10,6 @@ import (
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/provider"
 )
-
-// errNamed says that a callback has named a job for an attempt that was to go elsewhere
-// because nothing had been created.
-var errNamed = errors.New("lifecycle: the upstream has the job after all")
 
 // addRoutes makes the ways of a model known, and says what is wrong with them.
 func (e *Engine) addRoutes(m kinora.Model) (errs []error) {
@@ -177,7 +172,8 @@ func (e *Engine) elsewhere(g *kinora.Generation, a *kinora.Attempt, now time.Tim
 }
 
 // moveOn ends an attempt for which nothing was created upstream, and lets another route take
-// its part over. It reports whether one did.
+// its part over. It reports whether one did: where a callback has named a job, none does, and
+// whoever asked requeues or rejects the attempt, which settles it.
 func (e *Engine) moveOn(g *kinora.Generation, a *kinora.Attempt, fits func(*kinora.Model) bool) bool {
 	next := e.elsewhere(g, a, time.Now().UTC().Truncate(time.Microsecond), fits)
 	if next == nil {
@@ -185,11 +181,7 @@ func (e *Engine) moveOn(g *kinora.Generation, a *kinora.Attempt, fits func(*kino
 	}
 	called := a.State != kinora.AttemptQueued
 	moved := e.finish(g, a, conclusion{next: next, also: func(tx *store.Tx) error {
-		named, err := tx.NotedUpstreamID(a)
-		if err == nil && named != "" {
-			err = errNamed
-		}
-		if err != nil || !called {
+		if err := unnamed(tx, a); err != nil || !called {
 			return err
 		}
 		return e.uncount(tx, a)

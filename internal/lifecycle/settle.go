@@ -235,11 +235,13 @@ func (e *Engine) lookAgain(a *kinora.Attempt, from kinora.AttemptState, wait tim
 	e.logLost("unsettled attempt", a, err)
 }
 
-// giveUp fails a generation whose submit's outcome nobody can tell. Nothing is repeated.
+// giveUp fails a generation whose submit's outcome nobody can tell. Nothing is repeated. A
+// callback that another node has taken meanwhile can tell: then it is settled by that.
 func (e *Engine) giveUp(g *kinora.Generation, a *kinora.Attempt, from kinora.AttemptState) {
 	a.State = from
 	code, message := failureOf(&provider.Error{Class: provider.OutcomeUnknown})
 	a.ErrorClass = string(provider.OutcomeUnknown)
-	e.log.Error("the outcome of a submit stays unknown", "attempt", a.ID(), "provider", a.Provider, "account", a.Account)
-	e.fail(g, a, code, message)
+	if e.finish(g, a, conclusion{failure: kinora.NewFailure(code, message), also: func(tx *store.Tx) error { return unnamed(tx, a) }}) {
+		e.log.Error("the outcome of a submit stays unknown", "attempt", a.ID(), "provider", a.Provider, "account", a.Account)
+	}
 }

@@ -547,9 +547,15 @@ func (e *Engine) uncount(tx *store.Tx, a *kinora.Attempt) error {
 	return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
 }
 
-// reject ends an attempt whose submit was refused, so that nothing exists upstream.
+// reject ends an attempt whose submit was refused, so that nothing exists upstream. As with a
+// requeue, a callback that has named a job proves the contrary: then it is settled instead.
 func (e *Engine) reject(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
-	e.finish(g, a, conclusion{failure: kinora.NewFailure(code, message), also: func(tx *store.Tx) error { return e.uncount(tx, a) }})
+	e.finish(g, a, conclusion{failure: kinora.NewFailure(code, message), also: func(tx *store.Tx) error {
+		if err := unnamed(tx, a); err != nil {
+			return err
+		}
+		return e.uncount(tx, a)
+	}})
 }
 
 // drop ends an attempt whose generation has ended without it.
