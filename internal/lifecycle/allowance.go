@@ -34,13 +34,9 @@ func fingerprint(g *kinora.Generation, source *kinora.SourceAsset) {
 	}
 }
 
-// settleFingerprints does so for the generations that wait for an asset which has become ready.
-func settleFingerprints(tx *store.Tx, a *kinora.SourceAsset) error {
-	waiting, err := tx.WaitingFor(a.ID)
-	if err != nil {
-		return err
-	}
-	for _, generationID := range waiting {
+// settleFingerprints does so for generations that have waited for an asset which has become ready.
+func settleFingerprints(tx *store.Tx, waited []string, a *kinora.SourceAsset) error {
+	for _, generationID := range waited {
 		g, err := tx.Generation("", generationID)
 		if err != nil {
 			return err

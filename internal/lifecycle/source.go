@@ -115,15 +115,19 @@ func (e *Engine) unused(ctx context.Context, source kinora.Source, err error) {
 // SourceReady makes the generations due that wait for an asset, in the transaction that makes it ready. after is called
 // once that is committed.
 func (e *Engine) SourceReady(tx *store.Tx, a *kinora.SourceAsset, now time.Time) (after func(), err error) {
-	if err := settleFingerprints(tx, a); err != nil {
+	waiting, err := tx.WaitingFor(a.ID)
+	if err != nil {
 		return nil, err
 	}
-	lanes, err := tx.ReleaseWaiting(a.ID, now)
+	lanes, err := tx.ReleaseWaiting(a.ID, now) // attempts before generations, in the order of locks
+	if err != nil {
+		return nil, err
+	}
 	return func() {
 		for _, name := range lanes {
 			e.nudge(name, func(l *lane) bell { return l.submit })
 		}
-	}, err
+	}, settleFingerprints(tx, waiting, a)
 }
 
 // SourceFailed ends the generations that wait for an asset, in the transaction that ends its ingest. Each gets its one

@@ -361,3 +361,54 @@ func TestTheDeadlineRunsWhileTheSourceIsFetched(t *testing.T) {
 		}
 	})
 }
+
+// The end of an ingest takes its locks in everybody's order: attempts, then generations.
+// Whoever ends an attempt of a generation that waits makes it wait, and nobody is undone.
+func TestTheEndOfAnIngestKeepsTheOrderOfLocks(t *testing.T) {
+	db := storetest.Postgres(t)
+	organise(t, db)
+	h := build(t, db, t.TempDir(), newFake(t), withIngests(&ingests{}))
+	sub := fromSource(kinora.Source{URL: "https://a.example/1.jpg"})
+	sub.Request = &kinora.WorkflowRequest{}
+	g := h.accept(t, sub)
+	a := ingestOf(t, db, g.ID)
+	a.SHA256 = "content"
+	var released sync.WaitGroup
+	defer released.Wait()
+	runs, ends := 0, 0
+	err := db.Update(t.Context(), func(tx *store.Tx) error {
+		runs++
+		if _, err := tx.Exec(`UPDATE attempts SET progress = 1 WHERE generation_id = ?`, g.ID); err != nil {
+			return err
+		}
+		if runs == 1 {
+			released.Go(func() {
+				if err := db.Update(t.Context(), func(tx *store.Tx) error {
+					ends++
+					_, err := h.SourceReady(tx, a, time.Now())
+					return err
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		waits := 0
+		for end := time.Now().Add(20 * time.Second); waits == 0; time.Sleep(5 * time.Millisecond) {
+			if err := tx.QueryRow(`SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))`).Scan(&waits); err != nil {
+				return err
+			}
+			if time.Now().After(end) {
+				return errors.New("the end of the ingest does not wait for the attempts")
+			}
+		}
+		_, err := tx.LockGeneration(g.ID)
+		return err
+	})
+	released.Wait()
+	if err != nil || runs != 1 || ends != 1 {
+		t.Errorf("%v; %d and %d runs, want one of each", err, runs, ends)
+	}
+	if g, _, err := h.Generation(t.Context(), organisation, g.ID); err != nil || g.State != kinora.GenerationQueued || g.Fingerprint == "" {
+		t.Errorf("%+v, %v", g, err)
+	}
+}
