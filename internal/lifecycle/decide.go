@@ -109,7 +109,9 @@ func lastOfParts(attempts []*kinora.Attempt) []*kinora.Attempt {
 func mayRepeat(g *kinora.Generation, attempts []*kinora.Attempt, deadline time.Time) bool {
 	var began, ended time.Time
 	for _, a := range attempts {
-		if a.Round+1 >= g.Plan.Rounds || a.ErrorClass == string(provider.OutcomeUnknown) {
+		// A deadline ends an attempt without an upstream's error.
+		unknown := a.ErrorClass == string(provider.OutcomeUnknown) || a.Failure != nil && a.Failure.Code == kinora.FailureOutcomeUnknown
+		if a.Round+1 >= g.Plan.Rounds || unknown {
 			return false
 		}
 		if began.IsZero() || a.CreatedAt.Before(began) {

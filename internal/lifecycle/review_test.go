@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
+	"github.com/kinora/kinora/provider"
 )
 
 // reviewed are three candidates of which two pass, to be decided by a person.
@@ -151,6 +153,44 @@ func TestARejectionMakesAnotherRound(t *testing.T) {
 		}
 		if o := h.candidate(t, id, 4); o.State != kinora.OutputRejected {
 			t.Errorf("a rejected candidate: %+v", o)
+		}
+		h.endsOnce(t, g)
+	})
+}
+
+// A part that the deadline ended while nobody knew whether the upstream had it is not made
+// again by another round: it may have been made and paid for.
+func TestARejectionRepeatsNothingUnknown(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.reconcileErr = provider.Errorf(provider.Unavailable, "down") // the last that is noted of it
+		up.submit = func(_ int, req provider.Request) (bool, error) {
+			if strings.HasSuffix(req.ClientRef, "_1") {
+				return true, provider.Errorf(provider.OutcomeUnknown, "lost")
+			}
+			return true, nil
+		}
+		h := build(t, db, t.TempDir(), reconciling{up}, judgedBy(secondIsBest())).start(t)
+		id := h.accept(t, reviewed(func(p *kinora.Plan) { p.Rounds = 2 })).ID
+		h.until(t, "the lost call could not be settled", func() bool {
+			a := h.attempts(t, id)[1]
+			return a.State == kinora.AttemptUnsettled && a.ErrorClass == string(provider.Unavailable)
+		})
+		h.until(t, "its deadline ends it", func() bool {
+			if err := db.Update(context.Background(), func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE attempts SET deadline_at = 1 WHERE generation_id = ? AND ordinal = 1 AND finished_at = 0`, id)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			a := h.attempts(t, id)[1]
+			return a.State == kinora.AttemptFailed && a.Failure.Code == kinora.FailureOutcomeUnknown && a.ErrorClass == string(provider.Unavailable)
+		})
+		h.awaitReview(t, id, 0)
+		g, _, err := h.Decide(t.Context(), id, kinora.ReviewDecision{Reject: true, By: "ana"})
+		if err != nil || g.State != kinora.GenerationFailed || g.Failure.Code != kinora.FailureQualityRejected || len(h.attempts(t, id)) != 3 {
+			t.Fatalf("%+v, %v after %d attempts", g, err, len(h.attempts(t, id)))
 		}
 		h.endsOnce(t, g)
 	})
