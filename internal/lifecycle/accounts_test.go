@@ -86,6 +86,40 @@ func TestDailyLimit(t *testing.T) {
 	})
 }
 
+// What was claimed and never called is given back to the day of its account.
+func TestWhatIsNotCalledUsesUpNothingOfTheDay(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		dir := t.TempDir()
+		limited := withAccounts(lifecycle.Account{Account: named("main"), PerDay: 2})
+		before := build(t, db, dir, up, limited, withIngests(&ingests{}), func(c *lifecycle.Config) {
+			c.Models = append(c.Models, kinora.Model{Name: "former", Kind: kinora.KindImage, Provider: "fake"})
+		})
+		former := submission("x")
+		former.Model = "former"
+		sourced := before.accept(t, fromSource(kinora.Source{URL: "https://a.example/1.jpg"}))
+		a := ingestOf(t, db, sourced.ID)
+		mustEndIngest(t, before, a, nil)
+		if err := db.Update(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`DELETE FROM source_assets WHERE id = ?`, a.ID)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]kinora.FailureCode{before.accept(t, former).ID: kinora.FailureModelUnavailable, sourced.ID: kinora.FailureInternal}
+		h := build(t, db, dir, up, limited, withIngests(&ingests{})).start(t)
+		for id, code := range want {
+			if g, _ := h.await(t, id); g.State != kinora.GenerationFailed || g.Failure.Code != code {
+				t.Errorf("ended as %s %+v, want %s", g.State, g.Failure, code)
+			}
+		}
+		if a := healthOf(t, h, "main"); len(up.created()) != 0 || a.Today != 0 || a.State != kinora.AccountReady {
+			t.Errorf("%d created, account %+v", len(up.created()), a)
+		}
+	})
+}
+
 // A retired account takes nothing new and still follows, with its own key, what it has.
 func TestRetiredAccountIsFollowed(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {

@@ -160,7 +160,7 @@ func (e *Engine) uncount(tx *store.Tx, a *kinora.Attempt) error {
 	return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
 }
 
-// reject ends an attempt whose submit was refused, so that nothing exists upstream. As with a
+// reject ends an attempt whose submit was refused or not made, so that nothing exists upstream. As with a
 // requeue, a callback that has named a job proves the contrary: then it is settled instead.
 func (e *Engine) reject(g *kinora.Generation, a *kinora.Attempt, code kinora.FailureCode, message string) {
 	e.finish(g, a, conclusion{failure: kinora.NewFailure(code, message), also: func(tx *store.Tx) error {

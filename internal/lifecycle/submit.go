@@ -261,7 +261,7 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 		e.drop(a)
 		return
 	case m == nil:
-		e.fail(g, a, kinora.FailureModelUnavailable, "the model is not configured any more")
+		e.reject(g, a, kinora.FailureModelUnavailable, "the model is not configured any more")
 		return
 	}
 	req := e.request(g, a, m)
@@ -269,7 +269,7 @@ func (e *Engine) submit(l *lane, a *kinora.Attempt) {
 		key, err := e.sourceOf(g)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			e.fail(g, a, kinora.FailureInternal, "the source image is gone")
+			e.reject(g, a, kinora.FailureInternal, "the source image is gone")
 			return
 		case err != nil:
 			e.requeue(a, time.Second)
