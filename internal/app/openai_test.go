@@ -17,6 +17,7 @@ import (
 	"github.com/kinora/kinora/internal/app"
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/simulator"
 	"github.com/kinora/kinora/internal/simulator/openai"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
@@ -30,6 +31,7 @@ type openAIWorld struct {
 	client    *client.Client
 	inbox     *inbox
 	sim, own  *openai.Simulator
+	paced     *simulator.ManualClock // of an OpenAI that goes on when it is told to
 	submitted []string
 }
 
@@ -50,8 +52,8 @@ func newOpenAI(t *testing.T, cfg openai.Config) (*openai.Simulator, string) {
 	return sim, srv.URL + "/v1"
 }
 
-// openAIConfig is that of a program in a folder, with accounts at both simulators.
-func openAIConfig(dsn, dir, simURL, ownURL string) config.Config {
+// openAIConfig is that of a program in a folder, with accounts at the simulators.
+func openAIConfig(dsn, dir, simURL, ownURL, pacedURL string) config.Config {
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir, cfg.Database = "127.0.0.1:0", dir, dsn
 	cfg.Network.AllowPrefixes, cfg.Webhooks.AllowHTTP = []string{"127.0.0.0/8"}, true
@@ -61,10 +63,11 @@ func openAIConfig(dsn, dir, simURL, ownURL string) config.Config {
 		{Name: "main", Provider: "openai", BaseURL: simURL, Settings: map[string]config.Secret{"api_key": key}},
 		{Name: "forms", Provider: "openai", BaseURL: simURL, Settings: map[string]config.Secret{"api_key": key, "edits": "multipart"}},
 		{Name: "broke", Provider: "openai", BaseURL: simURL, Settings: map[string]config.Secret{"api_key": key + "-broke"}},
+		{Name: "paced", Provider: "openai", BaseURL: pacedURL, Settings: map[string]config.Secret{"api_key": key}},
 		{Name: "own", Provider: "openai", BaseURL: ownURL, Settings: map[string]config.Secret{"submit": "multipart"}},
 	}
 	for name, m := range map[string][3]string{
-		"gpt-image-2": {"image", "gpt-image-2", "main"}, "edits": {"image", "gpt-image-2", "forms"}, "broke": {"image", "gpt-image-2", "broke"},
+		"gpt-image-2": {"image", "gpt-image-2", "main"}, "edits": {"image", "gpt-image-2", "forms"}, "broke": {"image", "gpt-image-2", "broke"}, "paced": {"image", "gpt-image-2", "paced"},
 		"sora-2": {"video", "sora-2", "main"}, "poster": {"image", "responses:gpt-5.6-terra", "main"}, "wan": {"video", "videos:Wan-AI/Wan2.2", "own"},
 	} {
 		cfg.Models = append(cfg.Models, config.Model{Name: name, Kind: m[0], Provider: "openai", UpstreamModel: m[1], Accounts: []string{m[2]}})
@@ -92,10 +95,12 @@ func startOpenAI(t *testing.T, cfg config.Config) *app.App {
 func newOpenAIWorld(t *testing.T, dsn string) *openAIWorld {
 	t.Helper()
 	w := &openAIWorld{}
-	var simURL, ownURL string
+	var simURL, ownURL, pacedURL string
 	w.sim, simURL = newOpenAI(t, openai.Config{Accounts: []openai.Account{{Key: openAIKey}, {Key: openAIKey + "-broke", Broke: true}}})
 	w.own, ownURL = newOpenAI(t, openai.Config{Dialect: openai.VLLM})
-	w.app = startOpenAI(t, openAIConfig(dsn, t.TempDir(), simURL, ownURL))
+	w.paced = simulator.NewManualClock(time.Now())
+	_, pacedURL = newOpenAI(t, openai.Config{Accounts: []openai.Account{{Key: openAIKey}}, Clock: w.paced})
+	w.app = startOpenAI(t, openAIConfig(dsn, t.TempDir(), simURL, ownURL, pacedURL))
 	w.inbox = newInbox(t, func() string { return w.app.Bootstrapped().Secret.Text })
 	var err error
 	if w.client, err = client.New(w.app.LocalURL(), w.app.Bootstrapped().KeyText); err != nil {
@@ -149,7 +154,7 @@ func TestOpenAI(t *testing.T) {
 		prompt := func(orders string) client.Input { return client.Input{Prompt: orders} }
 		short := map[string]any{"seconds": 1}
 
-		slow := w.submit(t, "gpt-image-2", prompt("[[time=3s]]"))
+		slow := w.submit(t, "paced", prompt("[[time=1h]]"))
 		one := w.submit(t, "gpt-image-2", client.Input{Size: "16:9", Metadata: map[string]any{"callback_url": "https://nobody.example/"}})
 		three := w.submit(t, "gpt-image-2", client.Input{Metadata: map[string]any{"n": 3, "output_format": "jpeg"}})
 		edit := w.submit(t, "edits", client.Input{Image: source.URL, Metadata: map[string]any{"mask_url": source.URL}})
@@ -199,28 +204,41 @@ func TestOpenAI(t *testing.T) {
 			t.Errorf("the third picture has %d bytes, error %v", size, err)
 		}
 		stats, others := w.sim.Stats(), w.own.Stats()
-		if len(stats.Images) != 7 || len(stats.Jobs) != 4 || len(others.Jobs) != 1 || stats.Deleted != 0 {
+		if len(stats.Images) != 6 || len(stats.Jobs) != 4 || len(others.Jobs) != 1 || stats.Deleted != 0 {
 			t.Errorf("%d image calls, %d and %d jobs were made: %+v", len(stats.Images), len(stats.Jobs), len(others.Jobs), stats)
 		}
 	})
 }
 
-// checkProgress wants the unfinished image of a call that lasts to be seen as progress.
+// checkProgress wants the unfinished image of a call that lasts to be seen as progress, while the
+// finished one is not there yet.
 func (w *openAIWorld) checkProgress(t *testing.T, id string) {
 	t.Helper()
+	w.step(t)
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		task, err := w.client.Status(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if task.Status == client.TaskRunning && task.Progress == 50 {
-			return
+			break
 		}
-		if task.Status == client.TaskFinished || time.Now().After(end) {
-			t.Errorf("no progress was seen: %+v", task)
-			return
+		if time.Now().After(end) {
+			t.Fatalf("no progress was seen: %+v", task)
 		}
 	}
+	w.step(t)
+}
+
+// step lets the paced OpenAI go on to its next image.
+func (w *openAIWorld) step(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); w.paced.Waiting() == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is being made")
+		}
+	}
+	w.paced.Advance(30 * time.Minute)
 }
 
 // A process that ends within an image call has perhaps paid for it: the next one says so, and does
@@ -228,7 +246,7 @@ func (w *openAIWorld) checkProgress(t *testing.T, id string) {
 func TestOpenAICallsAtTheEndOfAProcess(t *testing.T) {
 	storetest.RunDSN(t, func(t *testing.T, dsn string) {
 		sim, simURL := newOpenAI(t, openai.Config{Accounts: []openai.Account{{Key: openAIKey}}})
-		cfg := openAIConfig(dsn, t.TempDir(), simURL, simURL)
+		cfg := openAIConfig(dsn, t.TempDir(), simURL, simURL, simURL)
 		first := startOpenAI(t, cfg)
 		key := first.Bootstrapped().KeyText
 		c, err := client.New(first.LocalURL(), key)

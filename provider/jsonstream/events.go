@@ -151,15 +151,26 @@ func (l *lines) Read(p []byte) (int, error) {
 	}
 	n := copy(p, have[:end])
 	_, _ = l.e.in.Discard(end + 1) // it is buffered
-	// Another line of data goes on with this event.
-	const more = "data:"
-	if ahead, _ := l.e.in.Peek(len(more)); string(ahead) != more {
+	if !l.e.goesOn() {
 		l.done = true
 		return n, doneOr(n == 0)
 	}
-	_, _ = l.e.in.Discard(len(more)) // it was looked at
 	p[n] = '\n'
 	return n + 1, nil
+}
+
+// goesOn reads the name of another line of data, which belongs to this event, and leaves any other
+// line alone. It looks at no more bytes than it needs to tell: behind the empty line that ends an
+// event nothing may come for minutes.
+func (e *Events) goesOn() bool {
+	const more = "data:"
+	for n := 1; n <= len(more); n++ {
+		if ahead, _ := e.in.Peek(n); string(ahead) != more[:n] {
+			return false
+		}
+	}
+	_, _ = e.in.Discard(len(more)) // it was looked at
+	return true
 }
 
 func doneOr(done bool) error {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 
 	"github.com/kinora/kinora/provider/jsonstream"
 )
@@ -193,6 +194,37 @@ func TestEvents(t *testing.T) {
 	}
 	if events.Next() || !errors.Is(events.Err(), cable) {
 		t.Errorf("error %v", events.Err())
+	}
+}
+
+// An event is handed out when it has come, however long the next one takes.
+func TestEventsDoNotWaitForTheNext(t *testing.T) {
+	for _, text := range []string{"event: one\ndata: {\"a\":1}\n\n", "data: {\"a\":\r\ndata: 1}\r\n\r\n", "data: {\"a\":1}\nid: 7\n\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			r, w := io.Pipe()
+			events, handled := jsonstream.NewEvents(r), 0
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for events.Next() {
+					if _, err := jsonstream.Cut(events.Data(), 100, nil); err != nil {
+						t.Error(err)
+					}
+					handled++
+				}
+			}()
+			for n := 1; n <= 2; n++ {
+				if _, err := io.WriteString(w, text); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait() // the reader wants what has not been written
+				if handled != n {
+					t.Errorf("%q: %d events were handed out of %d", text, handled, n)
+				}
+			}
+			_ = w.Close() // of a pipe, which never fails
+			<-done
+		})
 	}
 }
 
