@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"io"
 )
 
@@ -24,4 +26,19 @@ type Kept struct {
 	ContentType string `json:"content_type"`
 	Bytes       int64  `json:"bytes"`
 	SHA256      string `json:"sha256"` // lower-case hexadecimal
+}
+
+// Unusable is what the error of a Sink's Keep says of that output alone: that it is neither an image
+// nor a video, or too large, or that its base64 is damaged. It is of class Generation, and other
+// outputs of the same answer may be good. nil = the error is of something else, such as the
+// reading of the answer or our storage.
+func Unusable(err error) *Error {
+	var known *Error
+	switch {
+	case errors.As(err, &known) && known.Class == Generation:
+		return known
+	case errors.As(err, new(base64.CorruptInputError)):
+		return Errorf(Generation, "the output is damaged")
+	}
+	return nil
 }

@@ -215,9 +215,8 @@ func (k *keptImages) choose(path []string) func(io.Reader) error {
 			return &provider.Error{Class: provider.OutcomeUnknown, Message: "the output could not be stored", Err: errors.New("google: no sink")}
 		}
 		output, err := k.sink.Keep(k.ctx, len(k.by), jsonstream.Base64(text))
-		var e *provider.Error
-		if errors.As(err, &e) && e.Class == provider.Generation {
-			k.odd = e // not an image: there may be another
+		if e := provider.Unusable(err); e != nil {
+			k.odd = e // there may be another
 			return nil
 		}
 		if err == nil {

@@ -201,6 +201,7 @@ type answer struct {
 
 func read(ctx context.Context, req provider.Request, res *http.Response) (provider.Accepted, error) {
 	kept := map[int]provider.Output{}
+	var spoilt *provider.Error
 	rest, err := jsonstream.Cut(res.Body, maxRest, func(path []string) func(io.Reader) error {
 		if len(path) != 3 || path[0] != "data" || path[2] != "b64_json" {
 			return nil
@@ -213,13 +214,16 @@ func read(ctx context.Context, req provider.Request, res *http.Response) (provid
 			out, err := req.Sink.Keep(ctx, i, jsonstream.Base64(content))
 			if err == nil {
 				kept[i] = out
+			} else if e := provider.Unusable(err); e != nil {
+				spoilt = e // the others, if any, are as good as before
+				return nil
 			}
 			return err
 		}
 	})
 	var known *provider.Error
 	switch {
-	case errors.As(err, &known): // the sink's own judgement
+	case errors.As(err, &known): // our storage has failed
 		return provider.Accepted{}, known
 	case err != nil:
 		return provider.Accepted{}, provider.Broken(provider.Creates, res.StatusCode, err)
@@ -240,7 +244,11 @@ func read(ctx context.Context, req provider.Request, res *http.Response) (provid
 			outputs = append(outputs, provider.Output{Kind: kinora.KindVideo, Handle: handle})
 		}
 	}
-	if len(outputs) == 0 {
+	switch {
+	case len(outputs) > 0:
+	case spoilt != nil:
+		return provider.Accepted{}, spoilt
+	default:
 		return provider.Accepted{}, &provider.Error{Class: provider.OutcomeUnknown, HTTPStatus: res.StatusCode, Message: "the answer holds no video that can be read"}
 	}
 	return provider.Accepted{

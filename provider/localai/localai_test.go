@@ -121,6 +121,22 @@ func TestFilesThatAreKeptThere(t *testing.T) {
 	}
 }
 
+// A video that cannot be used leaves another as it is.
+func TestOneSpoiltVideoDoesNotLoseTheOthers(t *testing.T) {
+	const html, damaged = `{"b64_json":"PGh0bWw+"}`, `{"b64_json":"!"}`
+	u := providertest.NewUpstream(t)
+	up := u.With(provider.Account{})
+	u.Answer(providertest.JSON(200, `{"id":"u-1","data":[`+html+`,{"b64_json":"`+base64.StdEncoding.EncodeToString([]byte(clip))+`"},`+damaged+`]}`))
+	got, err := New().Submit(t.Context(), up, request())
+	if err != nil || len(got.Report.Outputs) != 1 || got.Report.Outputs[0].Kept.Key != "kept-1" {
+		t.Errorf("%+v, error %v", got.Report, err)
+	}
+	u.Answer(providertest.JSON(200, `{"id":"u-1","data":[`+html+`,`+damaged+`]}`))
+	if _, err := New().Submit(t.Context(), up, request()); err == nil || provider.AsError(err, "").Class != provider.Generation {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestImagesAreNotItsDuty(t *testing.T) {
 	err := New().Validate(with(request(), func(r *provider.Request) { r.Kind = kinora.KindImage }))
 	var e *provider.Error

@@ -3,7 +3,6 @@ package openai
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -25,8 +24,9 @@ type imageAnswer struct {
 	status int
 
 	outputs []provider.Output
-	begun   bool             // an unfinished image has come: something was made
-	failed  *json.RawMessage // the upstream's own word that it has failed
+	spoilt  []*provider.Error // of images that cannot be used, which leaves the others as they are
+	begun   bool              // an image has come, if only an unfinished one: something was made
+	failed  *json.RawMessage  // the upstream's own word that it has failed
 }
 
 // errNoImage says that an answer ended well and held neither an image nor a reason.
@@ -39,11 +39,6 @@ var errNoImage = errors.New("no image in the answer")
 func (in *imageAnswer) accepted(err error) (provider.Accepted, error) {
 	var known *provider.Error
 	switch {
-	case errors.As(err, &known) && known.Class == provider.Generation, errors.As(err, new(base64.CorruptInputError)):
-		if known == nil {
-			known = provider.Errorf(provider.Generation, "the output is damaged")
-		}
-		return provider.Accepted{Report: &provider.Report{State: provider.StateFailed, Progress: -1, Err: known}}, nil
 	case errors.As(err, &known):
 		return provider.Accepted{}, known
 	case errors.Is(err, errNoImage), errors.Is(err, jsonstream.ErrSyntax), errors.Is(err, jsonstream.ErrTooLarge):
@@ -52,6 +47,8 @@ func (in *imageAnswer) accepted(err error) (provider.Accepted, error) {
 		return provider.Accepted{}, provider.Broken(provider.Creates, in.status, err)
 	case in.failed != nil:
 		return in.refused()
+	case len(in.outputs) == 0:
+		return provider.Accepted{Report: &provider.Report{State: provider.StateFailed, Progress: -1, Err: in.spoilt[0]}}, nil
 	}
 	return provider.Accepted{Report: &provider.Report{State: provider.StateSucceeded, Progress: 100, Outputs: in.outputs}}, nil
 }
@@ -72,7 +69,8 @@ func (in *imageAnswer) refused() (provider.Accepted, error) {
 	return provider.Accepted{}, e
 }
 
-// keep streams an image that comes as base64 to storage. An empty string is none.
+// keep streams an image that comes as base64 to storage. An empty string is none; one that cannot
+// be used is none either, and is remembered.
 func (in *imageAnswer) keep(i int, content io.Reader, into *provider.Output) error {
 	decoded := bufio.NewReader(jsonstream.Base64(content))
 	if _, err := decoded.Peek(1); errors.Is(err, io.EOF) {
@@ -81,6 +79,9 @@ func (in *imageAnswer) keep(i int, content io.Reader, into *provider.Output) err
 	o, err := in.req.Sink.Keep(in.ctx, i, decoded)
 	if err == nil {
 		*into = o
+	} else if spoilt := provider.Unusable(err); spoilt != nil {
+		in.spoilt, in.begun = append(in.spoilt, spoilt), true
+		return nil
 	}
 	return err
 }
@@ -124,12 +125,14 @@ func (in *imageAnswer) document(r io.Reader) error {
 	return nil
 }
 
-// nothing is an answer without an image, perhaps with a reason.
+// nothing is an answer without an image that can be used, perhaps with a reason.
 func (in *imageAnswer) nothing(reason json.RawMessage) error {
-	if isNull(reason) {
+	switch {
+	case !isNull(reason):
+		in.failed = &reason
+	case len(in.spoilt) == 0:
 		return errNoImage
 	}
-	in.failed = &reason
 	return nil
 }
 
@@ -145,7 +148,7 @@ type event struct {
 // then the finished one. Fewer unfinished ones than asked for may come.
 func (in *imageAnswer) events(r io.Reader) error {
 	stream := jsonstream.NewEvents(r)
-	for len(in.outputs) < in.order.n && stream.Next() {
+	for len(in.outputs)+len(in.spoilt) < in.order.n && stream.Next() {
 		data := bufio.NewReader(stream.Data())
 		if head, _ := data.Peek(1); string(head) == "[" {
 			continue // "[DONE]", as other streams of the vendor's end
@@ -188,7 +191,7 @@ func (in *imageAnswer) events(r io.Reader) error {
 		}
 	}
 	switch {
-	case len(in.outputs) > 0:
+	case len(in.outputs)+len(in.spoilt) > 0:
 		return nil
 	case stream.Err() != nil:
 		return stream.Err()

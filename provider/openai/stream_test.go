@@ -133,6 +133,39 @@ func TestImagesByURL(t *testing.T) {
 	}
 }
 
+// An image that cannot be used leaves the others, which were paid for, as they are.
+func TestOneSpoiltImageDoesNotLoseTheOthers(t *testing.T) {
+	good := func(i, side int) provider.Output { return providertest.Stored(i, dot(side), "image/png") }
+	image := func(text string) string { return `{"b64_json":"` + text + `"}` }
+	html := image(encoded([]byte("<html>")))
+	for name, c := range map[string]struct {
+		data string
+		want []provider.Output
+	}{
+		"the first": {html + "," + image(encoded(dot(2))) + "," + image(encoded(dot(3))), []provider.Output{good(1, 2), good(2, 3)}},
+		"the last":  {image(encoded(dot(2))) + "," + image("iVBORw0KGgo!!!!"), []provider.Output{good(0, 2)}},
+		"two":       {image("a") + "," + image(encoded(dot(2))) + "," + html, []provider.Output{good(1, 2)}},
+		"all":       {html + "," + image("!"), nil},
+	} {
+		got, err := tried(t, providertest.JSON(200, `{"created":1,"data":[`+c.data+`]}`), meta("n", "3"))
+		switch {
+		case err != nil || got.Report == nil || !reflect.DeepEqual(got.Report.Outputs, c.want):
+			t.Errorf("%s: accepted %+v, error %v", name, got.Report, err)
+		case c.want == nil && (got.Report.State != provider.StateFailed || got.Report.Err.Class != provider.Generation):
+			t.Errorf("%s: %+v", name, got.Report)
+		}
+	}
+	got, err := tried(t, streamed(partialEvent, partial(0), completedEvent, html))
+	if err != nil || got.Report == nil || got.Report.State != provider.StateFailed || got.Report.Err.Class != provider.Generation {
+		t.Errorf("a stream's only one: accepted %+v, error %v", got.Report, err)
+	}
+	// What is lost behind it is as unknown as ever.
+	_, err = tried(t, providertest.Reply{Body: `{"data":[` + html + `,` + image(encoded(dot(60))), Cut: providertest.CutBody}, meta("n", "2"))
+	if e := provider.AsError(err, ""); err == nil || e.Class != provider.OutcomeUnknown {
+		t.Errorf("a cut answer: %v", err)
+	}
+}
+
 // counting is a Sink that holds nothing.
 type counting struct{ n int64 }
 
