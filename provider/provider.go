@@ -102,6 +102,13 @@ type AccountChecker interface {
 	CheckAccount(a Account) error
 }
 
+// ModelChecker is a provider whose models have to be configured in a certain way.
+type ModelChecker interface {
+	// CheckModel tells what is wrong with how one of the upstream's models is configured. Its error
+	// is an *Error whose Message completes "model NAME …".
+	CheckModel(upstreamModel string, kind kinora.Kind) error
+}
+
 // Description is a provider's constant facts.
 type Description struct {
 	// Traits tells how one of the upstream's models is reached. It answers for every

@@ -298,6 +298,9 @@ func (d *doctor) routes() {
 		d.model(m, made)
 		models = append(models, modelOf(m))
 	}
+	if err := checkModels(providers(nil), models); err != nil {
+		d.failed("models", err, "see docs/providers")
+	}
 	workflows, err := comfyWorkflows(d.cfg.ComfyUI.Workflows)
 	if err == nil {
 		err = checkComfy(workflows, models)

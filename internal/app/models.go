@@ -52,3 +52,27 @@ func modelOf(m config.Model) kinora.Model {
 	}
 	return made
 }
+
+// checkModels refuses models that their provider could not run well as they are configured.
+func checkModels(all []provider.Provider, models []kinora.Model) error {
+	for _, p := range all {
+		checker, ok := p.(provider.ModelChecker)
+		if !ok {
+			continue
+		}
+		for _, m := range models {
+			for _, way := range m.Along() {
+				if way.Provider != p.Name() {
+					continue
+				}
+				if err := checker.CheckModel(way.UpstreamModel, m.Kind); err != nil {
+					return &kinora.Error{
+						Code: kinora.ErrInvalid, Op: "configuration", Message: "model " + m.Name + " " + provider.AsError(err, provider.ModelGone).Message,
+						Hint: "see docs/providers/" + p.Name() + ".md",
+					}
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -292,3 +292,25 @@ func TestOpenAICallsAtTheEndOfAProcess(t *testing.T) {
 		}
 	})
 }
+
+// A model of images whose id does not say so is found before it is used.
+func TestOpenAIImageModelsHaveToBeTold(t *testing.T) {
+	cfg := openAIConfig("", t.TempDir(), "http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1")
+	cfg.Models = append(cfg.Models, config.Model{Name: "flux", Kind: "image", Provider: "openai", UpstreamModel: "flux-dev", Accounts: []string{"own"}})
+	if a, err := app.New(t.Context(), cfg, app.Options{}); err == nil {
+		_ = a.Stop(t.Context())
+		t.Error("a server was made")
+	} else if !strings.Contains(err.Error(), "model flux") || !strings.Contains(err.Error(), "images:") {
+		t.Errorf("error %v", err)
+	}
+	found := func() bool {
+		return slices.ContainsFunc(app.Doctor(t.Context(), cfg), func(d app.Diagnosis) bool { return !d.OK && strings.Contains(d.Detail, "images:") })
+	}
+	if !found() {
+		t.Error("doctor does not say so")
+	}
+	cfg.Models[len(cfg.Models)-1].UpstreamModel = "images:flux-dev"
+	if found() {
+		t.Error("doctor says so all the same")
+	}
+}

@@ -391,6 +391,9 @@ func (a *App) routes() (routes, error) {
 		}
 	}
 	r.models = offeredModels(a.cfg, r.providers, func(name string) bool { return hasAccount(r.accounts, name) })
+	if err := checkModels(r.providers, r.models); err != nil {
+		return r, err
+	}
 	return r, checkComfy(workflows, r.models)
 }
 

@@ -36,15 +36,16 @@ func New() *OpenAI { return &OpenAI{} }
 
 // OpenAI speaks the shapes of OpenAI's API. Beside Provider it is a Canceler, for responses in the
 // background, and an Opener: videos are read with the account's key, and pictures of
-// responses out of the answer. Its webhooks are set on an account as a whole and name no
+// responses out of the answer. As a ModelChecker it wants image models to be told by their ids. Its webhooks are set on an account as a whole and name no
 // attempt, so it is no CallbackVerifier. It is a Splitter because a response holds one picture.
 type OpenAI struct{}
 
 var (
-	_ provider.Provider = (*OpenAI)(nil)
-	_ provider.Canceler = (*OpenAI)(nil)
-	_ provider.Opener   = (*OpenAI)(nil)
-	_ provider.Splitter = (*OpenAI)(nil)
+	_ provider.Provider     = (*OpenAI)(nil)
+	_ provider.Canceler     = (*OpenAI)(nil)
+	_ provider.Opener       = (*OpenAI)(nil)
+	_ provider.Splitter     = (*OpenAI)(nil)
+	_ provider.ModelChecker = (*OpenAI)(nil)
 )
 
 // Name implements provider.Provider.

@@ -305,6 +305,26 @@ func TestSourcesThatCannotBeHad(t *testing.T) {
 	}
 }
 
+// A model of images whose id does not say so would be called as if it answered at once.
+func TestImageModelsHaveToBeTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind  kinora.Kind
+		taken bool
+	}{
+		"flux-dev": {kinora.KindImage, false}, "images:flux-dev": {kinora.KindImage, true}, "Qwen/Qwen-Image": {kinora.KindImage, true},
+		"responses:gpt-5.6-terra": {kinora.KindImage, true}, "wan": {kinora.KindVideo, true},
+	} {
+		err := New().CheckModel(name, c.kind)
+		if (err == nil) != c.taken || err != nil && !strings.Contains(err.Error(), "images:") {
+			t.Errorf("%s as a model of kind %s: %v", name, c.kind, err)
+		}
+	}
+	err := New().Validate(aPicture(model("flux-dev")))
+	if e := provider.AsError(err, ""); err == nil || e.Class != provider.ModelGone || !strings.Contains(e.Message, "images:") {
+		t.Errorf("a request: %v", err)
+	}
+}
+
 func TestTargets(t *testing.T) {
 	for name, want := range map[string]target{
 		"gpt-image-2": {images, "gpt-image-2", ""}, "sora-2-pro": {videos, "sora-2-pro", ""}, "images:Tongyi/Z": {images, "Tongyi/Z", ""},

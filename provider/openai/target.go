@@ -53,6 +53,15 @@ func traits(upstreamModel string) provider.Traits {
 	return provider.Traits{Batch: string(t.api), Synchronous: t.api == images}
 }
 
+// CheckModel implements provider.ModelChecker: whether a call lasts as long as its images take is
+// known by the model's id alone, so that one whose kind makes it a model of images has to say so.
+func (*OpenAI) CheckModel(upstreamModel string, kind kinora.Kind) error {
+	if targetOf(upstreamModel, kind).api == images && !traits(upstreamModel).Synchronous {
+		return provider.Errorf(provider.ModelGone, "does not show by its upstream_model that it makes images: write it with the prefix images:, as in images:NAME")
+	}
+	return nil
+}
+
 // gptImage says that a model is one of OpenAI's own image models, whose limits are documented.
 func gptImage(model string) bool {
 	return strings.HasPrefix(model, "gpt-image-") || strings.HasPrefix(model, "chatgpt-image-")

@@ -22,7 +22,12 @@ const (
 
 // Validate implements provider.Provider. Limits are those of OpenAI's own models; other models
 // have their own, which their servers judge.
-func (*OpenAI) Validate(req provider.Request) error {
+func (o *OpenAI) Validate(req provider.Request) error {
+	if err := o.CheckModel(req.UpstreamModel, req.Kind); err != nil {
+		named := *provider.AsError(err, provider.ModelGone)
+		named.Message = "the model " + named.Message
+		return &named
+	}
 	if n := utf8.RuneCountInString(req.Prompt); n > maxPrompt {
 		return provider.Errorf(provider.Invalid, "input.prompt must not be longer than %d characters", maxPrompt)
 	}
