@@ -139,6 +139,13 @@ func (*OpenAI) OpenOutput(ctx context.Context, up provider.Upstream, _ provider.
 	switch {
 	case err != nil:
 		return nil, withCode(err, up, a)
+	case res == nil && a.Status >= 300 && a.Status < 400:
+		// The file lies at another address, where the key does not go.
+		to, err := call.URL.Parse(a.Header.Get("Location"))
+		if err != nil || a.Header.Get("Location") == "" {
+			return nil, unopened(up, a)
+		}
+		return nil, &provider.Moved{URL: to.String()}
 	case res == nil:
 		return nil, unopened(up, a)
 	case res.StatusCode != http.StatusOK, strings.Contains(res.Header.Get("Content-Type"), "json"):

@@ -271,7 +271,7 @@ func TestContentThatIsNotReady(t *testing.T) {
 		"news":      {providertest.JSON(200, `{"status":"in_progress"}`), provider.Unavailable},
 		"accepted":  {providertest.Reply{Status: 202}, provider.Unavailable},
 		"forgotten": {providertest.JSON(404, `{"detail":"Video not found"}`), provider.Gone},
-		"a detour":  {providertest.Reply{Status: 302, Header: map[string]string{"Location": "https://cdn.example/x"}}, provider.Unavailable},
+		"nowhere":   {providertest.Reply{Status: 302}, provider.Unavailable},
 	} {
 		u.Answer(c.reply)
 		res, err := New().OpenOutput(t.Context(), up, job, out)
@@ -280,6 +280,17 @@ func TestContentThatIsNotReady(t *testing.T) {
 		}
 		if e := provider.AsError(err, ""); err == nil || e.Class != c.class {
 			t.Errorf("%s: error %v, want class %s", name, err, c.class)
+		}
+	}
+	// A file that lies elsewhere is told of, for a download without the key.
+	for location, want := range map[string]string{
+		"https://cdn.example/x?sig=a%2Fb": "https://cdn.example/x?sig=a%2Fb", "/files/x.mp4": u.URL + "/files/x.mp4",
+	} {
+		u.Answer(providertest.Reply{Status: 302, Header: map[string]string{"Location": location}})
+		_, err := New().OpenOutput(t.Context(), up, job, out)
+		var moved *provider.Moved
+		if !errors.As(err, &moved) || moved.URL != want {
+			t.Errorf("%s: error %v", location, err)
 		}
 	}
 	u.Answer(providertest.JSON(404, `{"detail":"Video not found"}`))
