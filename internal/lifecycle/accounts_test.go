@@ -56,11 +56,12 @@ func TestDailyLimit(t *testing.T) {
 			return true, nil
 		}
 		limited := withAccounts(lifecycle.Account{Account: named("main"), PerDay: 2})
-		h := build(t, db, t.TempDir(), up, limited).start(t)
+		h := build(t, db, t.TempDir(), up, limited)
 		var ids []string
-		for range 4 {
+		for range 4 { // before any is submitted: a day that looks used up refuses new ones
 			ids = append(ids, h.accept(t, submission("x")).ID)
 		}
+		h.start(t)
 		eventually(t, "the limit is used up", func() bool { return healthOf(t, h, "main").State == kinora.AccountSpent })
 		eventually(t, "what was taken ends", func() bool {
 			ended := 0
