@@ -25,6 +25,9 @@ type site struct {
 	vertex   bool
 	project  string
 	location string
+	// The token of the call that is made at present, and whether it is an old one.
+	token    string
+	tokenOld bool
 }
 
 // What becomes a part of a host name or of a path.
@@ -142,11 +145,11 @@ func (s *site) storage() string {
 func (g *Google) request(ctx context.Context, s *site, method, base, path string, payload []byte) (*http.Request, error) {
 	authorization := ""
 	if s.vertex {
-		token, err := g.tokens.of(ctx, s.up)
-		if err != nil {
+		var err error
+		if s.token, s.tokenOld, err = g.tokens.of(ctx, s.up); err != nil {
 			return nil, err
 		}
-		authorization = "Bearer " + token
+		authorization = "Bearer " + s.token
 	}
 	at := s.up
 	at.Account.BaseURL = base

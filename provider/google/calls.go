@@ -80,7 +80,7 @@ func (g *Google) do(ctx context.Context, s *site, effect provider.Effect, call *
 // note forgets a token that was refused.
 func (g *Google) note(s *site, a provider.Answer) {
 	if s.vertex && a.Status == http.StatusUnauthorized {
-		g.tokens.refused(s.up)
+		g.tokens.refused(s.up, s.token)
 	}
 }
 

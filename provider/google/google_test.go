@@ -207,7 +207,7 @@ func FuzzRefusal(f *testing.F) {
 		if status < 300 || status > 499 {
 			return
 		}
-		e := refusal(up, provider.Answer{Status: status, Header: http.Header{}, Body: text})
+		e := refusal(&site{up: up}, provider.Answer{Status: status, Header: http.Header{}, Body: text})
 		if !slices.Contains(provider.Classes(), e.Class) || e.Message == "" || strings.ContainsAny(e.Code+e.Detail, "\n:/<>\"") {
 			t.Errorf("%+v", e)
 		}

@@ -66,7 +66,7 @@ func (g *Google) submitImage(ctx context.Context, s *site, req provider.Request)
 	case err != nil:
 		return provider.Accepted{}, described(s.up, a, err)
 	case res == nil:
-		return provider.Accepted{}, refusal(s.up, a)
+		return provider.Accepted{}, refusal(s, a)
 	}
 	defer res.Body.Close()
 	kept := keptImages{ctx: ctx, sink: req.Sink, by: map[string]provider.Output{}}

@@ -42,7 +42,7 @@ func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) 
 		return provider.Accepted{}, err
 	}
 	if a.Status >= 300 {
-		return provider.Accepted{}, submitRefusal(s.up, a, req)
+		return provider.Accepted{}, submitRefusal(s, a, req)
 	}
 	var made interaction
 	if err := json.Unmarshal(text, &made); err != nil || !interactionID.MatchString(string(made.ID)) {
@@ -188,7 +188,7 @@ func lookRefused(s *site, a provider.Answer) error {
 	if gone(a) || a.Status == http.StatusBadRequest && strings.Contains(strings.ToLower(string(p.Message)), "invalid interaction name") {
 		return nil
 	}
-	e := refusal(s.up, a)
+	e := refusal(s, a)
 	if e.Class == provider.Invalid || e.Class == provider.Moderation || e.Class == provider.ModelGone {
 		e.Class, e.Message = provider.Unavailable, messages[provider.Unavailable]
 	}
@@ -313,7 +313,7 @@ func (g *Google) fileState(ctx context.Context, s *site, name string) (string, e
 	}
 	switch {
 	case a.Status == http.StatusTooManyRequests || a.Status == http.StatusUnauthorized:
-		return "", refusal(s.up, a)
+		return "", refusal(s, a)
 	case a.Status >= 300 || json.Unmarshal(a.Body, &shown) != nil:
 		return "", nil
 	case shown.State == "":
@@ -336,11 +336,11 @@ func (g *Google) cancelOmni(ctx context.Context, s *site, job provider.Job) erro
 	case a.Status < 300:
 		return nil
 	case a.Status == http.StatusBadRequest || a.Status == http.StatusConflict || a.Status == http.StatusPreconditionFailed:
-		if e := refusal(s.up, a); e.Class != provider.Credential && e.Class != provider.Balance {
+		if e := refusal(s, a); e.Class != provider.Credential && e.Class != provider.Balance {
 			return provider.ErrNotCancellable
 		}
 	case gone(a):
 		return provider.Errorf(provider.Gone, "%s", messages[provider.Gone])
 	}
-	return refusal(s.up, a)
+	return refusal(s, a)
 }

@@ -81,7 +81,7 @@ func (g *Google) pollVeo(ctx context.Context, s *site, job provider.Job) ([]prov
 		if gone(a) {
 			return nil, nil
 		}
-		return nil, refusal(s.up, a)
+		return nil, refusal(s, a)
 	}
 	var op operation
 	if err := json.Unmarshal(text, &op); err != nil || op.Name == "" && !bool(op.Done) {

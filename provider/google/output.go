@@ -72,11 +72,11 @@ func (g *Google) open(ctx context.Context, s *site, call *http.Request) (*http.R
 	case a.Status < 400:
 		to, err := call.URL.Parse(a.Header.Get("Location"))
 		if err != nil || a.Header.Get("Location") == "" {
-			return nil, refusal(s.up, a)
+			return nil, refusal(s, a)
 		}
 		return nil, &provider.Moved{URL: to.String()}
 	}
-	e := refusal(s.up, a)
+	e := refusal(s, a)
 	if a.Status == http.StatusNotFound || a.Status == http.StatusGone {
 		e.Class, e.Message = provider.Gone, "the output is not there any more"
 	}
@@ -98,7 +98,7 @@ func (g *Google) openInline(ctx context.Context, s *site, job provider.Job, path
 	case res == nil && gone(a):
 		return nil, provider.Errorf(provider.Gone, "the output is not there any more")
 	case res == nil:
-		return nil, refusal(s.up, a)
+		return nil, refusal(s, a)
 	}
 	file, pipe := io.Pipe()
 	done := make(chan struct{})

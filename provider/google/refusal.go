@@ -115,7 +115,7 @@ var messages = map[provider.Class]string{
 }
 
 // refusal translates an answer outside 2xx, below 500.
-func refusal(up provider.Upstream, a provider.Answer) *provider.Error {
+func refusal(s *site, a provider.Answer) *provider.Error {
 	p := readProblem(a.Body)
 	e := &provider.Error{HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now())}
 	if a.Status < 400 {
@@ -131,7 +131,12 @@ func refusal(up provider.Upstream, a provider.Answer) *provider.Error {
 		e.Class = provider.Invalid
 	}
 	e.Message = messages[e.Class]
-	p.describe(up, e)
+	if s.vertex && s.tokenOld && a.Status == http.StatusUnauthorized {
+		// A token may be withdrawn before its end. It is forgotten by now, and only the refusal
+		// of a fresh one tells of the account.
+		e.Class, e.Message = provider.Unavailable, "the upstream refused an access token before its end"
+	}
+	p.describe(s.up, e)
 	return e
 }
 

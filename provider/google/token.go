@@ -26,6 +26,8 @@ const (
 	// tokenPause is how long a failed fetch is not repeated, so that many submits do not stand
 	// in line for a token endpoint that hangs.
 	tokenPause = 2 * time.Second
+	// tokenProof is how old a token is whose refusal tells nothing of the account any more.
+	tokenProof = time.Minute
 )
 
 // tokens keeps one access token for each set of credentials.
@@ -40,6 +42,7 @@ func newTokens() *tokens { return &tokens{keeper: map[[sha256.Size]byte]*tokenKe
 type tokenKeeper struct {
 	mu     sync.Mutex
 	token  *oauth2.Token
+	since  time.Time // when the token was fetched
 	failed time.Time // when a fetch last failed
 	err    *provider.Error
 }
@@ -56,40 +59,43 @@ func (t *tokens) keeperOf(up provider.Upstream) *tokenKeeper {
 	return k
 }
 
-// of returns an access token for an account. Errors are *provider.Error of class Credential or
-// Unavailable, and hold nothing of what was sent or answered.
-func (t *tokens) of(ctx context.Context, up provider.Upstream) (string, error) {
+// of returns an access token for an account, and whether it is one of tokenProof or more. Errors are
+// *provider.Error of class Credential or Unavailable, and hold nothing of what was sent or answered.
+func (t *tokens) of(ctx context.Context, up provider.Upstream) (token string, old bool, err error) {
 	k := t.keeperOf(up)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
 	if k.token != nil && k.token.Expiry.Sub(now) > renewBefore {
-		return k.token.AccessToken, nil
+		return k.token.AccessToken, now.Sub(k.since) >= tokenProof, nil
 	}
 	if ctx.Err() != nil { // while waiting in line
-		return "", &provider.Error{Class: provider.Unavailable, Message: "no access token was had in time", Err: ctx.Err()}
+		return "", false, &provider.Error{Class: provider.Unavailable, Message: "no access token was had in time", Err: ctx.Err()}
 	}
 	if now.Sub(k.failed) > tokenPause {
 		token, err := fetchToken(up)
 		if err == nil {
-			k.token, k.failed, k.err = token, time.Time{}, nil
-			return token.AccessToken, nil
+			k.token, k.since, k.failed, k.err = token, time.Now(), time.Time{}, nil
+			return token.AccessToken, false, nil
 		}
 		k.failed, k.err = now, err
 	}
 	if k.token != nil && k.token.Expiry.After(now) {
-		return k.token.AccessToken, nil // it is still good
+		return k.token.AccessToken, now.Sub(k.since) >= tokenProof, nil // it is still good
 	}
 	again := *k.err
-	return "", &again
+	return "", false, &again
 }
 
-// refused forgets a token that the upstream does not take, so that the next call asks for another.
-func (t *tokens) refused(up provider.Upstream) {
+// refused forgets a token that the upstream does not take, so that the next call asks for
+// another. A newer one, which some other call has fetched meanwhile, is kept.
+func (t *tokens) refused(up provider.Upstream, token string) {
 	k := t.keeperOf(up)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.token = nil
+	if k.token != nil && k.token.AccessToken == token {
+		k.token = nil
+	}
 }
 
 // fetchToken asks the token endpoint that the credentials name.

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/providertest"
 )
 
 // recorded answers a request without a network.
@@ -26,7 +28,7 @@ func TestTokensAreKeptUntilShortlyBeforeTheirEnd(t *testing.T) {
 	g := New()
 	token := func() string {
 		t.Helper()
-		got, err := g.tokens.of(t.Context(), up)
+		got, _, err := g.tokens.of(t.Context(), up)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,18 +36,22 @@ func TestTokensAreKeptUntilShortlyBeforeTheirEnd(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range 10 {
-		wg.Go(func() { _, _ = g.tokens.of(t.Context(), up) })
+		wg.Go(func() { _, _, _ = g.tokens.of(t.Context(), up) })
 	}
 	wg.Wait()
 	if got := token(); got != testToken || e.fetched.Load() != 1 {
 		t.Errorf("%q after %d fetches", got, e.fetched.Load())
 	}
-	g.tokens.refused(up)
+	g.tokens.refused(up, "an older one")
+	if got := token(); got != testToken {
+		t.Errorf("after the refusal of an older one: %q", got)
+	}
+	g.tokens.refused(up, testToken)
 	if got := token(); got != testToken+"-2" {
 		t.Errorf("after a refusal: %q", got)
 	}
 	// Four minutes are less than a call may have to wait for.
-	g.tokens.refused(up)
+	g.tokens.refused(up, testToken+"-2")
 	e.life.Store(240)
 	if a, b := token(), token(); a == b {
 		t.Error("a token that ends soon is kept")
@@ -54,6 +60,31 @@ func TestTokensAreKeptUntilShortlyBeforeTheirEnd(t *testing.T) {
 	e.status.Store(503)
 	if got := token(); !strings.HasPrefix(got, testToken) {
 		t.Errorf("while the endpoint is away: %q", got)
+	}
+}
+
+// A token that was good for an hour may be refused before: that tells nothing of the account
+// until a fresh one is refused as well. Nothing was made of either.
+func TestARefusedTokenIsReplaced(t *testing.T) {
+	e, u, g := newTokenEndpoint(t), providertest.NewUpstream(t), New()
+	up := u.With(vertexAccount(e))
+	submit := func() error {
+		_, err := g.Submit(t.Context(), up, video("veo-3.1-generate-001"))
+		return err
+	}
+	u.Answer(providertest.JSON(200, `{"name":"`+vertexOp+`"}`))
+	if err := submit(); err != nil {
+		t.Fatal(err)
+	}
+	g.tokens.keeperOf(up).since = time.Now().Add(-tokenProof)
+	u.Answer(refused(401, "UNAUTHENTICATED", "no"))
+	for i, want := range []provider.Class{provider.Unavailable, provider.Credential, provider.Credential} {
+		if err := submit(); provider.AsError(err, "").Class != want {
+			t.Errorf("refusal %d: %v, want %s", i+1, err, want)
+		}
+	}
+	if n := e.fetched.Load(); n != 3 {
+		t.Errorf("%d tokens were fetched, want one and one after each refusal", n)
 	}
 }
 
@@ -122,7 +153,7 @@ func TestTokenFailuresAreRemembered(t *testing.T) {
 	e.status.Store(500)
 	g, up := New(), provider.Upstream{Account: vertexAccount(e), Client: e.Client()}
 	for range 20 {
-		if _, err := g.tokens.of(t.Context(), up); err == nil {
+		if _, _, err := g.tokens.of(t.Context(), up); err == nil {
 			t.Fatal("a token was had")
 		}
 	}
@@ -131,7 +162,7 @@ func TestTokenFailuresAreRemembered(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := g.tokens.of(ctx, up); err == nil {
+	if _, _, err := g.tokens.of(ctx, up); err == nil {
 		t.Error("a call that is over got a token")
 	}
 }
@@ -144,11 +175,11 @@ func TestCredentialsOfTheMachine(t *testing.T) {
 	}
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", path)
 	up := provider.Upstream{Account: vertexAccount(e, SettingServiceAccount, ""), Client: e.Client()}
-	if got, err := New().tokens.of(t.Context(), up); err != nil || got != testToken {
+	if got, _, err := New().tokens.of(t.Context(), up); err != nil || got != testToken {
 		t.Errorf("of the machine: %q, %v", got, err)
 	}
 	up.Account = vertexAccount(e, SettingServiceAccount, path, SettingProject, "")
-	if got, err := New().tokens.of(t.Context(), up); err != nil || !strings.HasPrefix(got, testToken) {
+	if got, _, err := New().tokens.of(t.Context(), up); err != nil || !strings.HasPrefix(got, testToken) {
 		t.Errorf("of a file: %q, %v", got, err)
 	}
 	if s, err := siteOf(up); err != nil || s.project != "proj-from-json" {
@@ -156,7 +187,7 @@ func TestCredentialsOfTheMachine(t *testing.T) {
 	}
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(t.TempDir(), "missing.json"))
 	up.Account = vertexAccount(e, SettingServiceAccount, "")
-	if _, err := New().tokens.of(t.Context(), up); provider.AsError(err, "").Class != provider.Credential {
+	if _, _, err := New().tokens.of(t.Context(), up); provider.AsError(err, "").Class != provider.Credential {
 		t.Errorf("none: %v", err)
 	}
 }

@@ -54,7 +54,7 @@ func (g *Google) submitVeo(ctx context.Context, s *site, req provider.Request) (
 		return provider.Accepted{}, err
 	}
 	if a.Status >= 300 {
-		return provider.Accepted{}, submitRefusal(s.up, a, req)
+		return provider.Accepted{}, submitRefusal(s, a, req)
 	}
 	var op operation
 	if err := json.Unmarshal(a.Body, &op); err != nil || !operationName(string(op.Name), s.vertex) {
@@ -65,8 +65,8 @@ func (g *Google) submitVeo(ctx context.Context, s *site, req provider.Request) (
 
 // submitRefusal is a refusal of a submit. One for our callback address alone is marked, so that
 // it is submitted again without: the caller asked for none.
-func submitRefusal(up provider.Upstream, a provider.Answer, req provider.Request) *provider.Error {
-	e := refusal(up, a)
+func submitRefusal(s *site, a provider.Answer, req provider.Request) *provider.Error {
+	e := refusal(s, a)
 	p := readProblem(a.Body)
 	if e.Class == provider.Invalid && req.CallbackURL != "" && strings.Contains(strings.ToLower(string(p.Message)+e.Detail), "webhook") {
 		e.CallbackRefused = true
