@@ -52,13 +52,16 @@ func (a Answer) RetryAfter(now time.Time) time.Duration {
 
 // Do sends req once and reads at most MaxAnswer bytes of the reply.
 //
-// A reply of any status below 500 is returned with a nil error: what it means is the
+// A reply of any other status below 500 is returned with a nil error: what it means is the
 // provider's knowledge. For the rest Do applies the rule of ambiguous submits: when
 // nothing can have reached the upstream (DNS, connection or TLS failure) the error is
 // of class Unavailable; when bytes were sent and no usable answer came (time-out, cut
 // connection, 408, 499 or a 5xx) it is OutcomeUnknown for a call that Creates, and
 // Unavailable for one that Reads. A 5xx comes with its Answer, so that a provider which
-// knows that a certain body creates nothing may say better. A request whose own body could
+// knows that a certain body creates nothing may say better. No redirect is followed: where the
+// request would have to be made anew elsewhere (301, 302, 307, 308) nothing was created, while
+// any other 3xx leaves that open, 303 above all, and is OutcomeUnknown for a call that Creates.
+// A request whose own body could
 // not be read to its end was never complete and so created nothing: the error is the
 // body's, of class Unavailable unless it is an *Error.
 func Do(ctx context.Context, up Upstream, effect Effect, req *http.Request) (Answer, error) {
@@ -137,13 +140,22 @@ func read(res *http.Response, effect Effect) (Answer, error) {
 		return a, Broken(effect, a.Status, err)
 	case len(a.Body) > MaxAnswer:
 		return a, &Error{Class: lost(effect), HTTPStatus: a.Status, Message: "the upstream's answer is too large"}
-	case a.Status >= 500 || a.Status == http.StatusRequestTimeout || a.Status == 499:
+	case a.Status >= 500 || a.Status == http.StatusRequestTimeout || a.Status == 499 || effect == Creates && elsewhereMade(a.Status):
 		return a, &Error{
 			Class: lost(effect), HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now()),
 			Message: fmt.Sprintf("the upstream answered with status %d", a.Status),
 		}
 	}
 	return a, nil
+}
+
+// elsewhereMade says that a redirect may lead to what a request has made.
+func elsewhereMade(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return false
+	}
+	return status >= 300 && status < 400
 }
 
 // sentBody keeps the error with which a request's body ended, as often as it is sent.

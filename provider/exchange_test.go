@@ -113,6 +113,20 @@ func TestLostAnswers(t *testing.T) {
 	})
 }
 
+// A redirect says where to ask anew, or where what was made is to be found.
+func TestRedirectsOfACreatingCall(t *testing.T) {
+	for n, unknown := range map[int]bool{300: true, 301: false, 302: false, 303: true, 304: true, 307: false, 308: false, 399: true} {
+		up, url := upstream(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(n) })
+		up.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		if _, err := call(t, up, provider.Creates, t.Context(), url); (err != nil) != unknown || unknown && err.Class != provider.OutcomeUnknown {
+			t.Errorf("a creating call answered with %d = %v", n, err)
+		}
+		if _, err := call(t, up, provider.Reads, t.Context(), url); err != nil {
+			t.Errorf("a reading call answered with %d = %v", n, err)
+		}
+	}
+}
+
 func TestAnswersBelow500AreTheProvidersMatter(t *testing.T) {
 	for _, n := range []int{200, 202, 302, 400, 401, 404, 409, 429} {
 		up, url := upstream(t, func(w http.ResponseWriter, r *http.Request) {
