@@ -86,7 +86,7 @@ func TestStreamEndsForGood(t *testing.T) {
 		is     error
 	}{
 		"wrong key":    {401, "application/json", "", client.ErrUnauthorized},
-		"bad id":       {422, "application/json", "", client.ErrInvalid},
+		"bad id":       {400, "application/json", "", client.ErrInvalid},
 		"another page": {200, "text/html", "is this a Kinora server", nil},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -115,6 +116,7 @@ func (c *console) parse(ctx context.Context, args []string) (parsed *kong.Contex
 			"measurements": strings.Join(bench.Measurements(""), ", "), "webhook_measurements": strings.Join(bench.Measurements("webhooks"), ", "),
 			"upstream_measurements": strings.Join(bench.Measurements("upstreams"), ", "),
 		},
+		kong.NamedMapper("signed", kong.MapperFunc(signedFlag)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(durationFlag)),
 		kong.Bind(c), kong.BindTo(ctx, (*context.Context)(nil)),
 	)
@@ -143,6 +145,17 @@ func durationFlag(ctx *kong.DecodeContext, target reflect.Value) error {
 	target.Set(reflect.ValueOf(d.Std()))
 	return nil
 }
+
+// signedFlag reads a value as its type says, and takes a number below zero for one where Kong would see a flag.
+func signedFlag(ctx *kong.DecodeContext, target reflect.Value) error {
+	if next := ctx.Scan.Peek(); next.Type == kong.UntypedToken && negative.MatchString(next.String()) {
+		ctx.Scan.Pop()
+		ctx.Scan.PushTyped(next.Value, kong.FlagValueToken)
+	}
+	return kong.NewRegistry().RegisterDefaults().ForType(target.Type()).Decode(ctx, target)
+}
+
+var negative = regexp.MustCompile(`^-\.?[0-9]`)
 
 // asksForJSON looks for the flag where the arguments could not be parsed.
 func asksForJSON(args []string) bool {

@@ -132,10 +132,10 @@ type orgUpdateCommand struct {
 	Enable         bool     `help:"Switch API access on again." xor:"access"`
 
 	Limit    map[string]int `help:"Requests per minute of a kind of route of the generations API, such as generations_create=500; 0 = no limit, -1 = the server's number." placeholder:"KIND=N" mapsep:","`
-	InFlight *int           `help:"Jobs of the generations API in flight; 0 = no limit, -1 = the server's number." placeholder:"N"`
-	Budget   *kinora.Money  `help:"Most that generations of a calendar month may cost, in US dollars." placeholder:"USD" xor:"budget"`
+	InFlight *int           `help:"Jobs of the generations API in flight; 0 = no limit, -1 = the server's number." placeholder:"N" type:"signed"`
+	Budget   *kinora.Money  `help:"Most that generations of a calendar month may cost, in US dollars." placeholder:"USD" type:"signed" xor:"budget"`
 	NoBudget bool           `help:"Take the budget away." xor:"budget"`
-	Included *int64         `help:"Billable generations of a month that the usage summary calls included." placeholder:"N"`
+	Included *int64         `help:"Billable generations of a month that the usage summary calls included." placeholder:"N" type:"signed"`
 
 	operator
 }

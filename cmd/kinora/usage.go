@@ -48,6 +48,9 @@ type usageBody struct {
 }
 
 func (u *usageCommand) Run(ctx context.Context, c *console) error {
+	if u.CSV && c.json {
+		return usage("--csv and --json can't be used together", "the ledger is CSV, the sums may be JSON")
+	}
 	query := ""
 	if u.Month != "" {
 		if _, err := time.Parse("2006-01", u.Month); err != nil {

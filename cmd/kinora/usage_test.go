@@ -24,7 +24,7 @@ func tryAllowance(t *testing.T, id string) {
 			t.Errorf("%q is not shown:\n%s", line, text)
 		}
 	}
-	back := invoke(t, "", "org", "update", id, "--limit", "generations_create=-1", "--in-flight=-1", "--no-budget", "--included", "0", "--json")
+	back := invoke(t, "", "org", "update", id, "--limit", "generations_create=-1", "--in-flight", "-1", "--no-budget", "--included", "0", "--json")
 	if got := fmt.Sprint(document(t, back.out)["allowance"]); got != "map[limits:map[usage_summary:0]]" {
 		t.Errorf("taken back: %s\n%s", got, back.errOut)
 	}
@@ -33,6 +33,9 @@ func tryAllowance(t *testing.T, id string) {
 		says string
 	}{
 		{[]string{"--limit", "generation_create=5"}, "there is no limit of that name"},
+		{[]string{"--in-flight", "-2"}, "in_flight_jobs must be between"},
+		{[]string{"--budget", "-3"}, "not an amount of US dollars"},
+		{[]string{"--in-flight", "--budget"}, "expected int value"},
 		{[]string{"--in-flight=-2"}, "in_flight_jobs must be between"},
 		{[]string{"--budget=-1"}, "not an amount of US dollars"},
 		{[]string{"--budget", "1", "--no-budget"}, "can't be used together"},
@@ -67,6 +70,9 @@ func TestUsage(t *testing.T) {
 	}
 	if bad := invoke(t, "", "usage", "--month", "May"); bad.exit != exitUsage || !strings.Contains(bad.errOut, "2026-09") {
 		t.Errorf("a bad month: exit %d\n%s", bad.exit, bad.errOut)
+	}
+	if both := invoke(t, "", "usage", "--csv", "--json"); both.exit != exitUsage || both.out != "" || !strings.Contains(both.errOut, "--csv and --json can't be used together") {
+		t.Errorf("CSV and JSON at once: exit %d\n%s%s", both.exit, both.out, both.errOut)
 	}
 	if none := invoke(t, "", "usage", "Nobody"); none.exit != exitNotFound {
 		t.Errorf("an unknown organisation: exit %d", none.exit)

@@ -494,7 +494,7 @@ func (c *conformant) checkErrors(done string) {
 	c.want(405, "bad_request", "DELETE", generationsPath+"/"+done, "")
 	c.want(409, "conflict", "POST", generationsPath+"/"+done+"/cancel", "")
 	c.want(415, "bad_request", "POST", generationsPath, "x", "Content-Type", "text/plain")
-	c.want(422, "validation_error", "GET", generationsPath+"?limit=0", "")
+	c.want(400, "bad_request", "GET", generationsPath+"?limit=0", "")
 	var jobs []string
 	for range 8 { // as many as may be in flight
 		jobs = append(jobs, c.create(c.of("endless")))

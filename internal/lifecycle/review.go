@@ -126,6 +126,11 @@ func checkDecision(d kinora.ReviewDecision) error {
 	case d.Reject && len(d.Approve) > 0:
 		return kinora.Errorf(kinora.ErrInvalid, "outputs cannot be named in a rejection: it concerns all of them")
 	}
+	for i, id := range d.Approve {
+		if slices.Contains(d.Approve[:i], id) {
+			return kinora.Errorf(kinora.ErrInvalid, "outputs names %s twice", clip(id))
+		}
+	}
 	return nil
 }
 
@@ -184,10 +189,10 @@ func approved(plan kinora.Plan, held []kinora.Output, ids []string) ([]kinora.Ou
 	if len(ids) > 0 {
 		chosen = nil
 	}
-	for i, id := range ids {
+	for _, id := range ids {
 		at := slices.IndexFunc(held, func(o kinora.Output) bool { return o.ID == id })
-		if at < 0 || slices.Contains(ids[:i], id) {
-			return nil, kinora.Errorf(kinora.ErrInvalid, "outputs must name outputs that wait for this review, each once; %s is none", clip(id))
+		if at < 0 {
+			return nil, kinora.Errorf(kinora.ErrInvalid, "outputs must name outputs that wait for this review; %s is none", clip(id))
 		}
 		chosen = append(chosen, held[at])
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -188,7 +189,7 @@ func storable(text string) bool {
 func (p *parameters) one(name string, words ...string) string {
 	text := p.text(name)
 	if text != "" && !slices.Contains(words, text) {
-		p.refuse("%s must be one of %v", name, words)
+		p.refuse("%s must be one of %s", name, strings.Join(words, ", "))
 		return ""
 	}
 	return text
@@ -232,6 +233,17 @@ func (p *parameters) err() error {
 		}
 	}
 	return p.fault
+}
+
+// badQuery makes a refused parameter a bad request: a dialect may have another answer for fields of a body.
+func badQuery(err error) error {
+	var e *kinora.Error
+	if !errors.As(err, &e) || e.Code != kinora.ErrInvalid {
+		return err
+	}
+	told := *e
+	told.Code = errMalformed
+	return &told
 }
 
 // question is the query without some of its parameters, in one spelling.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -55,6 +56,9 @@ func (f *sourceForm) document() (*document, error) {
 		}
 		seen = append(seen, part.name)
 		raw, err := rawField(part.name, slices.DeleteFunc(f.all(part.name), func(v string) bool { return v == "" }))
+		if kinora.CodeOf(err) == errMalformed {
+			return nil, err
+		}
 		if err != nil {
 			wrong.note(part.name, err)
 			continue
@@ -71,17 +75,44 @@ func (f *sourceForm) document() (*document, error) {
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
-	return parseJSON(text.Bytes())
+	doc, err := parseJSON(text.Bytes())
+	return doc, aboutForm("the form", err)
 }
 
+// aboutForm says of what in a form a fault of JSON was found: its caller has sent no JSON body.
+func aboutForm(what string, err error) error {
+	var e *kinora.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	fault, found := strings.CutPrefix(e.Message, "JSON body ")
+	if !found {
+		return err
+	}
+	return refuse(e.Code, "%s %s", what, fault)
+}
+
+// sentOnce are the fields of a form that have one value. Of fields that only an operator's workflow knows several make a
+// list, like room_types.
+var sentOnce = []string{"source_asset_id", "source_url", "workflow", "capture_type", "mode", "style_preset", "webhook", "reference", "metadata"}
+
+// rawField is a field's values as JSON. Its errors have the codes errMalformed, for JSON that nobody may send, and
+// kinora.ErrInvalid.
 func rawField(name string, values []string) ([]byte, error) {
 	one := len(values) == 1
 	switch {
+	case !one && slices.Contains(sentOnce, name):
+		return nil, refuse(kinora.ErrInvalid, "%s was sent twice", name)
 	case name == "webhook" || name == "metadata":
-		if _, err := parseJSON([]byte(values[0])); err != nil || !one {
+		switch _, err := parseJSON([]byte(values[0])); {
+		case err != nil && !json.Valid([]byte(values[0])):
 			return nil, refuse(kinora.ErrInvalid, "%s must be one JSON object", name)
+		case err != nil:
+			return nil, aboutForm(name, err)
 		}
 		return []byte(values[0]), nil
+	case slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "\x00") }):
+		return nil, refuse(errMalformed, "%s holds U+0000", shown(name))
 	case name == "room_types" && one && strings.HasPrefix(strings.TrimSpace(values[0]), "["):
 		if _, err := parseJSON([]byte(values[0])); err != nil {
 			return nil, refuse(kinora.ErrInvalid, "room_types must be repeated, or one JSON array of strings")

@@ -286,6 +286,30 @@ func TestCreateRefusals(t *testing.T) {
 	}
 }
 
+// What is wrong with a form's fields is told in a form's words, with the code that JSON has.
+func TestCreateFormFaults(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fields []string
+		status int
+		says   string
+	}{
+		"metadata with a key twice": {[]string{"metadata", `{"a":1,"a":2}`}, 400, `metadata has the key \"a\" twice`},
+		"metadata with NUL":         {[]string{"metadata", `{"a":"\u0000"}`}, 400, "metadata holds U+0000"},
+		"metadata that is no JSON":  {[]string{"metadata", `{`}, 422, "metadata must be one JSON object"},
+		"metadata twice":            {[]string{"metadata", `{}`, "metadata", `{}`}, 422, "metadata was sent twice"},
+		"reference with NUL":        {[]string{"reference", "a\x00"}, 400, "reference holds U+0000"},
+		"deep metadata":             {[]string{"metadata", strings.Repeat(`{"a":`, 64) + "1" + strings.Repeat("}", 64)}, 400, "the form is nested too deeply"},
+		"mode twice":                {[]string{"mode", "clean"}, 422, "mode was sent twice"},
+	} {
+		f, source := createFixture(t)
+		form := append([]string{"file", "a", "workflow", "staging", "capture_type", "photo", "mode", "clean"}, tt.fields...)
+		w := f.createForm(t, nil, form...)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.says) || len(source.discarded) != 1 {
+			t.Errorf("%s: answered %d %s; discarded %v", name, w.Code, w.Body, source.discarded)
+		}
+	}
+}
+
 // Whatever is wrong with a form, its file does not stay.
 func TestCreateFormRefusals(t *testing.T) {
 	clean := []string{"workflow", "staging", "capture_type", "photo", "mode", "clean"}

@@ -21,14 +21,14 @@ func (s *Server) listGenerations(ctx context.Context, x *exchange, r *http.Reque
 	}
 	limit, cursor := p.number("limit", defaultPage, maxListPage), p.text("cursor")
 	if err := p.err(); err != nil {
-		return err
+		return badQuery(err)
 	}
 	question := x.organisation.ID + "?" + p.question("limit", "cursor")
 	before := ""
 	if cursor != "" {
 		var err error
 		if before, err = s.cursors.take(question, cursor); err != nil {
-			return err
+			return badQuery(err)
 		}
 	}
 	page, next, err := s.cfg.Generations.Search(ctx, x.organisation.ID, q, before, limit)

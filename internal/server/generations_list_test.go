@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,9 +41,13 @@ func TestListGenerations(t *testing.T) {
 		t.Errorf("asked for:\n%s", diff)
 	}
 	for _, query := range []string{"status=running", "status=", "limit=0", "limit=101", "limit=x", "cursor=x", "created_after=yesterday", "reference=", "model=a&model=b", "colour=red", "reference=%ff"} {
-		if w := f.do("GET", "/api/v1/generations?"+query, ""); w.Code != 422 {
+		if w := f.do("GET", "/api/v1/generations?"+query, ""); w.Code != 400 || !strings.Contains(w.Body.String(), `"code":"bad_request"`) {
 			t.Errorf("%s: answered %d %s", query, w.Code, w.Body)
 		}
+	}
+	w := f.do("GET", "/api/v1/generations?status=bogus", "")
+	if !strings.Contains(w.Body.String(), `"status must be one of ingesting, queued, processing, succeeded, failed, cancelled"`) {
+		t.Errorf("a wrong status: %s", w.Body)
 	}
 }
 
@@ -70,13 +75,13 @@ func TestListCursors(t *testing.T) {
 	}
 	cursor := "cursor=" + url.QueryEscape(page.NextCursor)
 	for query, want := range map[string]int{
-		"model=m&limit=7&" + cursor: 200, "limit=2&model=n&" + cursor: 422, cursor: 422, "model=m&cursor=" + page.NextCursor[1:]: 422,
+		"model=m&limit=7&" + cursor: 200, "limit=2&model=n&" + cursor: 400, cursor: 400, "model=m&cursor=" + page.NextCursor[1:]: 400,
 	} {
 		if w := f.do("GET", "/api/v1/generations?"+query, ""); w.Code != want {
 			t.Errorf("%s: answered %d %s", query, w.Code, w.Body)
 		}
 	}
-	if w := f.do("GET", "/api/v1/generations?model=m&"+cursor, "", key(otherKey)); w.Code != 422 {
+	if w := f.do("GET", "/api/v1/generations?model=m&"+cursor, "", key(otherKey)); w.Code != 400 {
 		t.Errorf("another organisation's cursor was taken: %d", w.Code)
 	}
 	if got := f.generations.before; len(got) != 2 || got[1] != "17-task_1" {

@@ -118,6 +118,8 @@ func inOpenAIWords(err error, images string) error {
 		return err
 	}
 	name, rule, found := strings.Cut(e.Message, " ")
+	said := name
+	name = strings.TrimRight(name, ":;,.") // the name of a field ends before what sets it off: "webhook.url: …"
 	short, inside := strings.CutPrefix(name, "input.")
 	if !found || !inside && name != "model" && name != "seconds" && !strings.HasPrefix(name, "webhook") {
 		return err
@@ -130,6 +132,7 @@ func inOpenAIWords(err error, images string) error {
 		}
 	}
 	refusal := refuseParam(short, rule)
+	refusal.Message = short + said[len(name):] + " " + rule
 	refusal.RetryAfter = e.RetryAfter
 	return refusal
 }
@@ -179,6 +182,10 @@ func (s *Server) checkModel(name string, kind kinora.Kind) error {
 			return nil
 		}
 	}
+	return noModel(name)
+}
+
+func noModel(name string) *kinora.Error {
 	return &kinora.Error{Code: errNoModel, Message: "the model " + shown(name) + " does not exist", Err: &wrongParam{"model"}}
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"strings"
@@ -196,11 +197,17 @@ func TestInOpenAIWords(t *testing.T) {
 		"seconds must be 5 or 10":               "seconds must be 5 or 10",
 		"the model does not take input.images":  "the model does not take input.images",
 		"webhook.url must be a public address":  "webhook.url must be a public address",
+		"webhook.url: the host is private":      "webhook.url: the host is private",
+		"input.images: too many":                "image: too many",
 		"input.metadata.image_tail must be set": "image_tail must be set",
 	} {
 		e := inOpenAIWords(kinora.Errorf(kinora.ErrInvalid, "%s", said), "image")
 		if e.(*kinora.Error).Message != want {
 			t.Errorf("%q became %q", said, e.(*kinora.Error).Message)
+		}
+		var wrong *wrongParam
+		if errors.As(e, &wrong) && strings.ContainsAny(wrong.name, ": ") {
+			t.Errorf("%q names the field %q", said, wrong.name)
 		}
 	}
 }

@@ -107,7 +107,7 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 			return []kinora.Listed{{Generation: g, Outputs: outputs}}, "next", nil
 		}
 	}
-	add(422, "GET", generationList+"?limit=101", "")
+	add(400, "GET", generationList+"?limit=101", "")
 	list = append(list, assetExchanges()...)
 	making := func(f *fixture) { f.generations.accept = f.generations.make }
 	addWrite := func(status int, target, body string) *exchangeCase {
@@ -141,10 +141,12 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(409, "POST", record+taskOne+"/cancel", "")
 	add(404, "POST", record+"x/cancel", "")
 	add(200, "GET", "/v1/models", "")
+	add(200, "GET", "/v1/models/kling-v1", "")
+	add(404, "GET", "/v1/models/none", "")
 	addOpenAIExchanges(add)
 	add(200, "GET", eventsPath, "")
 	add(200, "GET", eventsPath+"?since=2026-06-14T10:00:00Z", "", header("Last-Event-ID", "1781433000000000-1781432000000000"))
-	add(422, "GET", eventsPath+"?since=yesterday", "")
+	add(400, "GET", eventsPath+"?since=yesterday", "")
 	add(500, "GET", eventsPath, "").config = []func(*Config){func(c *Config) { c.Streams = documentedStreams{errors.New("x")} }}
 
 	form := func(field string) string {

@@ -220,6 +220,11 @@ func TestModelList(t *testing.T) {
 	is(t, f.do("GET", "/v1/models", ""), 200, `{"object":"list","data":[`+
 		`{"id":"kling-v1","object":"model","created":0,"owned_by":"kling","kind":"video"},`+
 		`{"id":"nano-banana-2","object":"model","created":0,"owned_by":"google","kind":"image"}]}`)
+	is(t, f.do("GET", "/v1/models/kling-v1", ""), 200, `{"id":"kling-v1","object":"model","created":0,"owned_by":"kling","kind":"video"}`)
+	for path, name := range map[string]string{"sora-2": "sora-2", "org/kling-v1": "org/kling-v1", "org%2Fkling-v1": "org/kling-v1"} {
+		is(t, f.do("GET", "/v1/models/"+path, ""), 404,
+			`{"error":{"message":"the model `+name+` does not exist","type":"invalid_request_error","param":"model","code":"model_not_found"}}`)
+	}
 }
 
 func TestOptionalSurfacesAreAbsentWithoutTheirService(t *testing.T) {

@@ -125,7 +125,7 @@ func (f *sourceForm) read(part *multipart.Part, room int) (int, error) {
 		return 0, sourceFormError(err)
 	case len(text) > room:
 		return 0, refuse(errMalformed, "the form's fields are larger than %d bytes together", maxSourceFields)
-	case !utf8.Valid(text):
+	case !utf8.Valid(text) || !utf8.ValidString(part.FormName()):
 		return 0, refuse(errMalformed, "the form has a field that is not valid UTF-8")
 	}
 	f.values = append(f.values, formPart{part.FormName(), 'v', string(text)})

@@ -88,7 +88,7 @@ func (s *Server) streamStart(r *http.Request) (at kinora.StreamPlace, err error)
 	earliest := s.now().Add(-maxStreamSince)
 	if text := r.Header.Get("Last-Event-ID"); text != "" {
 		if at, err = kinora.ParseStreamPlace(text); err != nil {
-			return at, refuse(kinora.ErrInvalid, "Last-Event-ID is not one of this stream")
+			return at, refuse(errMalformed, "Last-Event-ID is not one of this stream")
 		}
 		if at.Since.Before(earliest) {
 			at.Since = earliest
@@ -100,10 +100,10 @@ func (s *Server) streamStart(r *http.Request) (at kinora.StreamPlace, err error)
 		return at, nil
 	}
 	if at.Since, err = time.Parse(time.RFC3339, text); err != nil {
-		return at, refuse(kinora.ErrInvalid, "since must be a time such as 2026-01-31T12:00:00Z")
+		return at, refuse(errMalformed, "since must be a time such as 2026-01-31T12:00:00Z")
 	}
 	if at.Since.Before(earliest.Add(-sinceGrace)) {
-		return at, refuse(kinora.ErrInvalid, "since must not be more than 30 days ago")
+		return at, refuse(errMalformed, "since must not be more than 30 days ago")
 	}
 	return at, nil
 }
