@@ -108,7 +108,7 @@ func (s *site) base(f family) string {
 
 // modelPath is a model's resource, to which a method is added.
 func (s *site) modelPath(upstreamModel string) string {
-	model := url.PathEscape(strings.TrimPrefix(upstreamModel, "models/"))
+	model := url.PathEscape(modelID(upstreamModel))
 	if s.vertex {
 		return "/v1/projects/" + s.project + "/locations/" + s.location + "/publishers/google/models/" + model
 	}

@@ -17,6 +17,7 @@ func (g *Google) Submit(ctx context.Context, up provider.Upstream, req provider.
 	if err != nil {
 		return provider.Accepted{}, err
 	}
+	req.UpstreamModel = modelID(req.UpstreamModel)
 	switch familyOf(req.UpstreamModel) {
 	case veo:
 		return g.submitVeo(ctx, &s, req)

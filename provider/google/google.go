@@ -64,7 +64,7 @@ const (
 // familyOf goes by the upstream's id of a model; ids are configuration, and new ones follow
 // the naming of the old.
 func familyOf(upstreamModel string) family {
-	switch name := strings.ToLower(upstreamModel); {
+	switch name := strings.ToLower(modelID(upstreamModel)); {
 	case strings.HasPrefix(name, "veo"):
 		return veo
 	case strings.Contains(name, "omni"):
@@ -72,6 +72,9 @@ func familyOf(upstreamModel string) family {
 	}
 	return image
 }
+
+// modelID is an upstream's id without the "models/" that the Gemini API lists it under.
+func modelID(upstreamModel string) string { return strings.TrimPrefix(upstreamModel, "models/") }
 
 // Describe implements provider.Provider.
 func (*Google) Describe() provider.Description {

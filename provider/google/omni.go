@@ -22,6 +22,19 @@ var omniTypes = []string{"image/png", "image/jpeg", "image/webp", "image/heic", 
 // earlier interaction is not among them: it may be another caller's.
 var omniPassed = []string{"safety_settings", "labels", "system_instruction"}
 
+// omniTasks are what a video can be made of (section 3).
+var omniTasks = []string{"text_to_video", "image_to_video", "reference_to_video", "edit", "extend"}
+
+// spelled is a word as one of some is documented, whatever its case.
+func spelled(word string, known []string) string {
+	for _, k := range known {
+		if strings.EqualFold(k, word) {
+			return k
+		}
+	}
+	return word
+}
+
 // submitOmni is the create of section 3.
 func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) (provider.Accepted, error) {
 	files := provider.NewInline()
@@ -69,21 +82,27 @@ func omniDocument(ctx context.Context, s *site, req provider.Request, files *pro
 	}
 	document := object{"model": req.UpstreamModel, "background": true, "input": input, "response_format": format}
 	if task, ok := lenient.Text(req.Metadata["task"]); ok {
-		document["generation_config"] = object{"video_config": object{"task": task}}
+		document["generation_config"] = object{"video_config": object{"task": spelled(task, omniTasks)}}
 	}
 	for _, key := range omniPassed {
 		if value, ok := req.Metadata[key]; ok {
 			document[key] = value
 		}
 	}
+	document, err := withParams(document, req.Metadata["model_params"])
+	if err != nil {
+		return nil, err
+	}
 	if s.vertex {
 		place, err := storagePlace(s.up, req)
 		if err != nil {
 			return nil, err
 		}
-		if format["gcs_uri"] = place; place == "" {
-			format["delivery"] = "inline"
-			delete(format, "gcs_uri")
+		if format, ok := document["response_format"].(object); ok { // the merged one
+			if format["gcs_uri"] = place; place == "" {
+				format["delivery"] = "inline"
+				delete(format, "gcs_uri")
+			}
 		}
 		return document, nil
 	}

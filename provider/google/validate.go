@@ -15,6 +15,7 @@ import (
 // Validate implements provider.Provider: the rules of the submit API contract (2.4 and 2.5), and
 // what upstream-google.md documents beside them.
 func (*Google) Validate(req provider.Request) error {
+	req.UpstreamModel = modelID(req.UpstreamModel)
 	f, kind := familyOf(req.UpstreamModel), kinora.KindVideo
 	if f == image {
 		kind = kinora.KindImage
@@ -39,7 +40,7 @@ var checks = map[family][]func(provider.Request) *provider.Error{
 	},
 	omni: {
 		checkVideoSize, checkRatio, words("resolution", "360p", "720p", "1080p", "4k"), checkOmniSeconds,
-		words("task", "text_to_video", "image_to_video", "reference_to_video", "edit", "extend"),
+		words("task", omniTasks...), checkOmniParams,
 	},
 	image: {
 		checkImages, words("resolution", "0.5K", "1K", "2K", "4K"), counts("n", maxN), checkImageSize, texts("personGeneration"),
@@ -258,25 +259,62 @@ func checkMask(req provider.Request) *provider.Error {
 	return nil
 }
 
+// modelParams is the caller's object of members for the body; nil = none.
+func modelParams(req provider.Request) (map[string]json.RawMessage, *provider.Error) {
+	raw, ok := req.Metadata["model_params"]
+	if !ok {
+		return nil, nil
+	}
+	var params map[string]json.RawMessage
+	if json.Unmarshal(raw, &params) != nil || params == nil {
+		return nil, invalid(paramsField, "an object")
+	}
+	return params, nil
+}
+
+const paramsField = "input.metadata.model_params"
+
 // checkParams keeps of model_params what would change whose files are read, how many images
 // are paid for, or whether there is one at all.
 func checkParams(req provider.Request) *provider.Error {
-	raw, ok := req.Metadata["model_params"]
-	if !ok {
-		return nil
-	}
-	const field = "input.metadata.model_params"
-	var params map[string]json.RawMessage
-	if json.Unmarshal(raw, &params) != nil || params == nil {
-		return invalid(field, "an object")
+	params, err := modelParams(req)
+	if err != nil {
+		return err
 	}
 	for key, value := range params {
 		switch plain(key) {
 		case "contents", "cachedcontent", "model":
-			return provider.Errorf(provider.Invalid, "%s.%s is not allowed; it is made of prompt and images", field, key)
+			return provider.Errorf(provider.Invalid, "%s.%s is not allowed; it is made of prompt and images", paramsField, key)
 		case "generationconfig":
-			if err := checkConfig(field+"."+key, key, value); err != nil {
+			if err := checkConfig(paramsField+"."+key, key, value); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkOmniParams does the same for an interaction: what it reads, where its video goes and how
+// long it is, who is called, and how the answer comes are not of model_params.
+func checkOmniParams(req provider.Request) *provider.Error {
+	params, err := modelParams(req)
+	if err != nil {
+		return err
+	}
+	for key, value := range params {
+		switch plain(key) {
+		case "input", "model", "agent", "previousinteractionid", "background", "stream", "store", "webhookconfig":
+			return provider.Errorf(provider.Invalid, "%s.%s is not allowed; it is made by the server", paramsField, key)
+		case "responseformat":
+			var format map[string]json.RawMessage
+			if key != "response_format" || json.Unmarshal(value, &format) != nil || format == nil {
+				return invalid(paramsField+"."+key, "an object, spelled response_format")
+			}
+			for member := range format {
+				switch plain(member) {
+				case "type", "delivery", "gcsuri", "duration":
+					return provider.Errorf(provider.Invalid, "%s.%s.%s is not allowed; it is made by the server", paramsField, key, member)
+				}
 			}
 		}
 	}

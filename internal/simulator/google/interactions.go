@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +26,17 @@ type interactionBody struct {
 		Delivery   string          `json:"delivery"`
 		GCS        string          `json:"gcs_uri"`
 	} `json:"response_format"`
+	Config struct {
+		Temperature *float64 `json:"temperature"`
+		Video       struct {
+			Task string `json:"task"`
+		} `json:"video_config"`
+	} `json:"generation_config"`
 	Webhook *hook `json:"webhook_config"`
 }
+
+// tasks are the documented ones.
+var tasks = []string{"", "text_to_video", "image_to_video", "reference_to_video", "edit", "extend"}
 
 var durationShape = regexp.MustCompile(`^"([0-9]{1,2})s"$`)
 
@@ -88,6 +98,10 @@ func (b *interactionBody) understand(vertex bool) (*job, *failure) {
 		return nil, invalid("response_format.aspect_ratio", "16:9 or 9:16")
 	case f.Resolution != "" && heights[f.Resolution] == 0:
 		return nil, invalid("response_format.resolution", "360p, 720p, 1080p or 4k")
+	case !slices.Contains(tasks, b.Config.Video.Task):
+		return nil, invalid("generation_config.video_config.task", "one of text_to_video, image_to_video, reference_to_video, edit, extend")
+	case b.Config.Temperature != nil && (*b.Config.Temperature < 0 || *b.Config.Temperature > 2):
+		return nil, invalid("generation_config.temperature", "between 0 and 2")
 	case vertex && f.Delivery == "uri" && !strings.HasPrefix(f.GCS, "gs://"), !vertex && f.GCS != "":
 		return nil, invalid("response_format.gcs_uri", "wanted with uri, on Vertex")
 	case vertex && b.Webhook != nil:
