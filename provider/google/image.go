@@ -1,6 +1,7 @@
 package google
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,17 +83,15 @@ func (g *Google) submitImage(ctx context.Context, s *site, req provider.Request)
 	if err := json.Unmarshal(text, &shown); err != nil {
 		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a.Status)
 	}
-	outputs, refused := shown.outcome(kept, a.Status)
-	if refused != nil {
+	if refused := shown.refused(a.Status); refused != nil {
 		return provider.Accepted{}, refused
 	}
-	id := string(shown.ID)
-	if id == "" {
-		id = req.ClientRef
+	id := cmp.Or(string(shown.ID), req.ClientRef)
+	r := &provider.Report{UpstreamID: id, State: provider.StateSucceeded, Progress: 100}
+	if r.Outputs, r.Err = shown.outcome(kept, a.Status); r.Err != nil {
+		r.State, r.Progress = provider.StateFailed, -1
 	}
-	return provider.Accepted{UpstreamID: id, Report: &provider.Report{
-		UpstreamID: id, State: provider.StateSucceeded, Progress: 100, Outputs: outputs,
-	}}, nil
+	return provider.Accepted{UpstreamID: id, Report: r}, nil
 }
 
 func imageDocument(ctx context.Context, s *site, req provider.Request, files *provider.Inline) (object, error) {
@@ -251,8 +250,25 @@ var (
 	emptyReasons = []string{"NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "STOP"}
 )
 
-// outcome is section 5's table: an image, or why there is none. The answer has ended either
-// way: nothing can come of it any more.
+// refused is why nothing was made at all: the prompt was blocked, or this is no answer of the
+// API; nil = something was made.
+func (c *content) refused(status int) *provider.Error {
+	blocked := string(c.Feedback.Reason)
+	switch {
+	case len(c.Candidates) > 0:
+		return nil
+	case blocked == "":
+		return unreadable(provider.OutcomeUnknown, status)
+	}
+	e := &provider.Error{HTTPStatus: status, Class: provider.Moderation, Message: messages[provider.Moderation]}
+	if wordShape.MatchString(blocked) {
+		e.Code = blocked
+	}
+	return e
+}
+
+// outcome is section 5's table for what was made: an image, or why there is none. The answer has
+// ended either way: nothing can come of it any more.
 func (c *content) outcome(kept keptImages, status int) ([]provider.Output, *provider.Error) {
 	var outputs []provider.Output
 	reason := ""
@@ -273,21 +289,13 @@ func (c *content) outcome(kept keptImages, status int) ([]provider.Output, *prov
 		return outputs, nil
 	}
 	e := &provider.Error{HTTPStatus: status, Class: provider.Generation, Message: messages[provider.Generation]}
-	blocked := string(c.Feedback.Reason)
 	switch {
-	case len(c.Candidates) == 0 && blocked != "":
-		e.Class, reason = provider.Moderation, blocked
-	case len(c.Candidates) == 0:
-		return nil, unreadable(provider.OutcomeUnknown, status) // no answer of this API
 	case slices.Contains(refusedReasons, reason):
-		e.Class = provider.Moderation
+		e.Class, e.Message = provider.Moderation, messages[provider.Moderation]
 	case kept.odd != nil:
 		return nil, kept.odd
 	case reason == "" || !slices.Contains(emptyReasons, reason):
 		e.Message = "the upstream ended without an image"
-	}
-	if e.Class == provider.Moderation {
-		e.Message = messages[provider.Moderation]
 	}
 	if wordShape.MatchString(reason) {
 		e.Code = reason

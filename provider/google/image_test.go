@@ -33,18 +33,37 @@ func thought(content []byte) string {
 
 func imageRefusals() []providertest.Refusal {
 	out := refusals()
-	for _, reason := range refusedReasons {
-		out = append(out, providertest.Refusal{Name: reason, Reply: generated(reason), Class: provider.Moderation})
-	}
-	for _, reason := range append([]string{"SOMETHING_NEW", ""}, emptyReasons...) {
-		out = append(out, providertest.Refusal{Name: reason, Reply: generated(reason, `{"text":"sorry"}`), Class: provider.Generation})
-	}
 	for _, reason := range []string{"SAFETY", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "BLOCKLIST", "OTHER", "MODEL_ARMOR", "JAILBREAK"} {
 		out = append(out, providertest.Refusal{Name: "blocked " + reason, Reply: providertest.JSON(200, `{"promptFeedback":{"blockReason":"`+reason+`"},"responseId":"r1"}`), Class: provider.Moderation})
 	}
-	return append(out,
-		providertest.Refusal{Name: "thoughts alone", Reply: generated("NO_IMAGE", thought(pngFile)), Class: provider.Generation},
-		providertest.Refusal{Name: "no picture", Reply: generated("STOP", part([]byte("plain text"))), Class: provider.Generation})
+	return out
+}
+
+// What ran and brought nothing is an end of its own and no refusal: it may have been paid for.
+func TestImagesThatCameToNothing(t *testing.T) {
+	type end struct {
+		reply providertest.Reply
+		class provider.Class
+	}
+	ends := map[string]end{
+		"thoughts alone": {generated("NO_IMAGE", thought(pngFile)), provider.Generation},
+		"no picture":     {generated("STOP", part([]byte("plain text"))), provider.Generation},
+	}
+	for _, reason := range refusedReasons {
+		ends[reason] = end{generated(reason), provider.Moderation}
+	}
+	for _, reason := range append([]string{"SOMETHING_NEW", ""}, emptyReasons...) {
+		ends["ended by "+reason] = end{generated(reason, `{"text":"sorry"}`), provider.Generation}
+	}
+	u := providertest.NewUpstream(t)
+	for name, e := range ends {
+		u.Answer(e.reply)
+		got, err := New().Submit(t.Context(), u.With(geminiAccount), picture(flash))
+		if err != nil || got.UpstreamID == "" || got.Report == nil || got.Report.State != provider.StateFailed ||
+			got.Report.Err == nil || got.Report.Err.Class != e.class || got.Report.Err.Message == "" || len(got.Report.Outputs) > 0 {
+			t.Errorf("%s: %+v, %v; want a report that failed, class %s", name, got, err, e.class)
+		}
+	}
 }
 
 func succeeded(outputs ...provider.Output) provider.Accepted {
