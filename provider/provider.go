@@ -67,9 +67,17 @@ type Router interface {
 // CallbackVerifier is a provider whose upstream calls back.
 type CallbackVerifier interface {
 	// VerifyCallback checks an inbound call on an attempt's own URL. An *Error of class
-	// Credential means a bad signature. The Callback's answer tells the server what to
+	// Credential means a bad signature, one of class Unavailable that it cannot be checked now:
+	// the upstream is to call again. The Callback's answer tells the server what to
 	// reply; its state is a hint only.
 	VerifyCallback(up Upstream, in InboundCallback) (Callback, error)
+}
+
+// CallbackRegistrar is a CallbackVerifier some of whose accounts are never called back.
+type CallbackRegistrar interface {
+	// RegistersCallback tells whether a submit with that CallbackURL would give it to the account's
+	// upstream. Where not, none is waited for.
+	RegistersCallback(a Account, callbackURL string) bool
 }
 
 // Opener is a provider whose outputs can only be read with the account's key or are

@@ -19,7 +19,8 @@ import (
 // poll stays the truth. The returned value says what to answer.
 //
 // Errors (*kinora.Error): ErrNotFound for a token that was never made for that provider,
-// answered without a database write; ErrUnauthorized for a bad signature.
+// answered without a database write; ErrUnauthorized for a bad signature,
+// ErrUnavailable while it cannot be checked.
 func (e *Engine) Callback(ctx context.Context, providerName, token string, in provider.InboundCallback) (provider.Callback, error) {
 	verifier, ok := e.providers[providerName].(provider.CallbackVerifier)
 	if !ok || len(token) < 16 || len(token) > 64 {
@@ -44,6 +45,9 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 	got, err := verifier.VerifyCallback(e.upstream(acc), in)
 	if err != nil {
 		e.metrics.callbacks.WithLabelValues(providerName, "refused").Inc()
+		if provider.AsError(err, provider.Credential).Class == provider.Unavailable {
+			return provider.Callback{}, &kinora.Error{Code: kinora.ErrUnavailable, Op: "callback", Message: "the callback cannot be verified now", Err: err}
+		}
 		return provider.Callback{}, &kinora.Error{Code: kinora.ErrUnauthorized, Op: "callback", Message: "the callback cannot be verified", Err: err}
 	}
 	if got.Doubt != "" {

@@ -181,6 +181,9 @@ func (callingBack) VerifyCallback(_ provider.Upstream, in provider.InboundCallba
 	if in.Header.Get("X-Forged") != "" {
 		return provider.Callback{}, provider.Errorf(provider.Credential, "bad signature")
 	}
+	if in.Header.Get("X-Keyless") != "" {
+		return provider.Callback{}, provider.Errorf(provider.Unavailable, "no keys at present")
+	}
 	return provider.Callback{UpstreamID: string(in.Body), Hint: in.Header.Get("X-Goes-On") == ""}, nil
 }
 

@@ -39,6 +39,42 @@ func TestHintsComeToThisServerOnly(t *testing.T) {
 	}
 }
 
+// unregistered is a fake whose account is never called back.
+type unregistered struct{ callingBack }
+
+func (unregistered) RegistersCallback(provider.Account, string) bool { return false }
+
+// Where no callback is registered none is waited for, and none is taken; where one is, it may
+// come at a time when nobody can tell whether it is genuine.
+func TestCallbacksThatNobodyMakesOrCanCheck(t *testing.T) {
+	db := storetest.SQLite(t)
+	organise(t, db)
+	call := func(p provider.Provider, up *fake) (*kinora.Attempt, error) {
+		h := build(t, db, t.TempDir(), p, withPublicURL("https://kinora.example")).start(t)
+		defer h.stop()
+		g := h.accept(t, submission("x"))
+		h.await(t, g.ID)
+		_, token, _ := strings.Cut(up.jobs["up_1"].url, "/callbacks/fake/")
+		_, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Header: http.Header{"X-Keyless": {"1"}}})
+		attempts, listErr := h.Attempts(t.Context(), g.ID)
+		if listErr != nil || len(attempts) != 1 {
+			t.Fatalf("%d attempts, %v", len(attempts), listErr)
+		}
+		return attempts[0], err
+	}
+	for _, registers := range []bool{true, false} {
+		up := newFake(t)
+		up.describe.Traits = func(string) provider.Traits { return provider.Traits{Hints: true} }
+		p, mode, code := provider.Provider(callingBack{up}), kinora.CallbackManaged, kinora.ErrUnavailable
+		if !registers {
+			p, mode, code = unregistered{callingBack{up}}, kinora.CallbackNone, kinora.ErrNotFound
+		}
+		if a, err := call(p, up); a.CallbackMode != mode || kinora.CodeOf(err) != code {
+			t.Errorf("registered %v: mode %s, a callback meets %v", registers, a.CallbackMode, err)
+		}
+	}
+}
+
 // moving is a fake whose outputs are opened with a key, and have moved.
 type moving struct {
 	*fake

@@ -118,6 +118,10 @@ func (e *Engine) claimQueued(l *lane, room int) ([]*kinora.Attempt, error) {
 			a.LeaseOwner, a.DueAt = e.node.id, time.Time{}
 			a.CallbackToken, a.UpstreamID, a.Handle = newToken(), "", nil
 			a.CallbackHash = kinora.CallbackHash(a.CallbackToken)
+			if p, ok := e.providers[a.Provider].(provider.CallbackRegistrar); ok && a.CallbackMode == kinora.CallbackManaged &&
+				!p.RegistersCallback(acc.Account.Account, e.callbackURL(a.Provider)) {
+				a.CallbackMode = kinora.CallbackNone // nobody will call: it is not waited for
+			}
 			saves = append(saves, store.AttemptSave{Attempt: a, From: kinora.AttemptQueued})
 		}
 		stale, err := tx.SaveAttempts(saves)

@@ -45,6 +45,9 @@ func (g *Google) VerifyCallback(up provider.Upstream, in provider.InboundCallbac
 		return provider.Callback{}, provider.Errorf(provider.Credential, "the account's upstream does not call back")
 	}
 	claims, err := g.keys.verify(&s, in)
+	if errors.Is(err, errNoKeys) {
+		return provider.Callback{}, &provider.Error{Class: provider.Unavailable, Message: "the callback's signature cannot be checked now", Err: err}
+	}
 	if err != nil {
 		return provider.Callback{}, &provider.Error{Class: provider.Credential, Message: "the callback is not signed by the upstream", Err: err}
 	}
@@ -73,6 +76,12 @@ func (g *Google) VerifyCallback(up provider.Upstream, in provider.InboundCallbac
 		}
 	}
 	return out, nil
+}
+
+// RegistersCallback implements provider.CallbackRegistrar: Vertex AI has no webhooks.
+func (*Google) RegistersCallback(a provider.Account, callbackURL string) bool {
+	s, err := siteOf(provider.Upstream{Account: a})
+	return err == nil && !s.vertex && s.hook(provider.Request{CallbackURL: callbackURL}) != ""
 }
 
 // claims are those of a webhook's JWT that are looked at.
@@ -131,6 +140,9 @@ type keySet struct {
 	had   time.Time // when keys were fetched
 	asked time.Time // when a fetch last began
 }
+
+// errNoKeys says that a signature cannot be judged: the published keys are out of reach.
+var errNoKeys = errors.New("the published keys could not be read")
 
 // verify checks the JWT of a call: RS256 and nothing else, by one of the published keys.
 func (k *keySets) verify(s *site, in provider.InboundCallback) (*claims, error) {
@@ -200,6 +212,9 @@ func (k *keySets) key(s *site, id string) (*rsa.PublicKey, error) {
 		return key, nil
 	}
 	if !set.asked.IsZero() && now.Sub(set.asked) < keysPause {
+		if !fresh { // the last fetch has failed
+			return nil, errNoKeys
+		}
 		return nil, errors.New("the key is not known")
 	}
 	set.asked = now
@@ -218,14 +233,13 @@ func (k *keySets) key(s *site, id string) (*rsa.PublicKey, error) {
 func fetchKeys(client *http.Client, base string) (map[string]*rsa.PublicKey, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
 	defer cancel()
-	unreachable := errors.New("the published keys could not be read")
 	req, err := http.NewRequest(http.MethodGet, base+keysPath, nil)
 	if err != nil || client == nil {
-		return nil, unreachable
+		return nil, errNoKeys
 	}
 	a, err := provider.Do(ctx, provider.Upstream{Client: client}, provider.Reads, req)
 	if err != nil || a.Status != http.StatusOK {
-		return nil, unreachable
+		return nil, errNoKeys
 	}
 	var set struct {
 		Keys []struct {
@@ -238,7 +252,7 @@ func fetchKeys(client *http.Client, base string) (map[string]*rsa.PublicKey, err
 		} `json:"keys"`
 	}
 	if err := json.Unmarshal(a.Body, &set); err != nil {
-		return nil, unreachable
+		return nil, errNoKeys
 	}
 	out := map[string]*rsa.PublicKey{}
 	for _, k := range set.Keys {

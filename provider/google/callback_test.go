@@ -63,7 +63,7 @@ func callbackCases(model string) []providertest.CallbackCase {
 		return named(signed("op", hook, change))
 	}
 	return []providertest.CallbackCase{
-		{Name: "keys out of reach", In: named(signed("op-1", hook, nil)), Class: provider.Credential},
+		{Name: "keys out of reach", In: named(signed("op-1", hook, nil)), Class: provider.Unavailable},
 		{Name: "another algorithm", In: changed(func(head, _ map[string]any) { head["alg"] = "HS256" }), Class: provider.Credential},
 		{Name: "none", In: changed(func(head, _ map[string]any) { head["alg"] = "none" }), Class: provider.Credential},
 		{Name: "expired", In: changed(func(_, c map[string]any) { c["exp"] = arrival.Add(-time.Hour).Unix() }), Class: provider.Credential},
@@ -123,8 +123,12 @@ func TestCallbacks(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	if _, err := g.VerifyCallback(provider.Upstream{Account: vertexAccount(newTokenEndpoint(t))}, good); err == nil {
+	vertex := vertexAccount(newTokenEndpoint(t))
+	if _, err := g.VerifyCallback(provider.Upstream{Account: vertex}, good); err == nil {
 		t.Error("a call for an account that is never called back was taken")
+	}
+	if New().RegistersCallback(vertex, "https://kinora.example") || New().RegistersCallback(geminiAccount, "") || !New().RegistersCallback(geminiAccount, "https://kinora.example") {
+		t.Error("the Gemini API calls back, Vertex AI does not")
 	}
 	in := good
 	in.Body = []byte("{")
@@ -198,6 +202,9 @@ func TestKeysAreKeptAndNotAskedForInAFlood(t *testing.T) {
 		source.fail = true
 		expect("keys of yesterday", "k1", false, 3)
 		expect("keys out of reach", "k1", false, 3)
+		if err := verify("k1"); provider.AsError(err, "").Class != provider.Unavailable {
+			t.Errorf("while the keys are out of reach: %v, want unavailable, so that the call is made again", err)
+		}
 		time.Sleep(31 * time.Second)
 		source.fail = false
 		expect("keys in reach again", "k1", true, 4)

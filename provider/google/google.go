@@ -41,12 +41,13 @@ type Google struct {
 }
 
 var (
-	_ provider.Provider         = (*Google)(nil)
-	_ provider.Canceler         = (*Google)(nil)
-	_ provider.Opener           = (*Google)(nil)
-	_ provider.Splitter         = (*Google)(nil)
-	_ provider.CallbackVerifier = (*Google)(nil)
-	_ provider.AccountChecker   = (*Google)(nil)
+	_ provider.Provider          = (*Google)(nil)
+	_ provider.Canceler          = (*Google)(nil)
+	_ provider.Opener            = (*Google)(nil)
+	_ provider.Splitter          = (*Google)(nil)
+	_ provider.CallbackVerifier  = (*Google)(nil)
+	_ provider.CallbackRegistrar = (*Google)(nil)
+	_ provider.AccountChecker    = (*Google)(nil)
 )
 
 // Name implements provider.Provider.
