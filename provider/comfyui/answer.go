@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -64,33 +65,138 @@ type queued map[string]provider.State
 
 func (q queued) state(id string) provider.State { return q[id] }
 
-// queue reads what runs and what waits.
+// maxQueue bounds how much of a queue is read, in bytes. The queue holds whole workflows, with
+// whatever their nodes were given, of all who use the server.
+const maxQueue = 1 << 30
+
+// queue reads what runs and what waits. Of each entry only the id is kept.
 func queue(ctx context.Context, up provider.Upstream) (queued, error) {
-	a, err := read(ctx, up, "/queue")
+	call, err := newRequest(up, http.MethodGet, "/queue", nil)
 	if err != nil {
 		return nil, err
 	}
-	var lists struct {
-		Running *[][]json.RawMessage `json:"queue_running"`
-		Pending *[][]json.RawMessage `json:"queue_pending"`
+	res, a, err := provider.Stream(ctx, up, provider.Reads, call)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(a.Body, &lists); err != nil || lists.Running == nil || lists.Pending == nil {
-		return nil, unreadable(provider.Unavailable, a)
-	}
-	q := queued{}
-	for _, list := range []struct {
-		items [][]json.RawMessage
-		state provider.State
-	}{{*lists.Pending, provider.StateQueued}, {*lists.Running, provider.StateRunning}} {
-		for _, item := range list.items {
-			var id string
-			if len(item) < 2 || json.Unmarshal(item[1], &id) != nil {
-				return nil, unreadable(provider.Unavailable, a)
-			}
-			q[id] = list.state
+	if res == nil || a.Status != http.StatusOK {
+		if res != nil {
+			_ = res.Body.Close()
 		}
+		return nil, readRefused(a)
+	}
+	defer res.Body.Close()
+	q, err := readQueue(json.NewDecoder(io.LimitReader(res.Body, maxQueue)))
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, errQueue), errors.As(err, &syntax):
+		return nil, unreadable(provider.Unavailable, a)
+	case err != nil:
+		return nil, provider.Broken(provider.Reads, a.Status, err)
 	}
 	return q, nil
+}
+
+var errQueue = errors.New("comfyui: not a queue")
+
+// readQueue walks along the answer; an id that both lists name runs.
+func readQueue(d *json.Decoder) (queued, error) {
+	q, seen := queued{}, 0
+	if err := open(d, '{'); err != nil {
+		return nil, err
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		state := map[json.Token]provider.State{"queue_running": provider.StateRunning, "queue_pending": provider.StateQueued}[name]
+		if state == "" {
+			if err := skip(d); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := readEntries(d, q, state); err != nil {
+			return nil, err
+		}
+		seen++
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	if seen != 2 {
+		return nil, errQueue
+	}
+	return q, nil
+}
+
+// readEntries reads a list of [number, id, workflow, …].
+func readEntries(d *json.Decoder, q queued, state provider.State) error {
+	if err := open(d, '['); err != nil {
+		return err
+	}
+	for d.More() {
+		if err := open(d, '['); err != nil {
+			return err
+		}
+		id := ""
+		for n := 0; d.More(); n++ {
+			if n != 1 {
+				if err := skip(d); err != nil {
+					return err
+				}
+				continue
+			}
+			token, err := d.Token()
+			if err != nil {
+				return err
+			}
+			id, _ = token.(string)
+			if id == "" {
+				return errQueue
+			}
+		}
+		if _, err := d.Token(); err != nil {
+			return err
+		}
+		if id == "" {
+			return errQueue
+		}
+		if q[id] != provider.StateRunning {
+			q[id] = state
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+// open reads the bracket that a value begins with.
+func open(d *json.Decoder, bracket json.Delim) error {
+	token, err := d.Token()
+	if err == nil && token != bracket {
+		err = errQueue
+	}
+	return err
+}
+
+// skip reads a value and keeps nothing of it.
+func skip(d *json.Decoder) error {
+	for depth := 0; ; {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
 }
 
 // read is a call whose answer must be of status 200: a missing route is no missing job.
@@ -99,11 +205,16 @@ func read(ctx context.Context, up provider.Upstream, path string) (provider.Answ
 	if err != nil || a.Status == http.StatusOK {
 		return a, err
 	}
+	return a, readRefused(a)
+}
+
+// readRefused is an answer to a read of any status but 200.
+func readRefused(a provider.Answer) *provider.Error {
 	e := refusal(a)
 	if e.Class == provider.ModelGone || e.Class == provider.Invalid {
 		e.Class, e.Message = provider.Unavailable, "the server does not answer as ComfyUI does"
 	}
-	return a, e
+	return e
 }
 
 // report translates the end of a job.

@@ -242,3 +242,38 @@ func TestOrderOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// A long queue of large workflows, which others have filled, must not hide a job. What a job's
+// neighbours hold is skipped, whatever it is.
+func TestALongQueue(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	graph := `{"1":{"inputs":{"text":"` + strings.Repeat("x", 1<<20) + `","list":[[1,"a"],{}]}}}`
+	var pending []string
+	for i := range 10 {
+		pending = append(pending, fmt.Sprintf(`[%d,"other-%d",%s,{},["9"]]`, i, i, graph))
+	}
+	answer := func(running, pending string) providertest.Reply {
+		return providertest.JSON(200, `{"queue_pending":[`+pending+`],"extra":[{"a":null}],"queue_running":[`+running+`]}`)
+	}
+	for name, tc := range map[string]struct {
+		reply providertest.Reply
+		state provider.State
+	}{
+		"waits":   {answer("", strings.Join(pending, ",")+`,[11,"mine",`+graph+`,{},[]]`), provider.StateQueued},
+		"runs":    {answer(`[1,"mine",{},{},[]]`, strings.Join(pending, ",")), provider.StateRunning},
+		"in both": {answer(`[1,"mine",{},{},[]]`, `[1,"mine",{},{},[]]`), provider.StateRunning},
+		"none":    {answer("", strings.Join(pending, ",")), ""},
+	} {
+		u.Answer(tc.reply)
+		if q, err := queue(t.Context(), u.With(provider.Account{})); err != nil || q.state("mine") != tc.state {
+			t.Errorf("%s: %q, %v; want %q", name, q.state("mine"), err, tc.state)
+		}
+	}
+	for _, body := range []string{`{}`, `[]`, `{"queue_running":[]}`, `{"queue_running":[],"queue_pending":[[1]]}`, `{"queue_running":[],"queue_pending":[[1,2]]}`,
+		`{"queue_running":null,"queue_pending":[]}`, `{"queue_running":[],"queue_pending":[[1,"a",{`} {
+		u.Answer(providertest.JSON(200, body))
+		if q, err := queue(t.Context(), u.With(provider.Account{})); provider.AsError(err, "").Class != provider.Unavailable {
+			t.Errorf("%s: %v, %v", body, q, err)
+		}
+	}
+}
