@@ -51,6 +51,9 @@ type ServeOptions struct {
 // ServeObject answers a GET or HEAD request with object, whole or in ranges. The caller has checked that the request may
 // see it, and closes object.
 //
+// A Range that cannot be read, or is of another unit than bytes, is ignored. One that the object does not reach is
+// answered 416 with Content-Range and net/http's text, in place of which w may write another.
+//
 // Whatever the bytes are, they do nothing at our origin: only known picture and video types are named as such and shown
 // inline, everything else is an octet stream to be saved; the browser may not guess; and the answer is sandboxed.
 func ServeObject(w http.ResponseWriter, r *http.Request, object Object, opts ServeOptions) {
@@ -69,7 +72,7 @@ func ServeObject(w http.ResponseWriter, r *http.Request, object Object, opts Ser
 		// download that broke off can go on.
 		header.Set("ETag", fmt.Sprintf(`"%x-%x"`, attributes.Size, attributes.ModTime.UnixNano()))
 	}
-	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
+	if rng := r.Header.Get("Range"); rng != "" && !mayRange(rng) {
 		r = r.Clone(r.Context())
 		r.Header.Del("Range")
 	}
@@ -79,6 +82,44 @@ func ServeObject(w http.ResponseWriter, r *http.Request, object Object, opts Ser
 	}
 	// No modification time: it tells when a file was copied here, and means nothing to a client.
 	http.ServeContent(w, r, "", time.Time{}, content)
+}
+
+// mayRange reports whether a Range header is one to be heeded: byte ranges, well formed and not too many of them. A unit
+// that is not known must be ignored, and ranges that cannot be read may be (RFC 9110, section 14.2). Whether the object
+// holds such bytes is not looked at.
+func mayRange(header string) bool {
+	set, ok := strings.CutPrefix(header, "bytes=")
+	if !ok || strings.Count(set, ",") >= maxRanges {
+		return false
+	}
+	found := false
+	for part := range strings.SplitSeq(set, ",") {
+		if part = strings.Trim(part, " \t"); part == "" {
+			continue // empty elements of a list are no fault (section 5.6.1.2)
+		}
+		from, to, ok := strings.Cut(part, "-")
+		first, hasFirst := position(from)
+		last, hasLast := position(to)
+		switch {
+		case part == "-0": // no byte at all, which net/http would answer 206
+			return false
+		case !ok, from != "" && !hasFirst, to != "" && !hasLast, !hasFirst && !hasLast, hasFirst && hasLast && first > last:
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// position reads a place in an object, or a length; digits only.
+func position(digits string) (n int64, ok bool) {
+	for _, c := range []byte(digits) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, err == nil
 }
 
 func servedAs(stored, own string) (contentType, disposition string) {

@@ -101,7 +101,20 @@ func TestServeObjectRanges(t *testing.T) {
 			{"bytes=0-9", etag, 206, 0, 10},
 			{"bytes=0-9", `"other"`, 200, 0, size},
 			{"bytes=99999-", "", 416, 0, 0},
-			{"lines=1-2", "", 416, 0, 0},
+			{"bytes=99999-100000, 88888-", "", 416, 0, 0},
+			{"lines=1-2", "", 200, 0, size}, // a unit nobody knows, and what is no range: ignored
+			{"Range", "", 200, 0, size},
+			{"bytes", "", 200, 0, size},
+			{"bytes=", "", 200, 0, size},
+			{"bytes=,", "", 200, 0, size},
+			{"bytes=-0", "", 200, 0, size},
+			{"bytes=-", "", 200, 0, size},
+			{"bytes=a-b", "", 200, 0, size},
+			{"bytes=5-1", "", 200, 0, size},
+			{"bytes=+1-2", "", 200, 0, size},
+			{"bytes=1--2", "", 200, 0, size},
+			{"bytes=0-1,x", "", 200, 0, size},
+			{"bytes=99999999999999999999-", "", 200, 0, size},
 			{"bytes=" + strings.Repeat("0-1,", 20) + "5-6", "", 200, 0, size}, // too many to be worth it
 		} {
 			answer := serveFile(t, s, "out/a.mp4", get("Range", test.rng, "If-Range", test.ifRange), blob.ServeOptions{SHA256: strings.Repeat("ab", 32)})
@@ -111,6 +124,9 @@ func TestServeObjectRanges(t *testing.T) {
 				continue
 			}
 			if test.status == 416 {
+				if got, want := answer.Header.Get("Content-Range"), fmt.Sprintf("bytes */%d", size); got != want {
+					t.Errorf("%s: Content-Range = %q, want %q", test.rng, got, want)
+				}
 				continue
 			}
 			if !bytes.Equal(body, fileContent[test.from:test.to]) {

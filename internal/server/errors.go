@@ -18,6 +18,7 @@ const (
 	errMalformed kinora.ErrorCode = "malformed"              // the body cannot be read as JSON, or as the form it says it is
 	errMethod    kinora.ErrorCode = "method_not_allowed"     //
 	errMedia     kinora.ErrorCode = "unsupported_media_type" //
+	errRange     kinora.ErrorCode = "range_not_satisfiable"  // the file does not reach as far as the range asked for
 	errRoute     kinora.ErrorCode = "no_route"               // no such path
 	errOverload  kinora.ErrorCode = "overload"               // too many requests at once
 	errEnded     kinora.ErrorCode = "ended"                  // the generation has come to its end
@@ -69,6 +70,7 @@ var submitDialect = dialect{
 		errMethod:              {status: 405, word: "invalid_request_error"},
 		kinora.ErrConflict:     {status: 409, word: "idempotency_conflict"},
 		errMedia:               {status: 415, word: "invalid_request_error"},
+		errRange:               {status: 416, word: "invalid_request_error"},
 		kinora.ErrRateLimited:  {status: 429, word: "rate_limit_error"},
 		kinora.ErrBudget:       {status: 402, word: "insufficient_quota"},
 		errClient:              {status: statusClientGone, word: "invalid_request_error"},
@@ -106,6 +108,7 @@ var detailDialect = dialect{
 		kinora.ErrConflict:     {status: 409},
 		kinora.ErrTooLarge:     {status: 413, text: "File too large"},
 		errMedia:               {status: 415},
+		errRange:               {status: 416},
 		errFieldMissing:        {status: 422},
 		kinora.ErrRateLimited:  {status: 429, text: "Too many requests"},
 		kinora.ErrBudget:       {status: 403},
@@ -153,6 +156,7 @@ var generationsDialect = dialect{
 		kinora.ErrConflict:     {status: 409, word: "idempotency_conflict"},
 		errEnded:               {status: 409, word: "conflict"},
 		errMedia:               {status: 415, word: "bad_request"},
+		errRange:               {status: 416, word: "bad_request"},
 		kinora.ErrInvalid:      {status: 422, word: "validation_error"},
 		kinora.ErrRateLimited:  {status: 429, word: "rate_limited"},
 		kinora.ErrBudget:       {status: 403, word: "forbidden"}, // its list has no 402
@@ -198,6 +202,7 @@ var adminDialect = dialect{
 		kinora.ErrConflict:     {status: 409, word: "conflict"},
 		kinora.ErrTooLarge:     {status: 413, word: "too_large"},
 		errMedia:               {status: 415, word: "unsupported_media_type"},
+		errRange:               {status: 416, word: "range_not_satisfiable"},
 		kinora.ErrRateLimited:  {status: 429, word: "rate_limited"},
 		kinora.ErrBudget:       {status: 403, word: "budget_spent"},
 		errClient:              {status: statusClientGone, word: "client_gone"},

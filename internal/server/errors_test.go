@@ -14,18 +14,18 @@ func errorCodes() []kinora.ErrorCode {
 	return []kinora.ErrorCode{
 		kinora.ErrInvalid, kinora.ErrUnauthorized, kinora.ErrForbidden, kinora.ErrNotFound, kinora.ErrConflict, kinora.ErrTooLarge,
 		kinora.ErrRateLimited, kinora.ErrBudget, kinora.ErrNoUpstream, kinora.ErrUnavailable, kinora.ErrInternal,
-		errMalformed, errMethod, errMedia, errRoute, errOverload, errClient,
+		errMalformed, errMethod, errMedia, errRange, errRoute, errOverload, errClient,
 	}
 }
 
 // Every dialect has an answer for every code, and says no more than its contract allows.
 func TestDialectsAnswerEveryCode(t *testing.T) {
 	documented := map[string][]int{
-		"submit":      {400, 401, 402, 403, 404, 405, 409, 415, 429, 499, 500, 502, 503},
-		"detail":      {400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 499, 500, 503},
-		"generations": {400, 401, 403, 404, 405, 409, 415, 422, 429, 499, 500, 503},
-		"openai":      {400, 401, 403, 404, 405, 409, 413, 415, 429, 499, 500, 503},
-		"admin":       {400, 401, 403, 404, 405, 409, 413, 415, 429, 499, 500, 503},
+		"submit":      {400, 401, 402, 403, 404, 405, 409, 415, 416, 429, 499, 500, 502, 503},
+		"detail":      {400, 401, 403, 404, 405, 409, 413, 415, 416, 422, 429, 499, 500, 503},
+		"generations": {400, 401, 403, 404, 405, 409, 415, 416, 422, 429, 499, 500, 503},
+		"openai":      {400, 401, 403, 404, 405, 409, 413, 415, 416, 429, 499, 500, 503},
+		"admin":       {400, 401, 403, 404, 405, 409, 413, 415, 416, 429, 499, 500, 503},
 	}
 	for _, d := range dialects() {
 		for _, code := range errorCodes() {

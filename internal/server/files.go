@@ -49,9 +49,21 @@ func (s *Server) file(ctx context.Context, x *exchange, r *http.Request) error {
 		return err
 	}
 	defer object.Close()
+	return serveFile(x, r, object, blob.ServeOptions{MaxAge: fileMaxAge, Expires: expires, Now: now})
+}
+
+// serveFile answers with a file, whole or in ranges. Its one refusal, that of a range outside the file, is for the route's
+// dialect to tell.
+func serveFile(x *exchange, r *http.Request, object blob.Object, opts blob.ServeOptions) error {
 	x.Header().Del("Cache-Control") // it is ServeObject's to set
-	blob.ServeObject(&patientWriter{exchange: x, patience: patience(x)}, r, object, blob.ServeOptions{MaxAge: fileMaxAge, Expires: expires, Now: now})
-	return nil
+	w := &patientWriter{exchange: x, patience: patience(x)}
+	blob.ServeObject(w, r, object, opts)
+	if !w.outside {
+		return nil
+	}
+	x.Header().Del("Content-Disposition") // it was the file's, as the policy was
+	x.Header()["Content-Security-Policy"] = noContent
+	return refuse(errRange, "the file has no such range: it is %d bytes long", object.Attributes().Size)
 }
 
 // openFile opens a stored file, with errors in the words of this package.
@@ -70,13 +82,26 @@ func fileNotFound() error {
 	return refuse(kinora.ErrNotFound, "the file is not there, or not any more")
 }
 
-// patientWriter gives the client new time for each stretch of a file.
+// patientWriter gives the client new time for each stretch of a file. It keeps back the answer to a range that the file
+// does not have, so that it can be given in the words of the route.
 type patientWriter struct {
 	*exchange
 	patience patient
+	outside  bool // 416 was to be answered, and nothing has been
+}
+
+func (p *patientWriter) WriteHeader(status int) {
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		p.outside = true
+		return
+	}
+	p.exchange.WriteHeader(status)
 }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
+	if p.outside {
+		return len(b), nil
+	}
 	written := 0
 	for {
 		p.patience.extend()

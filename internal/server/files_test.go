@@ -52,8 +52,18 @@ func TestFileIsServedUnderItsSignedURL(t *testing.T) {
 	if part.Code != 206 || part.Body.String() != "PNG" || part.Header().Get("Content-Range") != "bytes 1-3/14" {
 		t.Errorf("a range answered %d %q %q", part.Code, part.Body, part.Header().Get("Content-Range"))
 	}
-	if w := f.do("GET", target, "", header("Range", "bytes=99-")); w.Code != 416 {
-		t.Errorf("a range outside answered %d", w.Code)
+	outside := f.do("GET", target, "", header("Range", "bytes=99-"))
+	is(t, outside, 416, `{"error":{"code":"bad_request","message":"the file has no such range: it is 14 bytes long","retryable":false,"retry_after":null}}`)
+	for name, want := range map[string]string{
+		"Content-Type": "application/json", "Content-Range": "bytes */14", "Cache-Control": "no-store", "Content-Disposition": "",
+		"Content-Security-Policy": noContent[0],
+	} {
+		if got := outside.Header().Get(name); got != want {
+			t.Errorf("a range outside: %s is %q, want %q", name, got, want)
+		}
+	}
+	for _, ignored := range []string{"lines=1-2", "bytes=b-a", "bytes=3-1", "bytes"} {
+		is(t, f.do("GET", target, "", header("Range", ignored)), 200, string(content))
 	}
 	head := f.do("HEAD", target, "")
 	if head.Code != 200 || head.Header().Get("Content-Length") != "14" || head.Body.Len() != 0 {

@@ -48,6 +48,7 @@ var openaiDialect = dialect{
 		errMethod:              {status: 405, word: typeInvalid},
 		kinora.ErrConflict:     {status: 409, word: typeInvalid},
 		errMedia:               {status: 415, word: typeInvalid},
+		errRange:               {status: 416, word: typeInvalid},
 		kinora.ErrRateLimited:  {status: 429, word: "requests"},
 		kinora.ErrBudget:       {status: 429, word: "insufficient_quota"}, // as OpenAI tells it
 		errClient:              {status: statusClientGone, word: typeInvalid},

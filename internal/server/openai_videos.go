@@ -242,9 +242,6 @@ func (s *Server) videoContent(ctx context.Context, x *exchange, r *http.Request)
 		return err
 	}
 	defer object.Close()
-	x.Header().Del("Cache-Control") // it is ServeObject's to set
-	now := s.now()
-	blob.ServeObject(&patientWriter{exchange: x, patience: patience(x)}, r, object, blob.ServeOptions{
-		ContentType: o.ContentType, SHA256: o.SHA256, MaxAge: fileMaxAge, Expires: v.ExpiresAt, Now: now})
-	return nil
+	return serveFile(x, r, object, blob.ServeOptions{
+		ContentType: o.ContentType, SHA256: o.SHA256, MaxAge: fileMaxAge, Expires: v.ExpiresAt, Now: s.now()})
 }
