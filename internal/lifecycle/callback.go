@@ -124,7 +124,7 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 func (e *Engine) abandoned(ctx context.Context, a *kinora.Attempt, got provider.Callback) error {
 	noted := false
 	err := e.db.Update(ctx, func(tx *store.Tx) (err error) {
-		noted, err = tx.NoteLateUpstreamID(a, got.UpstreamID)
+		noted, err = tx.NoteLateUpstreamID(a, got.UpstreamID, time.Time{})
 		return err
 	})
 	if err != nil || !noted {

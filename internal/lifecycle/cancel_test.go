@@ -36,6 +36,9 @@ func TestCancel(t *testing.T) {
 			h.cancelled(t, g.ID)
 			close(up.hang)
 			eventually(t, "whoever submits cancels what came of it", func() bool { return up.cancels() == 1 })
+			if a := h.attempts(t, g.ID)[0]; a.State != kinora.AttemptCancelled || a.UpstreamID == "" || a.AcceptedAt.IsZero() {
+				t.Errorf("the attempt keeps %q of %v as %s", a.UpstreamID, a.AcceptedAt, a.State)
+			}
 			h.stop()
 		})
 		t.Run("while it runs upstream", func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	mathrand "math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -367,10 +368,10 @@ func (e *Engine) accepted(l *lane, a *kinora.Attempt, got provider.Accepted) {
 
 // overtaken deals with an acceptance whose attempt somebody else has moved on. While it
 // is being settled the id is the proof that settling looks for; when it has ended, the
-// job upstream is nobody's and is cancelled where that can be done.
+// job upstream is nobody's and is cancelled where that can be done. Its id is kept with the
+// attempt all the same, because the upstream's bill may name it.
 func (e *Engine) overtaken(l *lane, a *kinora.Attempt) {
-	e.log.Warn("an acceptance came after its attempt had moved on", "attempt", a.ID(), "provider", a.Provider)
-	ended := false
+	state := kinora.AttemptSubmitting
 	err := e.persist("late acceptance", func(tx *store.Tx) error {
 		list, err := tx.Attempts(a.GenerationID)
 		if err != nil {
@@ -378,14 +379,23 @@ func (e *Engine) overtaken(l *lane, a *kinora.Attempt) {
 		}
 		for _, now := range list {
 			if now.Ordinal == a.Ordinal {
-				ended = now.State.Terminal()
+				state = now.State
 			}
+		}
+		if state.Terminal() {
+			_, err = tx.NoteLateUpstreamID(a, a.UpstreamID, a.AcceptedAt)
+			return err
 		}
 		_, err = tx.NoteUpstreamID(a, a.UpstreamID, a.Handle, time.Now())
 		return err
 	})
 	e.logLost("late acceptance", a, err)
-	if ended {
+	level := slog.LevelWarn
+	if state == kinora.AttemptCancelled {
+		level = slog.LevelInfo // the caller's own doing
+	}
+	e.log.Log(e.work, level, "an acceptance came after its attempt had moved on", "attempt", a.ID(), "provider", a.Provider, "state", string(state), "upstream_id", a.UpstreamID)
+	if state.Terminal() {
 		e.cancelUpstream(a)
 	}
 	l.settle.ring()

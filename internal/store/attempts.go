@@ -284,11 +284,13 @@ func (tx *Tx) NotedUpstreamID(a *kinora.Attempt) (string, error) {
 	return id, err
 }
 
-// NoteLateUpstreamID keeps the upstream's id that a callback brought for an attempt that had
-// ended without one, and reports whether there was such a one.
-func (tx *Tx) NoteLateUpstreamID(a *kinora.Attempt, upstreamID string) (bool, error) {
-	n, err := tx.Exec(`UPDATE attempts SET upstream_id = ? WHERE generation_id = ? AND ordinal = ? AND upstream_id = ''
-		AND state IN ('cancelled', 'failed') AND callback_hash = ? AND callback_hash <> ''`, upstreamID, a.GenerationID, a.Ordinal, a.CallbackHash)
+// NoteLateUpstreamID keeps the upstream's id that came for an attempt that had ended without
+// one, and when the submit call was answered with it (zero = a callback brought it). It
+// reports whether there was such an attempt, whose end stays as it is.
+func (tx *Tx) NoteLateUpstreamID(a *kinora.Attempt, upstreamID string, accepted time.Time) (bool, error) {
+	n, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, accepted_at = CASE WHEN accepted_at = 0 THEN ? ELSE accepted_at END
+		WHERE generation_id = ? AND ordinal = ? AND upstream_id = ''
+		AND state IN ('cancelled', 'failed') AND callback_hash = ? AND callback_hash <> ''`, upstreamID, Micros(accepted), a.GenerationID, a.Ordinal, a.CallbackHash)
 	return n > 0, err
 }
 
