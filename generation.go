@@ -115,6 +115,8 @@ type Generation struct {
 	Input          Input
 	// SourceAssetID is the asset it is made from, "src_…"; empty = none, or its ingest has not ended well (yet).
 	SourceAssetID string
+	// AwaitedAssetID is the asset that was still being brought when the generation ended; there may never be one of that id.
+	AwaitedAssetID string
 
 	Reference  *string         // the caller's own id, echoed; nil when not sent
 	Metadata   json.RawMessage // the caller's own object, echoed byte for byte; nil when not sent

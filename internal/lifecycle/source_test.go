@@ -350,7 +350,7 @@ func TestTheDeadlineRunsWhileTheSourceIsFetched(t *testing.T) {
 		g := h.accept(t, fromSource(kinora.Source{URL: "https://a.example/1.jpg"}))
 		a := ingestOf(t, db, g.ID)
 		g, _ = h.await(t, g.ID)
-		if g.State != kinora.GenerationFailed || g.Failure.Code != kinora.FailureTimeout || !strings.Contains(g.Failure.Message, "source") || g.SourceAssetID != "" {
+		if g.State != kinora.GenerationFailed || g.Failure.Code != kinora.FailureTimeout || !strings.Contains(g.Failure.Message, "source") || g.SourceAssetID != "" || g.AwaitedAssetID != a.ID {
 			t.Errorf("ended as %+v, %+v", g, g.Failure)
 		}
 		if err := h.endIngest(a, nil); err != nil && !errors.Is(err, store.ErrStale) {

@@ -175,7 +175,7 @@ func (s *Server) regenerate(ctx context.Context, x *exchange, jobID string, doc 
 	if err := canRegenerate(parent); err != nil {
 		return nil, err
 	}
-	asset, err := s.readyAsset(ctx, x, parent.SourceAssetID)
+	asset, err := s.sourceAgain(ctx, x, parent)
 	if kinora.CodeOf(err) == kinora.ErrNotFound {
 		return nil, refuse(kinora.ErrInvalid, "the source of this generation has been removed")
 	}
@@ -197,10 +197,28 @@ func canRegenerate(parent *kinora.Generation) error {
 		return refuse(kinora.ErrInvalid, "the source of this generation is still being fetched")
 	case parent.Request == nil:
 		return refuse(kinora.ErrInvalid, "only generations of a workflow can be regenerated")
-	case parent.SourceAssetID == "":
+	case parent.SourceAssetID == "" && parent.AwaitedAssetID == "":
 		return refuse(kinora.ErrInvalid, "the source of this generation could not be used")
 	}
 	return nil
+}
+
+// sourceAgain reads the source of a generation that is made anew. One that ended before its source was there has the
+// asset that the ingest has made since, if it has.
+func (s *Server) sourceAgain(ctx context.Context, x *exchange, parent *kinora.Generation) (*kinora.SourceAsset, error) {
+	if parent.SourceAssetID != "" {
+		return s.readyAsset(ctx, x, parent.SourceAssetID)
+	}
+	a, err := s.cfg.Assets.Asset(ctx, x.organisation.ID, parent.AwaitedAssetID)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.State == kinora.AssetFailed:
+		return nil, refuse(kinora.ErrInvalid, "the source of this generation could not be used")
+	case a.State != kinora.AssetReady:
+		return nil, refuse(kinora.ErrInvalid, "the source of this generation is still being taken; try again in a moment")
+	}
+	return a, nil
 }
 
 // resolveAgain resolves a regenerate. Where it asks for another row of the matrix, choices of the parent that have no place

@@ -71,6 +71,17 @@ func TestRegenerateInheritsAndOverrides(t *testing.T) {
 	}
 }
 
+// A generation that was cancelled before its source was there has the source that came later.
+func TestRegenerateFindsASourceThatCameLater(t *testing.T) {
+	f, _ := createFixture(t)
+	parent := parentOf(furnished())
+	parent.State, parent.SourceAssetID, parent.AwaitedAssetID = kinora.GenerationCancelled, "", ownAsset
+	f.generations.store(parent)
+	if w := f.regenerate(jobOne, ""); w.Code != 202 || *decodeRecord(t, w).SourceAssetID != ownAsset || f.generations.only(t).Source.AssetID != ownAsset {
+		t.Errorf("answered %d %s", w.Code, w.Body)
+	}
+}
+
 func TestRegenerateRefusals(t *testing.T) {
 	for name, tt := range map[string]struct {
 		parent func(g *kinora.Generation)
@@ -82,6 +93,8 @@ func TestRegenerateRefusals(t *testing.T) {
 		"an empty source":                       {nil, `{"source_url":""}`, 400},
 		"a file":                                {nil, `{"file":"x"}`, 400},
 		"a parent being fetched":                {func(g *kinora.Generation) { g.State, g.SourceAssetID = kinora.GenerationIngesting, "" }, ``, 422},
+		"its source is still being taken":       {func(g *kinora.Generation) { g.SourceAssetID, g.AwaitedAssetID = "", pendingAsset }, ``, 422},
+		"its awaited source is gone":            {func(g *kinora.Generation) { g.SourceAssetID, g.AwaitedAssetID = "", "src_01JXSRC0000000000000000009" }, ``, 422},
 		"a parent without source":               {func(g *kinora.Generation) { g.SourceAssetID = "" }, ``, 422},
 		"a task":                                {func(g *kinora.Generation) { g.Request = nil }, ``, 422},
 		"its source was removed":                {func(g *kinora.Generation) { g.SourceAssetID = "src_01JXSRC0000000000000000009" }, ``, 422},

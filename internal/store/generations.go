@@ -15,7 +15,7 @@ import (
 
 const generationColumns = `id, organisation_id, surface, model, kind, state, progress, input, reference, metadata,
 	webhook_url, failure_code, failure_message, created_at, updated_at, completed_at, deadline_at, source_asset_id, workflow, request, parent_id, plan,
-	usage_type, fingerprint, price_micros`
+	usage_type, fingerprint, price_micros, awaited_asset_id`
 
 var insertGeneration = insertInto("generations", generationColumns)
 
@@ -47,7 +47,7 @@ func (tx *Tx) InsertGeneration(g *kinora.Generation) error {
 		g.ID, g.OrganisationID, string(g.Surface), g.Model, string(g.Kind), string(g.State), g.Progress, input,
 		g.Reference, metadata, g.WebhookURL, "", "",
 		Micros(g.CreatedAt), Micros(g.UpdatedAt), Micros(g.CompletedAt), Micros(g.DeadlineAt), g.SourceAssetID, workflow, request, g.ParentID, plan,
-		string(cmp.Or(g.UsageType, kinora.UsageGeneration)), g.Fingerprint, int64(g.Price))
+		string(cmp.Or(g.UsageType, kinora.UsageGeneration)), g.Fingerprint, int64(g.Price), g.AwaitedAssetID)
 	return err
 }
 
@@ -88,7 +88,7 @@ func scanGeneration(row Row) (*kinora.Generation, error) {
 	)
 	err := row.Scan(&g.ID, &g.OrganisationID, &surface, &g.Model, &kind, &state, &g.Progress, &input, &reference, &metadata,
 		&g.WebhookURL, &code, &message, &created, &updated, &completed, &deadline, &g.SourceAssetID, &workflow, &request, &g.ParentID, &plan,
-		&usageType, &g.Fingerprint, &price)
+		&usageType, &g.Fingerprint, &price, &g.AwaitedAssetID)
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +167,7 @@ func (tx *Tx) FinishGeneration(g *kinora.Generation) error {
 	}
 	n, err := tx.Exec(`UPDATE generations SET state = ?, progress = CASE WHEN ? > progress THEN ? ELSE progress END,
 		failure_code = ?, failure_message = ?, updated_at = ?, completed_at = ?,
+		awaited_asset_id = CASE WHEN state = 'ingesting' THEN source_asset_id ELSE '' END,
 		source_asset_id = CASE WHEN state = 'ingesting' THEN '' ELSE source_asset_id END
 		WHERE id = ? AND state IN ('ingesting', 'queued', 'running')`,
 		string(g.State), g.Progress, g.Progress, code, message, Micros(g.UpdatedAt), Micros(g.CompletedAt), g.ID)
