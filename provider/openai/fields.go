@@ -40,6 +40,18 @@ func (b body) pass(metadata map[string]json.RawMessage, owned, numbers []string)
 	}
 }
 
+// size says how large an image is to be. A resolution that is no word of ours is left to the upstream.
+func (b body) size(req provider.Request) {
+	if size := imageSize(req); size != "" {
+		b["size"] = size
+	}
+	if raw, ok := given(req, "resolution"); ok {
+		if _, known := areaOf(req); !known {
+			b["resolution"] = raw
+		}
+	}
+}
+
 func isNull(raw json.RawMessage) bool {
 	text := strings.TrimSpace(string(raw))
 	return text == "" || text == "null"

@@ -35,9 +35,7 @@ func imageOrderOf(up provider.Upstream, req provider.Request, t target) imageOrd
 	if n := wanted(req); n > 0 {
 		o.body["n"] = n
 	}
-	if size := imageSize(req); size != "" {
-		o.body["size"] = size
-	}
+	o.body.size(req)
 	settings := up.Account.Settings
 	if format := settings[SettingResponseFormat]; format != "" {
 		o.body["response_format"] = format

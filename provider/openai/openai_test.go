@@ -269,12 +269,15 @@ func imageSuite(folder string) providertest.Suite {
 func TestImages(t *testing.T) {
 	s := imageSuite("images")
 	s.Golden = map[string]provider.Request{
-		"several":         aPicture(meta("n", `"3"`), size("1024x1024")),
-		"a ratio":         aPicture(size("16:9")),
-		"a ratio in 4k":   aPicture(size("16:9"), meta("resolution", `"4k"`)),
-		"a resolution":    aPicture(meta("resolution", `"2k"`)),
-		"a familiar size": aPicture(size("1920x1080")),
-		"auto":            aPicture(size("auto"), meta("partial_images", "3")),
+		"several":           aPicture(meta("n", `"3"`), size("1024x1024")),
+		"a ratio":           aPicture(size("16:9")),
+		"a ratio in 4k":     aPicture(size("16:9"), meta("resolution", `"4k"`)),
+		"a resolution":      aPicture(meta("resolution", `"2k"`)),
+		"pixels in 2k":      aPicture(size("1536x1024"), meta("resolution", `"2K"`)),
+		"more than fits":    aPicture(size("8192x4096"), meta("resolution", `"4k"`)),
+		"a word of its own": aPicture(model("images:z"), size("1024x1024"), meta("resolution", `"8k"`)),
+		"a familiar size":   aPicture(size("1920x1080")),
+		"auto":              aPicture(size("auto"), meta("partial_images", "3")),
 		"many fields": aPicture(model("gpt-image-2.6-flare"), meta("quality", `"max"`, "complexity", `"high"`, "background", `"transparent"`, "moderation", `"low"`,
 			"output_format", `"webp"`, "output_compression", `"80"`, "user", `"u-1"`, "response_format", `"url"`, "stream", "false", "model", `"x"`, "n", "1", "unheard_of", "[1]")),
 		"an edit":         aPicture(sources(1)),

@@ -36,9 +36,7 @@ func responseBody(req provider.Request, t target) body {
 	if t.tool != "" {
 		tool["model"] = t.tool
 	}
-	if size := imageSize(req); size != "" {
-		tool["size"] = size
-	}
+	tool.size(req)
 	if mask := maskURL(req); mask != "" {
 		tool["input_image_mask"] = map[string]string{"image_url": mask}
 	}

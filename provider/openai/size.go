@@ -31,7 +31,8 @@ func areaOf(req provider.Request) (pixels int, ok bool) {
 // imageSize is what a request's size means to an image model, which takes pixels or "auto": a
 // ratio becomes pixels, as many as metadata.resolution stands for, and a resolution without a
 // ratio a square. Pixels are brought to the nearest multiples of 16, as the vendor
-// wants them. Empty = the model's default.
+// wants them. metadata.resolution wins over pixels, of which only the ratio is left then (contract
+// submit-api, section 2.2). Empty = the model's default.
 func imageSize(req provider.Request) string {
 	_, text, _ := sizeField(req)
 	text = strings.ToLower(strings.TrimSpace(text))
@@ -45,7 +46,7 @@ func imageSize(req provider.Request) string {
 		w, h = 1, 1
 	case !ok:
 		return text
-	case pixels:
+	case pixels && !resized:
 		return fmt.Sprintf("%dx%d", nearest(w), nearest(h))
 	}
 	side := math.Sqrt(float64(area) / float64(w) / float64(h))

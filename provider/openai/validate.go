@@ -93,6 +93,7 @@ func checkReference(req provider.Request, _ target) *provider.Error {
 func checkImageSize(req provider.Request, t target) *provider.Error {
 	field, text, isText := sizeField(req)
 	w, h, pixels, ok := lenient.Size(strings.ReplaceAll(strings.TrimSpace(text), "*", "x"))
+	_, resized := areaOf(req) // the pixels are a ratio
 	switch {
 	case !isText, !ok && text != "" && !strings.EqualFold(strings.TrimSpace(text), auto):
 		return invalid(field, "pixels such as 1536x1024, a ratio such as 3:2, or auto")
@@ -100,7 +101,7 @@ func checkImageSize(req provider.Request, t target) *provider.Error {
 		return nil
 	case w > 3*h || h > 3*w:
 		return invalid(field, "between 1:3 and 3:1 for this model")
-	case pixels && (nearest(max(w, h)) > longestSide || nearest(w)*nearest(h) > mostPixels):
+	case pixels && !resized && (nearest(max(w, h)) > longestSide || nearest(w)*nearest(h) > mostPixels):
 		return invalid(field, "at most 3840x2160 or 2160x3840 for this model")
 	}
 	return nil
