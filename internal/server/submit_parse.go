@@ -208,7 +208,8 @@ func isWebURL(s string) bool {
 }
 
 // parseMetadata reads the open object "metadata", which may also come as a string that holds one, and takes the callback
-// URL out of it: that goes its own way, byte for byte.
+// URL out of it: that goes its own way, byte for byte. Any other key whose value is null counts as absent, as it does
+// beside the metadata, so that no provider has to know of nulls.
 func parseMetadata(v value, in *kinora.Input) error {
 	if !v.given() {
 		return nil
@@ -229,6 +230,9 @@ func parseMetadata(v value, in *kinora.Input) error {
 			if in.CallbackURL, err = parseString(val, "input.metadata.callback_url", maxURL); err != nil {
 				return err
 			}
+			continue
+		}
+		if !val.given() {
 			continue
 		}
 		if in.Metadata == nil {

@@ -259,7 +259,8 @@ func TestSubmitAccepts(t *testing.T) {
 		"duration before seconds":   {input(`,"seconds":"4","duration":5`), kinora.Submission{Input: kinora.Input{Duration: 5}}},
 		"metadata before all":       {input(`,"duration":5,"metadata":{"durationSeconds":6},"seconds":"4"`), kinora.Submission{Input: kinora.Input{Duration: 6, Metadata: map[string]json.RawMessage{"durationSeconds": raw("6")}}}},
 		"durationSeconds as string": {input(`,"metadata":{"durationSeconds":"6"}`), kinora.Submission{Input: kinora.Input{Duration: 6, Metadata: map[string]json.RawMessage{"durationSeconds": raw(`"6"`)}}}},
-		"durationSeconds null":      {input(`,"duration":5,"metadata":{"durationSeconds":null}`), kinora.Submission{Input: kinora.Input{Duration: 5, Metadata: map[string]json.RawMessage{"durationSeconds": raw("null")}}}},
+		"durationSeconds null":      {input(`,"duration":5,"metadata":{"durationSeconds":null}`), kinora.Submission{Input: kinora.Input{Duration: 5}}},
+		"metadata's nulls":          {input(`,"metadata":"{\"n\":null,\"seed\":7,\"mask_url\": null }"`), kinora.Submission{Input: kinora.Input{Metadata: map[string]json.RawMessage{"seed": raw("7")}}}},
 		"own extensions": {
 			`{"model":"kling-v1","input":{"prompt":"two kites"},"webhook":{"url":"https://your.domain/hooks/tasks","secret":"x"},"reference":"order-17","metadata": {"row" : 7, "a":"\u003c"}}`,
 			kinora.Submission{WebhookURL: "https://your.domain/hooks/tasks", Reference: text("order-17"), Metadata: raw(`{"row" : 7, "a":"\u003c"}`)},
