@@ -53,3 +53,24 @@ func TestAccountKeepsItsSettings(t *testing.T) {
 		t.Errorf("logged as %s", got)
 	}
 }
+
+func TestImagesHaveTheNamesOfTheirCaller(t *testing.T) {
+	for _, c := range []struct {
+		images, items int
+		want          []string
+	}{
+		{1, 0, []string{"input.image"}},
+		{2, 0, []string{"input.images[0]", "input.images[1]"}},
+		{2, 1, []string{"input.image", "input.images[0]"}},
+		{3, 2, []string{"input.image", "input.images[0]", "input.images[1]"}},
+		{2, 3, []string{"input.images", "input.images"}}, // one of the list stood there twice
+		{1, 2, []string{"input.images"}},
+	} {
+		req := provider.Request{Images: make([]string, c.images), ImageItems: c.items}
+		for i, want := range c.want {
+			if got := req.ImageField(i); got != want {
+				t.Errorf("image %d of %d, %d in the list, is called %s, want %s", i, c.images, c.items, got, want)
+			}
+		}
+	}
+}

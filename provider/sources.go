@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -19,6 +20,21 @@ type Sources interface {
 	// Unavailable where this server is. Their messages are the end of a sentence that begins
 	// with the caller's field ("could not be fetched: …") and never hold any of the URL.
 	Open(ctx context.Context, url string) (file io.ReadCloser, contentType string, err error)
+}
+
+// ImageField names one of a request's images as its caller does: the list is "image", where it was given,
+// and then "images". Where repeats have been dropped from that it cannot be told which one it was.
+func (r Request) ImageField(i int) string {
+	n := len(r.Images)
+	switch {
+	case n == 1 && r.ImageItems <= 1, i == 0 && r.ImageItems > 0 && r.ImageItems == n-1:
+		return "input.image"
+	case r.ImageItems > 0 && r.ImageItems == n-1:
+		i--
+	case r.ImageItems > n:
+		return "input.images"
+	}
+	return fmt.Sprintf("input.images[%d]", i)
 }
 
 // OpenSource opens a caller's file, and names the field it stands in ("input.images[1]")

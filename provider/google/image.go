@@ -102,7 +102,7 @@ func imageDocument(ctx context.Context, s *site, req provider.Request, files *pr
 		return err
 	}
 	for i, address := range req.Images {
-		if err := inline(imageField(req, i), address); err != nil {
+		if err := inline(req.ImageField(i), address); err != nil {
 			return nil, err
 		}
 	}

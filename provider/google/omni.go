@@ -67,7 +67,7 @@ func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) 
 func omniDocument(ctx context.Context, s *site, req provider.Request, files *provider.Inline) (object, error) {
 	input := []object{{"type": "text", "text": req.Prompt}}
 	for i, address := range req.Images {
-		f, err := files.Add(ctx, s.up, imageField(req, i), address, omniTypes)
+		f, err := files.Add(ctx, s.up, req.ImageField(i), address, omniTypes)
 		if err != nil {
 			return nil, err
 		}
@@ -129,14 +129,6 @@ func omniWhole(raw json.RawMessage) (int, bool) {
 		return n, err == nil
 	}
 	return lenient.Whole(raw)
-}
-
-// imageField is what the caller calls one of the images.
-func imageField(req provider.Request, i int) string {
-	if len(req.Images) == 1 {
-		return "input.image"
-	}
-	return fmt.Sprintf("input.images[%d]", i)
 }
 
 // interactionID is what an interaction is called. It becomes a path.

@@ -3,7 +3,6 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -97,12 +96,4 @@ func lengthField(req provider.Request) (field string, seconds int, ok bool) {
 		}
 	}
 	return "input.duration", req.Duration, true
-}
-
-// imageField names one of a request's images as its caller does.
-func imageField(req provider.Request, i int) string {
-	if len(req.Images) == 1 {
-		return "input.image"
-	}
-	return fmt.Sprintf("input.images[%d]", i)
 }

@@ -63,7 +63,7 @@ func videoCall(ctx context.Context, up provider.Upstream, req provider.Request, 
 // be had the form is closed.
 func (f *form) sources(ctx context.Context, up provider.Upstream, req provider.Request, field func(i int) string) error {
 	for i, u := range req.Images {
-		if err := f.source(ctx, up, imageField(req, i), u, field(i)); err != nil {
+		if err := f.source(ctx, up, req.ImageField(i), u, field(i)); err != nil {
 			return err
 		}
 	}
