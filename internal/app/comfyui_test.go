@@ -110,7 +110,7 @@ func TestComfyUIEndToEnd(t *testing.T) {
 			t.Errorf("%d prompts for %d tasks", n, len(want))
 		}
 		_, err = c.Submit(t.Context(), client.SubmitRequest{Model: "edit", Input: client.Input{Prompt: "x", Images: []string{source.URL, source.DownloadURL + "&x=1"}}})
-		if kinora.CodeOf(err) != kinora.ErrInvalid && (err == nil || !strings.Contains(err.Error(), "the model takes one image")) {
+		if kinora.CodeOf(err) != kinora.ErrInvalid && (err == nil || !strings.Contains(err.Error(), "at most one image")) {
 			t.Errorf("two images: %v", err)
 		}
 	})

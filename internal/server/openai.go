@@ -125,7 +125,9 @@ func inOpenAIWords(err error, images string) error {
 	if !found || !inside && name != "model" && name != "seconds" && !strings.HasPrefix(name, "webhook") {
 		return err
 	}
-	short = strings.TrimPrefix(short, "metadata.")
+	if short = strings.TrimPrefix(short, "metadata."); short == "mask_url" {
+		short = fieldMask
+	}
 	for _, word := range []string{"images", "image"} {
 		if rest, is := strings.CutPrefix(short, word); is && (rest == "" || rest[0] == '[') {
 			short = images + rest

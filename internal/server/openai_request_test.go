@@ -200,6 +200,7 @@ func TestInOpenAIWords(t *testing.T) {
 		"webhook.url: the host is private":      "webhook.url: the host is private",
 		"input.images: too many":                "image: too many",
 		"input.metadata.image_tail must be set": "image_tail must be set",
+		"input.metadata.mask_url must be a URL": "mask must be a URL",
 	} {
 		e := inOpenAIWords(kinora.Errorf(kinora.ErrInvalid, "%s", said), "image")
 		if e.(*kinora.Error).Message != want {

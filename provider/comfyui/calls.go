@@ -22,11 +22,11 @@ func (c *ComfyUI) Submit(ctx context.Context, up provider.Upstream, req provider
 		return provider.Accepted{}, err
 	}
 	if len(req.Images) > w.images {
-		return provider.Accepted{}, provider.Errorf(provider.Invalid, "input.images: the model takes %s", counted(w.images))
+		return provider.Accepted{}, tooMany(w.images)
 	}
 	images := make([]string, len(req.Images))
 	for i, source := range req.Images {
-		if images[i], err = upload(ctx, up, req.ClientRef, i, source); err != nil {
+		if images[i], err = upload(ctx, up, req, i, source); err != nil {
 			return provider.Accepted{}, err
 		}
 	}
@@ -63,8 +63,8 @@ var extensions = map[string]string{"image/png": ".png", "image/jpeg": ".jpg", "i
 
 // upload sends an input image and returns what the server calls it. It may be repeated: the
 // later file takes the earlier one's place.
-func upload(ctx context.Context, up provider.Upstream, clientRef string, i int, source string) (string, error) {
-	field := fieldOf(imageName(i + 1))
+func upload(ctx context.Context, up provider.Upstream, req provider.Request, i int, source string) (string, error) {
+	field := req.ImageField(i)
 	file, contentType, err := up.OpenSource(ctx, field, source)
 	if err != nil {
 		return "", err
@@ -73,7 +73,7 @@ func upload(ctx context.Context, up provider.Upstream, clientRef string, i int, 
 	if !ok {
 		return "", errors.Join(provider.Errorf(provider.Invalid, "%s must be a PNG, JPEG, WebP or GIF image", field), file.Close())
 	}
-	body, contentType := form(file, fmt.Sprintf("%s-%d%s", clientRef, i, extension))
+	body, contentType := form(file, fmt.Sprintf("%s-%d%s", req.ClientRef, i, extension))
 	call, err := newRequest(up, http.MethodPost, "/upload/image", nil)
 	if err != nil {
 		return "", errors.Join(err, body.Close())

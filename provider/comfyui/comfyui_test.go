@@ -84,8 +84,8 @@ func TestProvider(t *testing.T) {
 		},
 		Refused: map[string]provider.Request{
 			"input.image is required":                                    request("clip"),
-			"input.images: the model takes no image":                     with(request("portrait"), func(r *provider.Request) { r.Images = []string{"https://a.example/1.png"} }),
-			"input.images: the model takes one image":                    with(request("clip"), func(r *provider.Request) { r.Images = []string{"https://a.example/1.png", "https://a.example/2.png"} }),
+			"input.images must be absent":                                with(request("portrait"), func(r *provider.Request) { r.Images = []string{"https://a.example/1.png"} }),
+			"input.images must be at most one image":                     with(request("clip"), func(r *provider.Request) { r.Images = []string{"https://a.example/1.png", "https://a.example/2.png"} }),
 			"input.metadata.steps must be a number":                      request("portrait", "steps", `"many"`),
 			"input.metadata.negative_prompt must be a text":              request("portrait", "negative_prompt", "5"),
 			"input.metadata.cfg must be a text, a number, true or false": request("portrait", "cfg", "[7]"),

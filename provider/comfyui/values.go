@@ -28,21 +28,22 @@ func (c *ComfyUI) Validate(req provider.Request) error {
 		return err
 	}
 	if len(req.Images) > w.images {
-		return provider.Errorf(provider.Invalid, "input.images: the model takes %s", counted(w.images))
+		return tooMany(w.images)
 	}
 	names := make([]string, len(req.Images))
 	_, err = w.values(req, names)
 	return err
 }
 
-func counted(images int) string {
-	switch images {
+// tooMany refuses more images than a workflow has places for.
+func tooMany(places int) *provider.Error {
+	switch places {
 	case 0:
-		return "no image"
+		return provider.Errorf(provider.Invalid, "input.images must be absent: the model takes no image")
 	case 1:
-		return "one image"
+		return provider.Errorf(provider.Invalid, "input.images must be at most one image for this model")
 	}
-	return fmt.Sprintf("at most %d images", images)
+	return provider.Errorf(provider.Invalid, "input.images must be at most %d images for this model", places)
 }
 
 func (c *ComfyUI) workflow(req provider.Request) (*Workflow, error) {

@@ -64,7 +64,7 @@ func (*LocalAI) Validate(req provider.Request) error {
 	case req.Kind != kinora.KindVideo:
 		return provider.Errorf(provider.ModelGone, "images of LocalAI are made through provider openai")
 	case len(req.Images) > 2:
-		return provider.Errorf(provider.Invalid, "input.images: at most two, the first and the last frame")
+		return provider.Errorf(provider.Invalid, "input.images must be at most two: the first and the last frame")
 	case req.Duration < 0 || req.Duration > maxSeconds:
 		return provider.Errorf(provider.Invalid, "input.duration must be from 1 to %d seconds", maxSeconds)
 	}

@@ -67,7 +67,7 @@ func TestProvider(t *testing.T) {
 			"metadata wins": with(request("width", "640", "seconds", `"7"`), func(r *provider.Request) { r.Size, r.Duration = "832x480", 5 }),
 		},
 		Refused: map[string]provider.Request{
-			"input.images: at most two":                        with(request(), func(r *provider.Request) { r.Images = []string{"a", "b", "c"} }),
+			"input.images must be at most two":                 with(request(), func(r *provider.Request) { r.Images = []string{"a", "b", "c"} }),
 			`input.size must be "WxH" or "auto"`:               with(request(), func(r *provider.Request) { r.Size = "16:9" }),
 			"input.duration must be from 1 to 600 seconds":     with(request(), func(r *provider.Request) { r.Duration = 601 }),
 			"input.metadata.fps must be a whole number from 0": request("fps", `"fast"`),
