@@ -322,6 +322,48 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// Retention holds one asset at a time: somebody who is removing another one of the same content comes to their file.
+func TestRetentionWaitsForNobodyWithAFileInHand(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		if !db.Shared() {
+			return // one writes at a time
+		}
+		h := build(t, db, nil).start()
+		one, same := h.ended(h.bring(pngOf(t, 40, 40, 1), "").IngestID), h.ended(h.bring(pngOf(t, 40, 40, 1), "").IngestID)
+		swept := make(chan error, 1)
+		tries := 0
+		err := db.Update(t.Context(), func(tx *store.Tx) error {
+			if tries++; tries > 1 {
+				return errors.New("the database broke a deadlock")
+			}
+			if _, err := tx.Exec(`UPDATE source_assets SET tries = tries WHERE ingest_id = ?`, same.IngestID); err != nil {
+				return err
+			}
+			go func() { swept <- h.RemoveAged(t.Context(), same.UpdatedAt, time.Time{}) }()
+			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+				if _, err := h.Ingest(t.Context(), org, one.IngestID); kinora.CodeOf(err) == kinora.ErrNotFound {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Error("retention keeps the first in hand while it waits for the second")
+					break
+				}
+			}
+			files, err := tx.RemoveAsset(org, same.IngestID)
+			if len(files) != 1 {
+				t.Errorf("the last one leaves the files %v", files)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if err := <-swept; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestRepeatsFindTheFirst(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		h := build(t, db, nil)

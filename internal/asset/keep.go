@@ -66,36 +66,40 @@ func (s *Service) RemoveAged(ctx context.Context, ready, failed time.Time) error
 func (s *Service) removeAged(ctx context.Context, state kinora.AssetState, before time.Time) error {
 	var faults []error
 	for {
-		var ids, files []string
-		err := s.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
-			files = nil
-			if ids, err = tx.AgedAssets(state, before, batch); err != nil {
-				return err
-			}
-			for _, ingestID := range ids {
-				gone, err := tx.RemoveAsset("", ingestID)
-				if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound) {
-					continue // a generation has come for it since
-				}
-				if err != nil {
-					return err
-				}
-				files = append(files, gone...)
-			}
-			return nil
+		var ids []string
+		err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+			ids, err = tx.AgedAssets(state, before, batch)
+			return err
 		})
 		if err != nil {
 			return errors.Join(append(faults, err)...)
 		}
-		removed := 0
-		for _, key := range files {
-			if err := s.cfg.Files.Delete(ctx, key); err == nil {
-				removed++
-			} else if len(faults) < maxTold {
-				faults = append(faults, err)
+		removed, left := 0, 0
+		for _, ingestID := range ids {
+			// Each in a transaction of its own: one that held a shared file's row and went on to the
+			// next asset could meet somebody who removes that one and waits for the file.
+			var files []string
+			err := s.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
+				files, err = tx.RemoveAsset("", ingestID)
+				return err
+			})
+			if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound) {
+				continue // a generation has come for it since, or it is gone
+			}
+			if err != nil {
+				return errors.Join(append(faults, err)...)
+			}
+			for _, key := range files {
+				if err := s.cfg.Files.Delete(ctx, key); err == nil {
+					removed++
+					continue
+				} else if len(faults) < maxTold {
+					faults = append(faults, err)
+				}
+				left++
 			}
 		}
-		if len(ids) < batch || len(files) > 0 && removed == 0 {
+		if len(ids) < batch || left > 0 && removed == 0 {
 			return errors.Join(faults...)
 		}
 	}
