@@ -198,10 +198,12 @@ func (tx *Tx) AgedAssets(state kinora.AssetState, before time.Time, limit int) (
 // that removes orphans.
 func (tx *Tx) KnownAssetFile(key string) (bool, error) {
 	var n int
-	err := tx.QueryRow(`SELECT (SELECT count(*) FROM asset_files WHERE blob_key = ?) + (SELECT count(*) FROM source_assets WHERE received_key = ? AND received_key <> '')`,
-		key, key).Scan(&n)
+	err := tx.QueryRow(knownAssetFileQuery, key, key).Scan(&n)
 	return n > 0, err
 }
+
+const knownAssetFileQuery = `SELECT (SELECT count(*) FROM asset_files WHERE blob_key = ?) +
+	(SELECT count(*) FROM source_assets WHERE received_key = ? AND received_key <> '')`
 
 // ReleaseWaiting makes the generations due that wait for an asset, and returns the lanes of their attempts.
 func (tx *Tx) ReleaseWaiting(assetID string, now time.Time) (lanes []string, err error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -331,6 +332,43 @@ func TestAFailedIngestLeavesNoAssetID(t *testing.T) {
 		update(t, db, func(tx *store.Tx) error { return tx.FinishGeneration(got) })
 		if got := read(); got.SourceAssetID != "" || got.State != kinora.GenerationFailed {
 			t.Errorf("read %+v", got)
+		}
+	})
+}
+
+// The sweep for orphans asks this of every file: it must not read the table each time.
+func TestKnownFilesAreFoundByIndex(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		update(t, db, func(tx *store.Tx) error {
+			for _, text := range []string{
+				`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+				INSERT INTO source_assets (ingest_id, id, organisation_id, state, received_key, created_at, updated_at)
+				SELECT 'ing_' || i, 'src_' || i, 'org_a', 'ready', CASE WHEN i % 5 = 0 THEN 'assets/received/' || i ELSE '' END, 1, 1 FROM n`,
+				`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+				INSERT INTO asset_files (organisation_id, sha256, blob_key, assets) SELECT 'org_a', 'sum' || i, 'assets/' || i, 1 FROM n`,
+				`ANALYZE`,
+			} {
+				if _, err := tx.Exec(text); err != nil {
+					return err
+				}
+			}
+			for key, want := range map[string]bool{"assets/received/5": true, "assets/7": true, "assets/received/6": false, "": false} {
+				if known, err := tx.KnownAssetFile(key); err != nil || known != want {
+					t.Errorf("%q is known: %t, %v", key, known, err)
+				}
+			}
+			return nil
+		})
+		plan := explain(t, db, store.AssetFileQuery, "assets/received/5", "assets/received/5")
+		if !strings.Contains(plan, "source_assets_received") {
+			t.Errorf("it does not use the index:\n%s", plan)
+		}
+		for _, table := range []string{"source_assets", "asset_files"} {
+			for _, scan := range []string{"Seq Scan on ", "SCAN "} {
+				if strings.Contains(plan, scan+table) {
+					t.Errorf("it reads all of %s:\n%s", table, plan)
+				}
+			}
 		}
 	})
 }

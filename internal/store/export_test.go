@@ -55,7 +55,8 @@ func (db *DB) MigrateDown(ctx context.Context, version int64) error {
 
 // The statements whose plans tests look at.
 const (
-	LedgerQuery   = ledgerQuery
-	UsageQuery    = usageQuery
-	ApprovedQuery = approvedQuery
+	LedgerQuery    = ledgerQuery
+	UsageQuery     = usageQuery
+	ApprovedQuery  = approvedQuery
+	AssetFileQuery = knownAssetFileQuery
 )

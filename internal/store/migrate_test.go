@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/store"
@@ -84,4 +86,75 @@ func readCarriedOver(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What the ledger has from before there were sums is added to them, each entry in its month, and what they have already is
+// not counted twice: there, back and there again.
+func TestTheLedgerBeforeTheSumsIsAddedUp(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		if err := db.MigrateDown(ctx, 6); err != nil {
+			t.Fatal(err)
+		}
+		day := func(year int, month time.Month, day int) time.Time {
+			return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+		}
+		last := -time.Microsecond
+		old := []time.Time{ // the edges of months and leap years
+			day(1970, 1, 1), day(1999, 12, 31), day(2000, 2, 29), day(2000, 3, 1), day(2024, 2, 29), day(2024, 3, 1).Add(last), day(2025, 3, 1).Add(last), day(2025, 12, 31),
+			day(2026, 1, 1), day(2026, 1, 1).Add(last), day(2026, 9, 1), day(2026, 9, 1).Add(last), day(2026, 9, 30).Add(23 * time.Hour), day(2100, 2, 28), day(2100, 3, 1), day(2101, 1, 1).Add(last),
+		}
+		for at := day(2026, 1, 1); at.Year() < 2030; at = at.AddDate(0, 0, 13) {
+			old = append(old, at)
+		}
+		want := map[time.Time]kinora.Usage{}
+		update(t, db, func(tx *store.Tx) error {
+			for i, at := range old {
+				month, _ := kinora.BillingPeriod(at)
+				u := want[month]
+				u.Succeeded, u.Outputs, u.Billable, u.Amount = u.Succeeded+1, u.Outputs+3, u.Billable+1, u.Amount+7
+				want[month] = u
+				if _, err := tx.Exec(`INSERT INTO usage_entries (id, organisation_id, generation_id, usage_type, model, outputs, amount_micros, created_at)
+					VALUES (?, 'org_a', ?, 'generation', 'm', 3, 7, ?)`, fmt.Sprint("bev_", i), fmt.Sprint("task_", i), store.Micros(at)); err != nil {
+					return err
+				}
+			}
+			for _, at := range []time.Time{day(2026, 9, 15), day(2031, 5, 5)} { // since then
+				month, _ := kinora.BillingPeriod(at)
+				for _, to := range []kinora.GenerationState{kinora.GenerationSucceeded, kinora.GenerationFailed} {
+					if _, err := ended(tx, "org_a", kinora.UsageRegeneration, 500, to, at); err != nil {
+						return err
+					}
+				}
+				u := want[month]
+				u.Succeeded, u.Failed, u.Outputs, u.Regenerations, u.Billable, u.Amount = u.Succeeded+1, 1, u.Outputs+2, 2, u.Billable+1, u.Amount+500
+				want[month] = u
+			}
+			_, err := ended(tx, "org_b", kinora.UsageGeneration, 500, kinora.GenerationSucceeded, day(2026, 9, 15))
+			return err
+		})
+		for range 2 {
+			if err := db.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for month, u := range want {
+				if got := usageOf(t, db, "org_a", month, day(2040, 1, 1)); got != u {
+					t.Errorf("%s: %+v, want %+v", month.Format("2006-01"), got, u)
+				}
+			}
+			if got := usageOf(t, db, "org_b", day(2026, 9, 1), day(2040, 1, 1)); got.Succeeded != 1 || got.Amount != 500 {
+				t.Errorf("another organisation: %+v", got)
+			}
+			rows := 0
+			err := db.View(ctx, func(tx *store.Tx) error {
+				return tx.QueryRow(`SELECT count(*) FROM usage_months WHERE stripe < 0`).Scan(&rows)
+			})
+			if err != nil || rows != len(want)-1 {
+				t.Errorf("%d months are added, want %d; %v", rows, len(want)-1, err)
+			}
+			if err := db.MigrateDown(ctx, 6); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
