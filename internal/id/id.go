@@ -3,7 +3,9 @@
 package id
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"regexp"
 	"time"
 
@@ -32,6 +34,13 @@ const (
 // system's generator; ids of the same millisecond are in no order.
 func New(prefix string, now time.Time) string {
 	return prefix + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()
+}
+
+// Derived is New for what may have to be made again: its random bits are those of a hash of words,
+// so that it is the same for the same instant and words.
+func Derived(prefix string, at time.Time, words string) string {
+	sum := sha256.Sum256([]byte(words))
+	return prefix + ulid.MustNew(ulid.Timestamp(at), bytes.NewReader(sum[:])).String()
 }
 
 // Least returns what sorts before every id of that prefix that was made in the millisecond of

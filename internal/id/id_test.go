@@ -48,3 +48,14 @@ func TestLeastSortsBetweenMilliseconds(t *testing.T) {
 		t.Error("the zero time is not before all")
 	}
 }
+
+func TestDerivedIDsRepeat(t *testing.T) {
+	at := time.UnixMilli(1_800_000_000_000)
+	s := id.Derived(id.Output, at, "job_1_0/0")
+	if !id.WellFormed(s, id.Output) || id.Derived(id.Output, at, "job_1_0/0") != s {
+		t.Errorf("%s is not the same again", s)
+	}
+	if id.Derived(id.Output, at, "job_1_0/1") == s || id.Derived(id.Output, at.Add(time.Millisecond), "job_1_0/0") <= s || s < id.Least(id.Output, at) {
+		t.Errorf("%s is not of its words and instant", s)
+	}
+}

@@ -224,7 +224,8 @@ func (e *Engine) copyOutput(l *lane, acc *account, g *kinora.Generation, a *kino
 	width, height := facts.DisplaySize()
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	return &kinora.Output{
-		ID: id.New(id.Output, now), GenerationID: g.ID, Attempt: a.Ordinal, Place: place, State: kinora.OutputCandidate, Ordinal: -1,
+		// The same at every copy, so that a checker that is asked again knows what about.
+		ID: id.Derived(id.Output, a.CreatedAt, fmt.Sprint(a.ID(), "/", place)), GenerationID: g.ID, Attempt: a.Ordinal, Place: place, State: kinora.OutputCandidate, Ordinal: -1,
 		BlobKey: stored.Key, Kind: stored.kind, ContentType: stored.ContentType, Bytes: stored.Bytes, SHA256: stored.SHA256,
 		Width: width, Height: height, Duration: facts.Duration, CreatedAt: now,
 	}, nil

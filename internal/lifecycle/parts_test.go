@@ -26,13 +26,15 @@ func (splitting) Parts(req provider.Request) int { return max(1, req.Duration) }
 type judge struct {
 	mu     sync.Mutex
 	asked  int
-	away   int // how many of the first questions fail
+	away   int      // how many of the first questions fail
+	about  []string // the outputs that were asked about, in order
 	scores func(o *kinora.Output) kinora.Verdict
 }
 
 func (j *judge) Judge(ctx context.Context, g *kinora.Generation, o *kinora.Output, open func(context.Context) (io.ReadSeekCloser, error)) (kinora.Verdict, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.about = append(j.about, o.ID)
 	if j.asked++; j.asked <= j.away {
 		return kinora.Verdict{Passed: true, Score: 1}, errors.New("the hook is down")
 	}
@@ -360,5 +362,24 @@ func TestRoundsFollowUntilSomethingPasses(t *testing.T) {
 			}
 			h.endsOnce(t, g)
 		}
+	})
+}
+
+// A gate that is asked again is asked about the same output, whatever came between: a checker tells repeats by its id.
+func TestAnOutputThatIsJudgedAgainKeepsItsID(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		j := &judge{away: 2, scores: func(o *kinora.Output) kinora.Verdict { return kinora.Verdict{Passed: o.Attempt > 0, Score: 1} }}
+		h := build(t, db, t.TempDir(), newFake(t), judgedBy(j)).start(t)
+		s := parts(1, func(p *kinora.Plan) { p.Rounds = 2; gated(p) })
+		g, outputs := h.await(t, h.accept(t, s).ID)
+		all, err := h.Candidates(t.Context(), g.ID)
+		if err != nil || len(all) != 2 || len(outputs) != 1 {
+			t.Fatalf("%s with %+v, %v", g.State, all, err)
+		}
+		if want := []string{all[0].ID, all[0].ID, all[0].ID, outputs[0].ID}; !slices.Equal(j.about, want) || all[0].ID == outputs[0].ID {
+			t.Errorf("asked about %v, want %v", j.about, want)
+		}
+		h.stop()
 	})
 }
