@@ -93,9 +93,6 @@ func readCarriedOver(t *testing.T, db *store.DB) {
 func TestTheLedgerBeforeTheSumsIsAddedUp(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		ctx := t.Context()
-		if err := db.MigrateDown(ctx, 6); err != nil {
-			t.Fatal(err)
-		}
 		day := func(year int, month time.Month, day int) time.Time {
 			return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 		}
@@ -108,18 +105,8 @@ func TestTheLedgerBeforeTheSumsIsAddedUp(t *testing.T) {
 			old = append(old, at)
 		}
 		want := map[time.Time]kinora.Usage{}
-		update(t, db, func(tx *store.Tx) error {
-			for i, at := range old {
-				month, _ := kinora.BillingPeriod(at)
-				u := want[month]
-				u.Succeeded, u.Outputs, u.Billable, u.Amount = u.Succeeded+1, u.Outputs+3, u.Billable+1, u.Amount+7
-				want[month] = u
-				if _, err := tx.Exec(`INSERT INTO usage_entries (id, organisation_id, generation_id, usage_type, model, outputs, amount_micros, created_at)
-					VALUES (?, 'org_a', ?, 'generation', 'm', 3, 7, ?)`, fmt.Sprint("bev_", i), fmt.Sprint("task_", i), store.Micros(at)); err != nil {
-					return err
-				}
-			}
-			for _, at := range []time.Time{day(2026, 9, 15), day(2031, 5, 5)} { // since then
+		update(t, db, func(tx *store.Tx) error { // since then, as this version writes it
+			for _, at := range []time.Time{day(2026, 9, 15), day(2031, 5, 5)} {
 				month, _ := kinora.BillingPeriod(at)
 				for _, to := range []kinora.GenerationState{kinora.GenerationSucceeded, kinora.GenerationFailed} {
 					if _, err := ended(tx, "org_a", kinora.UsageRegeneration, 500, to, at); err != nil {
@@ -132,6 +119,22 @@ func TestTheLedgerBeforeTheSumsIsAddedUp(t *testing.T) {
 			}
 			_, err := ended(tx, "org_b", kinora.UsageGeneration, 500, kinora.GenerationSucceeded, day(2026, 9, 15))
 			return err
+		})
+		if err := db.MigrateDown(ctx, 6); err != nil {
+			t.Fatal(err)
+		}
+		update(t, db, func(tx *store.Tx) error {
+			for i, at := range old {
+				month, _ := kinora.BillingPeriod(at)
+				u := want[month]
+				u.Succeeded, u.Outputs, u.Billable, u.Amount = u.Succeeded+1, u.Outputs+3, u.Billable+1, u.Amount+7
+				want[month] = u
+				if _, err := tx.Exec(`INSERT INTO usage_entries (id, organisation_id, generation_id, usage_type, model, outputs, amount_micros, created_at)
+					VALUES (?, 'org_a', ?, 'generation', 'm', 3, 7, ?)`, fmt.Sprint("bev_", i), fmt.Sprint("task_", i), store.Micros(at)); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		for range 2 {
 			if err := db.Migrate(ctx); err != nil {
