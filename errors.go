@@ -64,6 +64,14 @@ func Errorf(code ErrorCode, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// FieldErrorf makes an Error about one field of a request. The message names the field, for those who read nothing else; field is its
+// name as the API has it.
+func FieldErrorf(code ErrorCode, field, format string, args ...any) *Error {
+	e := Errorf(code, format, args...)
+	e.Details = []FieldError{{Field: field, Message: e.Message}}
+	return e
+}
+
 // CodeOf returns the code of err: "" for nil, ErrInternal for anything that is not an *Error.
 func CodeOf(err error) ErrorCode {
 	if err == nil {

@@ -180,14 +180,14 @@ func TestGenerationLists(t *testing.T) {
 	c, s, _ := scripted(t, reply(200, `{"generations":[{"job_id":"job_2","status":"queued"},{"job_id":"job_1","status":"queued"}],"next_cursor":"c2"}`),
 		reply(200, `{"generations":[],"next_cursor":"c3"}`), reply(200, `{"generations":[{"job_id":"job_0","status":"failed"}],"next_cursor":null}`), reply(403, "{}"))
 	var ids []string
-	filter := client.GenerationFilter{Status: client.GenerationQueued, Reference: "a b", PageSize: 2}
+	filter := client.GenerationFilter{Status: client.GenerationQueued, Reference: "a b", Source: "src_1", PageSize: 2}
 	for g, err := range c.AllGenerations(t.Context(), filter) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, g.JobID)
 	}
-	if !slices.Equal(ids, []string{"job_2", "job_1", "job_0"}) || !slices.Equal(s.queries, []string{"limit=2&reference=a+b&status=queued", "cursor=c2&limit=2&reference=a+b&status=queued", "cursor=c3&limit=2&reference=a+b&status=queued"}) {
+	if !slices.Equal(ids, []string{"job_2", "job_1", "job_0"}) || !slices.Equal(s.queries, []string{"limit=2&reference=a+b&source_asset_id=src_1&status=queued", "cursor=c2&limit=2&reference=a+b&source_asset_id=src_1&status=queued", "cursor=c3&limit=2&reference=a+b&source_asset_id=src_1&status=queued"}) {
 		t.Errorf("got %q, asked %q", ids, s.queries)
 	}
 	for _, err := range c.AllGenerations(t.Context(), filter) {

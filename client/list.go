@@ -15,8 +15,11 @@ const opList = "GET /api/v1/generations"
 type GenerationFilter struct {
 	Status    GenerationStatus
 	Reference string // exactly this one
-	Model     string
-	Workflow  string
+	// ReferencePrefix is how the reference begins; it does not matter beside Reference.
+	ReferencePrefix string
+	Model           string
+	Workflow        string
+	Source          string // id of the asset that they are made from
 	// CreatedAfter and CreatedBefore bound when they were accepted: CreatedAfter ≤ t < CreatedBefore.
 	CreatedAfter, CreatedBefore time.Time
 	// PageSize is how many are on a page, at most 100; 0 = the server's default of 50.
@@ -35,7 +38,7 @@ type GenerationPage struct {
 func (c *Client) Generations(ctx context.Context, filter GenerationFilter, cursor string) (*GenerationPage, error) {
 	query := url.Values{}
 	for name, value := range map[string]string{
-		"status": string(filter.Status), "reference": filter.Reference, "model": filter.Model, "workflow": filter.Workflow, "cursor": cursor,
+		"status": string(filter.Status), "reference": filter.Reference, "reference_prefix": filter.ReferencePrefix, "model": filter.Model, "workflow": filter.Workflow, "source_asset_id": filter.Source, "cursor": cursor,
 	} {
 		if value != "" {
 			query.Set(name, value)

@@ -120,6 +120,25 @@ var byStatus = map[int]Class{
 // status does not either.
 func ClassOfStatus(status int) Class { return byStatus[status] }
 
+// Refused translates an answer outside 2xx, below 500, by its status alone.
+func Refused(a Answer) *Error {
+	e := &Error{Class: ClassOfStatus(a.Status), HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now())}
+	switch {
+	case e.Class != "":
+	case a.Status < 400:
+		e.Class = Unavailable // a redirect is not followed
+	default:
+		e.Class = Invalid
+	}
+	e.Message = fmt.Sprintf("the upstream answered with status %d", a.Status)
+	return e
+}
+
+// Unreadable says that an answer is not what the upstream documents.
+func Unreadable(class Class, status int) *Error {
+	return &Error{Class: class, HTTPStatus: status, Message: "the upstream's answer could not be read"}
+}
+
 // Moved says that an output is to be had at another address: by a download through the guard,
 // without any key.
 type Moved struct {

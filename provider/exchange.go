@@ -233,17 +233,27 @@ func transportMessage(ctx context.Context, err error) string {
 }
 
 // NewRequest makes a call to the account's upstream, for Do: method, the path below the
-// account's address, the Authorization header, and a JSON body; nil = none. Its error, of
+// account's address, the Authorization header, and a JSON body; "" and nil = none. Its error, of
 // class Permission, says that the account's address is not usable, without quoting it.
 func NewRequest(up Upstream, method, path, authorization string, payload []byte) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(context.Background(), method, up.Account.BaseURL+path, bytes.NewReader(payload)) // Do brings the context
 	if err != nil {
 		return nil, &Error{Class: Permission, Message: "the account's base URL is not usable", Err: errors.New("malformed URL")}
 	}
-	req.Header.Set("Authorization", authorization)
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
 	req.Header.Set("Accept", "application/json")
 	if payload != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, nil
+}
+
+// Bearer is the Authorization header of a key that an account may do without; empty without one.
+func Bearer(key string) string {
+	if key == "" {
+		return ""
+	}
+	return "Bearer " + key
 }

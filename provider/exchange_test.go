@@ -207,12 +207,12 @@ func (f faulty) Read([]byte) (int, error) { return 0, f.err }
 
 func TestSourcesNameTheField(t *testing.T) {
 	up := provider.Upstream{}
-	_, _, err := up.OpenSource(t.Context(), "input.image", "https://a.example/?hush")
+	_, _, err := up.OpenSource(t.Context(), "input.image", "https://a.example/?hush", []string{"image/png"})
 	if pe := provider.AsError(err, provider.Generation); pe.Class != provider.Unavailable || pe.Message != "input.image could not be fetched" {
 		t.Errorf("without sources: %v", err)
 	}
 	up.Sources = sources{provider.Errorf(provider.Invalid, "must be an image or a video")}
-	_, _, err = up.OpenSource(t.Context(), "input.images[2]", "https://a.example/?hush")
+	_, _, err = up.OpenSource(t.Context(), "input.images[2]", "https://a.example/?hush", []string{"image/png"})
 	if pe := provider.AsError(err, provider.Generation); pe.Class != provider.Invalid || pe.Message != "input.images[2] must be an image or a video" {
 		t.Errorf("a refusal: %v", err)
 	}

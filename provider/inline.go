@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -42,7 +41,7 @@ type InlineFile struct {
 // Add opens a caller's file, which has to be of one of some types ("image/png"). field is the
 // caller's.
 func (p *Inline) Add(ctx context.Context, up Upstream, field, url string, types []string) (InlineFile, error) {
-	content, contentType, err := up.OpenSource(ctx, field, url)
+	content, contentType, err := up.OpenSource(ctx, field, url, types)
 	if err != nil {
 		return InlineFile{}, err
 	}
@@ -56,9 +55,6 @@ func (p *Inline) Add(ctx context.Context, up Upstream, field, url string, types 
 		return InlineFile{}, &Error{Class: Unavailable, Message: field + " could not be read", Err: err}
 	}
 	p.sizes, p.types = append(p.sizes, size), append(p.types, contentType)
-	if !slices.Contains(types, contentType) {
-		return InlineFile{}, Errorf(Invalid, "%s must be of one of the types %s", field, strings.Join(types, ", "))
-	}
 	return InlineFile{Mark: p.mark(len(p.files) - 1), ContentType: contentType}, nil
 }
 

@@ -2,9 +2,14 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
 )
 
 // Sources opens files that a caller named by URL, for upstreams that want bytes instead of
@@ -37,15 +42,19 @@ func (r Request) ImageField(i int) string {
 	return fmt.Sprintf("input.images[%d]", i)
 }
 
-// OpenSource opens a caller's file, and names the field it stands in ("input.images[1]")
-// where that fails.
-func (u Upstream) OpenSource(ctx context.Context, field, url string) (file io.ReadCloser, contentType string, err error) {
+// OpenSource opens a caller's file, which has to be of one of some types ("image/png"), and names
+// the field it stands in ("input.images[1]") where that fails.
+func (u Upstream) OpenSource(ctx context.Context, field, url string, types []string) (file io.ReadCloser, contentType string, err error) {
 	if u.Sources == nil {
 		return nil, "", &Error{Class: Unavailable, Message: field + " could not be fetched", Err: errors.New("provider: the upstream has no sources")}
 	}
 	file, contentType, err = u.Sources.Open(ctx, url)
-	if err == nil {
+	if err == nil && slices.Contains(types, contentType) {
 		return file, contentType, nil
+	}
+	if err == nil {
+		refused := Errorf(Invalid, "%s must be of %s", field, typesText(types))
+		return nil, "", errors.Join(refused, file.Close())
 	}
 	var known *Error
 	if !errors.As(err, &known) {
@@ -54,4 +63,37 @@ func (u Upstream) OpenSource(ctx context.Context, field, url string) (file io.Re
 	named := *known
 	named.Message = field + " " + known.Message
 	return nil, "", &named
+}
+
+func typesText(types []string) string {
+	if len(types) == 1 {
+		return "the type " + types[0]
+	}
+	return "one of the types " + strings.Join(types, ", ")
+}
+
+// address is what a server might fetch.
+var address = regexp.MustCompile(`://|^\s*[A-Za-z][A-Za-z0-9+.-]*:[/\\]`)
+
+// HoldsAddress tells whether a caller's own value is or holds a URL, be it in JSON that it holds as text. A server within
+// the operator's network that is passed the value would fetch from where it stands whatever that leads to.
+func HoldsAddress(raw json.RawMessage) bool {
+	var value any
+	return json.Unmarshal(raw, &value) == nil && holdsAddress(value)
+}
+
+func holdsAddress(value any) bool {
+	switch v := value.(type) {
+	case string:
+		if address.MatchString(v) {
+			return true
+		}
+		text := strings.TrimSpace(v)
+		return text != "" && strings.Contains("{[\"", text[:1]) && HoldsAddress(json.RawMessage(text))
+	case []any:
+		return slices.ContainsFunc(v, holdsAddress)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), holdsAddress)
+	}
+	return false
 }

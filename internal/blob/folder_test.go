@@ -1,6 +1,7 @@
 package blob_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,20 +59,38 @@ func TestOpenFolderMakesAndKeeps(t *testing.T) {
 	}
 }
 
-// TestFolderDirectoryWithoutWrites is how an installation looks whose volume was mounted for the wrong user.
+// TestFolderDirectoryWithoutWrites is how an installation looks whose volume was mounted for the wrong user. Permissions do
+// not hold back the superuser, so it has somebody else look.
 func TestFolderDirectoryWithoutWrites(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("permissions do not hold back the superuser")
-	}
-	dir := t.TempDir()
-	s := openFolderAt(t, dir)
-	if err := os.Chmod(dir, 0o500); err != nil {
+	// Below t.TempDir nobody else may go.
+	dir, err := os.MkdirTemp("", "kinora-blob-")
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	t.Cleanup(func() { os.Chmod(dir, 0o700) })
-	if err := s.Check(t.Context()); !errors.Is(err, blob.ErrDenied) {
-		t.Errorf("Check = %v, want ErrDenied", err)
+	if err := os.Chmod(dir, 0o555); err != nil {
+		t.Fatal(err)
 	}
+	if os.Getuid() != 0 {
+		if err := checkDenied(dir); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	runAsNobody(t, "denied", dir)
+}
+
+func checkDenied(dir string) error {
+	s, err := blob.OpenFolder(dir)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Check(context.Background()); !errors.Is(err, blob.ErrDenied) {
+		return fmt.Errorf("Check = %w, want ErrDenied", err)
+	}
+	return nil
 }
 
 // TestFolderLinks shows that nothing outside can be reached, whatever is planted in the folder.

@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 		os.Exit(runPutter())
 	case "disk":
 		os.Exit(runOnSmallDisk())
+	case "denied":
+		if err := checkDenied(os.Getenv("KINORA_BLOB_TEST_DIR")); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
 	default:
 		fmt.Fprintf(os.Stderr, "unknown role %q\n", role)
 		os.Exit(2)

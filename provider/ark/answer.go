@@ -97,7 +97,7 @@ func acceptedImages(up provider.Upstream, a provider.Answer) (provider.Accepted,
 		} `json:"data"`
 	}
 	if json.Unmarshal(a.Body, &answer) != nil {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	r := &provider.Report{State: provider.StateSucceeded, Progress: 100}
 	why := envelope(a)
@@ -112,13 +112,9 @@ func acceptedImages(up provider.Upstream, a provider.Answer) (provider.Accepted,
 	case len(r.Outputs) > 0:
 	case why.Code == "":
 		// Neither an image nor a reason: something may have been made and paid for.
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	default:
 		r.State, r.Progress, r.Err = provider.StateFailed, -1, failure(up, why)
 	}
 	return provider.Accepted{Report: r}, nil
-}
-
-func unreadable(class provider.Class, a provider.Answer) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: a.Status, Message: "the upstream's answer could not be read"}
 }

@@ -40,6 +40,7 @@ type Ark struct{}
 
 var (
 	_ provider.Provider         = (*Ark)(nil)
+	_ provider.Fielder          = (*Ark)(nil)
 	_ provider.Canceler         = (*Ark)(nil)
 	_ provider.Reconciler       = (*Ark)(nil)
 	_ provider.CallbackVerifier = (*Ark)(nil)

@@ -44,7 +44,7 @@ func (*Ark) Submit(ctx context.Context, up provider.Upstream, req provider.Reque
 	}
 	var t task
 	if err := json.Unmarshal(a.Body, &t); err != nil || t.ID == "" {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: t.ID}, nil
 }
@@ -108,7 +108,7 @@ func single(ctx context.Context, up provider.Upstream, id string) ([]task, error
 	}
 	var t task
 	if err := json.Unmarshal(a.Body, &t); err != nil || t.ID != id {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return []task{t}, nil
 }
@@ -135,7 +135,7 @@ func list(ctx context.Context, up provider.Upstream, query url.Values) ([]task, 
 	total, counted := whole(page.Total)
 	switch {
 	case err != nil || page.Items == nil && (!counted || total > 0):
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	case page.Items == nil:
 		return nil, nil
 	}

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
@@ -44,18 +43,18 @@ func history(ctx context.Context, up provider.Upstream, id string) (*ended, erro
 	}
 	var found map[string]json.RawMessage
 	if err := json.Unmarshal(a.Body, &found); err != nil || found == nil {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	raw, ok := found[id]
 	if !ok && len(found) > 0 {
-		return nil, unreadable(provider.Unavailable, a) // some other document
+		return nil, provider.Unreadable(provider.Unavailable, a.Status) // some other document
 	}
 	if !ok {
 		return nil, nil
 	}
 	var e *ended
 	if err := json.Unmarshal(raw, &e); err != nil || e == nil {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return e, nil
 }
@@ -90,7 +89,7 @@ func queue(ctx context.Context, up provider.Upstream) (queued, error) {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, errQueue), errors.As(err, &syntax):
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	case err != nil:
 		return nil, provider.Broken(provider.Reads, a.Status, err)
 	}
@@ -210,7 +209,7 @@ func read(ctx context.Context, up provider.Upstream, path string) (provider.Answ
 
 // readRefused is an answer to a read of any status but 200.
 func readRefused(a provider.Answer) *provider.Error {
-	e := refusal(a)
+	e := provider.Refused(a)
 	if e.Class == provider.ModelGone || e.Class == provider.Invalid {
 		e.Class, e.Message = provider.Unavailable, "the server does not answer as ComfyUI does"
 	}
@@ -372,7 +371,7 @@ type problem struct {
 // refusal translates the refusal of a prompt: what a caller's value is to blame for is
 // invalid, and anything else says that the server cannot run the workflow.
 func (w *Workflow) refusal(a provider.Answer) *provider.Error {
-	e := refusal(a)
+	e := provider.Refused(a)
 	var p problem
 	if a.Status != http.StatusBadRequest || json.Unmarshal(a.Body, &p) != nil {
 		return e
@@ -413,22 +412,4 @@ func (w *Workflow) filledBy(node, input string) string {
 		}
 	}
 	return ""
-}
-
-// refusal translates an answer outside 2xx by its status alone.
-func refusal(a provider.Answer) *provider.Error {
-	e := &provider.Error{Class: provider.ClassOfStatus(a.Status), HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now())}
-	switch {
-	case e.Class != "":
-	case a.Status < 400:
-		e.Class = provider.Unavailable // a redirect is not followed
-	default:
-		e.Class = provider.Invalid
-	}
-	e.Message = fmt.Sprintf("the upstream answered with status %d", a.Status)
-	return e
-}
-
-func unreadable(class provider.Class, a provider.Answer) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: a.Status, Message: "the upstream's answer could not be read", Err: errors.New("not what ComfyUI answers")}
 }

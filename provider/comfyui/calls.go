@@ -53,7 +53,7 @@ func (c *ComfyUI) Submit(ctx context.Context, up provider.Upstream, req provider
 		ID string `json:"prompt_id"`
 	}
 	if err := json.Unmarshal(a.Body, &accepted); err != nil || accepted.ID == "" {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: accepted.ID}, nil
 }
@@ -61,19 +61,18 @@ func (c *ComfyUI) Submit(ctx context.Context, up provider.Upstream, req provider
 // extensions are those of the image types that ComfyUI's loader reads.
 var extensions = map[string]string{"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif"}
 
+// imageTypes are those types, in the order in which a refusal names them.
+var imageTypes = []string{"image/png", "image/jpeg", "image/webp", "image/gif"}
+
 // upload sends an input image and returns what the server calls it. It may be repeated: the
 // later file takes the earlier one's place.
 func upload(ctx context.Context, up provider.Upstream, req provider.Request, i int, source string) (string, error) {
 	field := req.ImageField(i)
-	file, contentType, err := up.OpenSource(ctx, field, source)
+	file, contentType, err := up.OpenSource(ctx, field, source, imageTypes)
 	if err != nil {
 		return "", err
 	}
-	extension, ok := extensions[contentType]
-	if !ok {
-		return "", errors.Join(provider.Errorf(provider.Invalid, "%s must be a PNG, JPEG, WebP or GIF image", field), file.Close())
-	}
-	body, contentType := form(file, fmt.Sprintf("%s-%d%s", req.ClientRef, i, extension))
+	body, contentType := form(file, fmt.Sprintf("%s-%d%s", req.ClientRef, i, extensions[contentType]))
 	call, err := newRequest(up, http.MethodPost, "/upload/image", nil)
 	if err != nil {
 		return "", errors.Join(err, body.Close())
@@ -85,11 +84,11 @@ func upload(ctx context.Context, up provider.Upstream, req provider.Request, i i
 		return "", err
 	}
 	if a.Status >= 300 {
-		return "", refusal(a)
+		return "", provider.Refused(a)
 	}
 	var kept struct{ Name, Subfolder string }
 	if err := json.Unmarshal(a.Body, &kept); err != nil || kept.Name == "" {
-		return "", unreadable(provider.Unavailable, a)
+		return "", provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	if kept.Subfolder != "" {
 		return kept.Subfolder + "/" + kept.Name, nil
@@ -190,7 +189,7 @@ func (c *ComfyUI) Cancel(ctx context.Context, up provider.Upstream, job provider
 	}
 	a, err := do(ctx, up, provider.Reads, http.MethodPost, path, payload)
 	if err == nil && a.Status >= 300 {
-		return refusal(a)
+		return provider.Refused(a)
 	}
 	return err
 }
@@ -214,7 +213,7 @@ func (c *ComfyUI) OpenOutput(ctx context.Context, up provider.Upstream, _ provid
 	case a.Status == http.StatusNotFound, a.Status == http.StatusGone:
 		return nil, &provider.Error{Class: provider.Gone, HTTPStatus: a.Status, Message: "the output is not there any more"}
 	}
-	return nil, refusal(a)
+	return nil, provider.Refused(a)
 }
 
 func do(ctx context.Context, up provider.Upstream, effect provider.Effect, method, path string, payload []byte) (provider.Answer, error) {
@@ -227,10 +226,5 @@ func do(ctx context.Context, up provider.Upstream, effect provider.Effect, metho
 
 // newRequest builds a call, with a token where the account has one.
 func newRequest(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
-	token := strings.TrimSpace(up.Account.Settings[SettingAPIKey])
-	call, err := provider.NewRequest(up, method, path, "Bearer "+token, payload)
-	if err == nil && token == "" {
-		call.Header.Del("Authorization")
-	}
-	return call, err
+	return provider.NewRequest(up, method, path, provider.Bearer(strings.TrimSpace(up.Account.Settings[SettingAPIKey])), payload)
 }

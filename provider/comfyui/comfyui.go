@@ -27,6 +27,7 @@ type ComfyUI struct{ workflows map[string]*Workflow }
 
 var (
 	_ provider.Provider   = (*ComfyUI)(nil)
+	_ provider.Fielder    = (*ComfyUI)(nil)
 	_ provider.Canceler   = (*ComfyUI)(nil)
 	_ provider.Reconciler = (*ComfyUI)(nil)
 	_ provider.Opener     = (*ComfyUI)(nil)

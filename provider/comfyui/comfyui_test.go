@@ -88,6 +88,7 @@ func TestProvider(t *testing.T) {
 			"input.images must be at most one image":                     with(request("clip"), func(r *provider.Request) { r.Images = []string{"https://a.example/1.png", "https://a.example/2.png"} }),
 			"input.metadata.steps must be a number":                      request("portrait", "steps", `"many"`),
 			"input.metadata.negative_prompt must be a text":              request("portrait", "negative_prompt", "5"),
+			"input.metadata.negative_prompt must not be or hold a URL":   request("portrait", "negative_prompt", `"http://10.0.0.1/x.png"`),
 			"input.metadata.cfg must be a text, a number, true or false": request("portrait", "cfg", "[7]"),
 			"input.metadata.n must be a whole number from 1 to 64":       request("portrait", "n", "65"),
 			"input.metadata.seed must be a whole number from 0":          request("portrait", "seed", "-1"),
@@ -274,6 +275,24 @@ func TestALongQueue(t *testing.T) {
 		u.Answer(providertest.JSON(200, body))
 		if q, err := queue(t.Context(), u.With(provider.Account{})); provider.AsError(err, "").Class != provider.Unavailable {
 			t.Errorf("%s: %v, %v", body, q, err)
+		}
+	}
+}
+
+// A place whose default is an address takes others.
+func TestPlacesForAddresses(t *testing.T) {
+	w, err := ParseWorkflow([]byte(`{"1":{"class_type":"LoadImageFromUrl","inputs":{"url":"{{metadata.source|https://assets.example/blank.png}}","label":"{{metadata.label|none}}"}},
+		"2":{"class_type":"SaveImage","inputs":{"images":["1",0],"text":"{{prompt}}"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(map[string]*Workflow{"fetching": w})
+	if err := c.Validate(request("fetching", "source", `"https://a.example/1.png"`, "label", `"16:9"`)); err != nil {
+		t.Error(err)
+	}
+	for _, value := range []string{`"https://a.example/1.png"`, `"{\"u\":\"file:///etc/passwd\"}"`} {
+		if err := c.Validate(request("fetching", "label", value)); err == nil || !strings.Contains(err.Error(), "input.metadata.label must not be or hold a URL") {
+			t.Errorf("%s: %v", value, err)
 		}
 	}
 }

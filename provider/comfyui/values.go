@@ -108,8 +108,19 @@ func (w *Workflow) metadata(key string, raw json.RawMessage, values map[string]a
 	if p.fallback != nil && kindOf(value) != kindOf(p.fallback) {
 		return provider.Errorf(provider.Invalid, "input.%s must be %s", name, kindOf(p.fallback))
 	}
+	if provider.HoldsAddress(raw) && !p.takesAddress() {
+		return provider.Errorf(provider.Invalid, "input.%s must not be or hold a URL", name)
+	}
 	values[name] = value
 	return nil
+}
+
+// takesAddress says that a place is for an address, as its default is one. Anywhere else a server would fetch, from where it
+// stands, whatever a caller's leads to.
+func (p *place) takesAddress() bool {
+	text, _ := p.fallback.(string)
+	raw, err := json.Marshal(text)
+	return err == nil && provider.HoldsAddress(raw)
 }
 
 func kindOf(value any) string {

@@ -158,7 +158,6 @@ func (g *Google) request(ctx context.Context, s *site, method, base, path string
 		return nil, err
 	}
 	if !s.vertex {
-		req.Header.Del("Authorization")
 		req.Header.Set("X-Goog-Api-Key", setting(s.up, SettingAPIKey))
 	}
 	return req, nil

@@ -117,7 +117,7 @@ func (g *Google) readCut(ctx context.Context, s *site, effect provider.Effect, c
 // cutError is what is wrong with an answer that could not be read through.
 func cutError(effect provider.Effect, status int, err error) *provider.Error {
 	if errors.Is(err, jsonstream.ErrSyntax) || errors.Is(err, jsonstream.ErrTooLarge) {
-		return unreadable(provider.Broken(effect, status, nil).Class, status)
+		return provider.Unreadable(provider.Broken(effect, status, nil).Class, status)
 	}
 	return provider.Broken(effect, status, err)
 }

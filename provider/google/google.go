@@ -42,6 +42,7 @@ type Google struct {
 
 var (
 	_ provider.Provider          = (*Google)(nil)
+	_ provider.Fielder           = (*Google)(nil)
 	_ provider.Canceler          = (*Google)(nil)
 	_ provider.Opener            = (*Google)(nil)
 	_ provider.Splitter          = (*Google)(nil)

@@ -81,7 +81,7 @@ func (g *Google) submitImage(ctx context.Context, s *site, req provider.Request)
 	}
 	var shown content
 	if err := json.Unmarshal(text, &shown); err != nil {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a.Status)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	if refused := shown.refused(a.Status); refused != nil {
 		return provider.Accepted{}, refused
@@ -258,7 +258,7 @@ func (c *content) refused(status int) *provider.Error {
 	case len(c.Candidates) > 0:
 		return nil
 	case blocked == "":
-		return unreadable(provider.OutcomeUnknown, status)
+		return provider.Unreadable(provider.OutcomeUnknown, status)
 	}
 	e := &provider.Error{HTTPStatus: status, Class: provider.Moderation, Message: messages[provider.Moderation]}
 	if wordShape.MatchString(blocked) {

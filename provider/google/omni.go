@@ -59,7 +59,7 @@ func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) 
 	}
 	var made interaction
 	if err := json.Unmarshal(text, &made); err != nil || !interactionID.MatchString(string(made.ID)) {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a.Status)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: string(made.ID)}, nil
 }
@@ -180,7 +180,7 @@ func (g *Google) pollOmni(ctx context.Context, s *site, job provider.Job) ([]pro
 	var shown interaction
 	if err := json.Unmarshal(text, &shown); err != nil || shown.Status == "" && string(shown.ID) != job.UpstreamID ||
 		shown.ID != "" && string(shown.ID) != job.UpstreamID {
-		return nil, unreadable(provider.Unavailable, a.Status)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	r := shown.report(s)
 	r.UpstreamID = job.UpstreamID

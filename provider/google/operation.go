@@ -62,7 +62,7 @@ func (g *Google) operationCall(ctx context.Context, s *site, name string) (*http
 	}
 	asked, err := json.Marshal(object{"operationName": name})
 	if err != nil {
-		return nil, unreadable(provider.Unavailable, 0)
+		return nil, provider.Unreadable(provider.Unavailable, 0)
 	}
 	model, _, _ := strings.Cut(name, "/operations/")
 	return g.request(ctx, s, http.MethodPost, s.base(veo), "/v1/"+model+":fetchPredictOperation", asked)
@@ -85,7 +85,7 @@ func (g *Google) pollVeo(ctx context.Context, s *site, job provider.Job) ([]prov
 	}
 	var op operation
 	if err := json.Unmarshal(text, &op); err != nil || op.Name == "" && !bool(op.Done) {
-		return nil, unreadable(provider.Unavailable, a.Status)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	r := op.report(s)
 	r.UpstreamID = job.UpstreamID

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -100,13 +98,22 @@ func (g *Google) openInline(ctx context.Context, s *site, job provider.Job, path
 	case res == nil:
 		return nil, refusal(s, a)
 	}
-	file, pipe := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		pipe.CloseWithError(copyInline(pipe, res.Body, path, a.Status))
-	}()
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: &inlineBody{file, res.Body, done}}, nil
+	which := func(at []string) jsonstream.Found {
+		switch {
+		case strings.Join(at, "/") == path:
+			return jsonstream.Wanted
+		case holdsFile(at):
+			return jsonstream.Unwanted
+		}
+		return jsonstream.Other
+	}
+	body := jsonstream.Pick(res.Body, provider.MaxAnswer, which, func(err error) error {
+		if errors.Is(err, jsonstream.ErrAbsent) {
+			return provider.Errorf(provider.Gone, "the output is not in the answer any more")
+		}
+		return cutError(provider.Reads, a.Status, err)
+	})
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body}, nil
 }
 
 func (g *Google) operationOrInteraction(ctx context.Context, s *site, job provider.Job) (*http.Request, error) {
@@ -114,48 +121,4 @@ func (g *Google) operationOrInteraction(ctx context.Context, s *site, job provid
 		return g.interactionCall(ctx, s, http.MethodGet, job.UpstreamID, "")
 	}
 	return g.operationCall(ctx, s, job.UpstreamID)
-}
-
-// errFound ends the reading of an answer behind what was wanted of it.
-var errFound = errors.New("google: found")
-
-// copyInline decodes the base64 string at a path of an answer; its error is what the reader of
-// the output gets.
-func copyInline(w io.Writer, answer io.Reader, path string, status int) error {
-	_, err := jsonstream.Cut(answer, provider.MaxAnswer, func(at []string) func(io.Reader) error {
-		switch {
-		case strings.Join(at, "/") == path:
-			return func(text io.Reader) error {
-				if _, err := io.Copy(w, jsonstream.Base64(text)); err != nil {
-					return fmt.Errorf("decode the output: %w", err)
-				}
-				return errFound
-			}
-		case holdsFile(at):
-			return jsonstream.Drop
-		}
-		return nil
-	})
-	switch {
-	case errors.Is(err, errFound):
-		return nil
-	case err == nil:
-		return provider.Errorf(provider.Gone, "the output is not in the answer any more")
-	}
-	return cutError(provider.Reads, status, err)
-}
-
-// inlineBody is an output inside an answer.
-type inlineBody struct {
-	*io.PipeReader
-	answer io.Closer
-	done   chan struct{}
-}
-
-// Close ends the reading of the answer as well.
-func (b *inlineBody) Close() error {
-	err := b.PipeReader.Close()
-	err = errors.Join(err, b.answer.Close())
-	<-b.done
-	return err
 }

@@ -230,7 +230,3 @@ func described(up provider.Upstream, a provider.Answer, err error) error {
 // gone says that there is no such job at a poll: a 404 whose class the submit would read as a
 // missing model.
 func gone(a provider.Answer) bool { return a.Status == http.StatusNotFound }
-
-func unreadable(class provider.Class, status int) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: status, Message: "the upstream's answer could not be read"}
-}

@@ -34,16 +34,16 @@ func (*Google) Validate(req provider.Request) error {
 var checks = map[family][]func(provider.Request) *provider.Error{
 	veo: {
 		checkVideoSize, checkRatio,
-		words("resolution", "720p", "1080p", "4k"), checkVeo30, checkVeoSeconds, counts("n", maxVideos), counts("sampleCount", maxVideos),
+		words("resolution", veoResolutions...), checkVeo30, checkVeoSeconds, counts("n", maxVideos), counts("sampleCount", maxVideos),
 		texts("negativePrompt", "personGeneration", "compressionQuality", "resizeMode"), numbers("seed", "fps"),
 		booleans("generateAudio", "enhancePrompt"), checkStorage, addresses("lastFrame"), checkReferences,
 	},
 	omni: {
-		checkVideoSize, checkRatio, words("resolution", "360p", "720p", "1080p", "4k"), checkOmniSeconds,
+		checkVideoSize, checkRatio, words("resolution", omniResolutions...), checkOmniSeconds,
 		words("task", omniTasks...), checkOmniParams,
 	},
 	image: {
-		checkImages, words("resolution", "0.5K", "1K", "2K", "4K"), counts("n", maxN), checkImageSize, texts("personGeneration"),
+		checkImages, words("resolution", imageResolutions...), counts("n", maxN), checkImageSize, texts("personGeneration"),
 		booleans("official_fallback"), checkSearch, addresses("mask_url"), checkMask, checkParams,
 	},
 }

@@ -58,7 +58,7 @@ func (g *Google) submitVeo(ctx context.Context, s *site, req provider.Request) (
 	}
 	var op operation
 	if err := json.Unmarshal(a.Body, &op); err != nil || !operationName(string(op.Name), s.vertex) {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a.Status)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: string(op.Name)}, nil
 }

@@ -69,13 +69,13 @@ func (k *Kling) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	case a.Status >= 300:
 		return provider.Accepted{}, refused(a, req)
 	case !ours:
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	case env.code() != 0:
 		return provider.Accepted{}, refusedWithin(a, req)
 	}
 	created, ok := env.one()
 	if !ok {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: created.id(), Handle: k.Route(req)}, nil
 }
@@ -212,7 +212,7 @@ func read(ctx context.Context, up provider.Upstream, path, id string) (*task, er
 	}
 	t, ok := env.one()
 	if !ok {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return t, nil
 }
@@ -234,7 +234,7 @@ func query(ctx context.Context, up provider.Upstream, key string, ids []string) 
 	}
 	list, ok := env.many()
 	if !ok {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return list, nil
 }
@@ -247,7 +247,7 @@ func envelopeOf(a provider.Answer) (envelope, error) {
 		return env, nil
 	}
 	if a.Status == http.StatusOK && !ours {
-		return envelope{}, unreadable(provider.Unavailable, a)
+		return envelope{}, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	e := refusal(a)
 	if e.Class == provider.ModelGone || e.Class == provider.Invalid && a.Status < 400 {

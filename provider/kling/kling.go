@@ -35,6 +35,7 @@ type Kling struct{}
 
 var (
 	_ provider.Provider         = (*Kling)(nil)
+	_ provider.Fielder          = (*Kling)(nil)
 	_ provider.Reconciler       = (*Kling)(nil)
 	_ provider.Router           = (*Kling)(nil)
 	_ provider.CallbackVerifier = (*Kling)(nil)

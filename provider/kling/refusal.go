@@ -174,7 +174,3 @@ func duplicated(a provider.Answer) bool {
 	}
 	return strings.Contains(said, "external_task_id") && (strings.Contains(said, "unique") || strings.Contains(said, "repeat") || strings.Contains(said, "used"))
 }
-
-func unreadable(class provider.Class, a provider.Answer) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: a.Status, Message: "the upstream's answer could not be read"}
-}

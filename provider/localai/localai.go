@@ -8,16 +8,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
@@ -40,6 +37,7 @@ type LocalAI struct{}
 
 var (
 	_ provider.Provider = (*LocalAI)(nil)
+	_ provider.Fielder  = (*LocalAI)(nil)
 	_ provider.Opener   = (*LocalAI)(nil)
 )
 
@@ -80,7 +78,7 @@ func (*LocalAI) Validate(req provider.Request) error {
 		if slices.Contains(pictures, key) {
 			return provider.Errorf(provider.Invalid, "input.metadata.%s cannot be set; it is made of input.images", key)
 		}
-		if holdsAddress(req.Metadata[key]) {
+		if provider.HoldsAddress(req.Metadata[key]) {
 			return provider.Errorf(provider.Invalid, "input.metadata.%s must not be or hold a URL", key)
 		}
 		if slices.Contains(whole, key) {
@@ -97,31 +95,6 @@ var (
 	pictures = []string{"start_image", "end_image", "input_reference"}
 	whole    = []string{"width", "height", "num_frames", "fps", "seed", "step"}
 )
-
-// address is what a server might fetch.
-var address = regexp.MustCompile(`^\s*[A-Za-z][A-Za-z0-9+.-]*://`)
-
-// holdsAddress looks for an address in what a caller passes on. The server would fetch it from
-// where it stands, inside the operator's network.
-func holdsAddress(raw json.RawMessage) bool {
-	var value any
-	if json.Unmarshal(raw, &value) != nil {
-		return false
-	}
-	var within func(any) bool
-	within = func(value any) bool {
-		switch v := value.(type) {
-		case string:
-			return address.MatchString(v)
-		case []any:
-			return slices.ContainsFunc(v, within)
-		case map[string]any:
-			return slices.ContainsFunc(slices.Collect(maps.Values(v)), within)
-		}
-		return false
-	}
-	return within(value)
-}
 
 // imageTypes are the frames that are sent.
 var imageTypes = []string{"image/png", "image/jpeg", "image/webp"}
@@ -143,7 +116,7 @@ func document(ctx context.Context, up provider.Upstream, req provider.Request, f
 		if i >= len(req.Images) {
 			break
 		}
-		f, err := files.Add(ctx, up, imageField(req, i), req.Images[i], imageTypes)
+		f, err := files.Add(ctx, up, req.ImageField(i), req.Images[i], imageTypes)
 		if err != nil {
 			return nil, err
 		}
@@ -151,14 +124,6 @@ func document(ctx context.Context, up provider.Upstream, req provider.Request, f
 	}
 	out["model"], out["prompt"], out["response_format"] = req.UpstreamModel, req.Prompt, "b64_json"
 	return out, nil
-}
-
-// imageField is what the caller calls one of the images.
-func imageField(req provider.Request, i int) string {
-	if len(req.Images) == 1 {
-		return "input.image"
-	}
-	return fmt.Sprintf("input.images[%d]", i)
 }
 
 // maxRest bounds an answer beside the videos in it, in bytes.
@@ -185,7 +150,7 @@ func (*LocalAI) Submit(ctx context.Context, up provider.Upstream, req provider.R
 		return provider.Accepted{}, err
 	}
 	if res == nil {
-		return provider.Accepted{}, refusal(a)
+		return provider.Accepted{}, provider.Refused(a)
 	}
 	defer res.Body.Close()
 	return read(ctx, req, res)
@@ -230,7 +195,7 @@ func read(ctx context.Context, req provider.Request, res *http.Response) (provid
 	}
 	var a answer
 	if json.Unmarshal(rest, &a) != nil || a.Data == nil {
-		return provider.Accepted{}, &provider.Error{Class: provider.OutcomeUnknown, HTTPStatus: res.StatusCode, Message: "the upstream's answer could not be read"}
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, res.StatusCode)
 	}
 	var outputs []provider.Output
 	for i, made := range *a.Data {
@@ -291,30 +256,10 @@ func (*LocalAI) OpenOutput(ctx context.Context, up provider.Upstream, _ provider
 	case a.Status == http.StatusNotFound, a.Status == http.StatusGone:
 		return nil, &provider.Error{Class: provider.Gone, HTTPStatus: a.Status, Message: "the output is not there any more"}
 	}
-	return nil, refusal(a)
-}
-
-// refusal translates an answer outside 2xx by its status: the texts are a backend's own. A
-// backend that fails answers 500, which Do has judged.
-func refusal(a provider.Answer) *provider.Error {
-	e := &provider.Error{Class: provider.ClassOfStatus(a.Status), HTTPStatus: a.Status, RetryAfter: a.RetryAfter(time.Now())}
-	switch {
-	case e.Class != "":
-	case a.Status < 400:
-		e.Class = provider.Unavailable // a redirect is not followed
-	default:
-		e.Class = provider.Invalid
-	}
-	e.Message = fmt.Sprintf("the upstream answered with status %d", a.Status)
-	return e
+	return nil, provider.Refused(a)
 }
 
 // newRequest builds a call, with a key where the account has one.
 func newRequest(up provider.Upstream, method, path string) (*http.Request, error) {
-	key := up.Account.Settings[SettingAPIKey]
-	call, err := provider.NewRequest(up, method, path, "Bearer "+key, nil)
-	if err == nil && key == "" {
-		call.Header.Del("Authorization")
-	}
-	return call, err
+	return provider.NewRequest(up, method, path, provider.Bearer(up.Account.Settings[SettingAPIKey]), nil)
 }

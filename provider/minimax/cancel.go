@@ -41,7 +41,7 @@ func (*MiniMax) Cancel(ctx context.Context, up provider.Upstream, job provider.J
 		Action text `json:"action"`
 	}
 	if !decode(a.Body, &got) || got.Action == "" {
-		return unreadable(provider.Unavailable, a)
+		return provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	// Older pages of the reference have "cancel" and "delete".
 	if strings.HasPrefix(strings.ToLower(string(got.Action)), "delete") {

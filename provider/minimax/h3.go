@@ -31,14 +31,17 @@ type h3Model struct {
 	known   bool
 }
 
+// h3Steps are the resolutions of V2; a model has some.
+var h3Steps = []step{{"480P", 480}, {"768P", 768}, {"2K", 1440}}
+
 func h3Facts(id string) h3Model {
 	switch id {
 	case "MiniMax-H3":
-		return h3Model{known: true, seconds: 4, steps: []step{{"768P", 768}, {"2K", 1440}}}
+		return h3Model{known: true, seconds: 4, steps: h3Steps[1:]}
 	case "MiniMax-H3-Max":
-		return h3Model{known: true, seconds: 5, steps: []step{{"480P", 480}, {"768P", 768}}}
+		return h3Model{known: true, seconds: 5, steps: h3Steps[:2]}
 	}
-	return h3Model{steps: []step{{"768P", 768}}}
+	return h3Model{steps: h3Steps[1:2]}
 }
 
 // h3Body builds a V2 submit. Resolution, duration and, for text alone, the ratio are

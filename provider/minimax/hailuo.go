@@ -81,13 +81,15 @@ func hailuoBody(req provider.Request) fields {
 	return f
 }
 
+// hailuoSteps are the resolutions of V1. The first one is for videos from a first frame alone.
+var hailuoSteps = []step{{"512P", 512}, {"768P", 768}, {"1080P", 1080}}
+
 // steps are the resolutions that a model offers for a body.
 func (m hailuoModel) steps(f fields) []step {
-	all := []step{{"512P", 512}, {"768P", 768}, {"1080P", 1080}}
 	if m.small && f.has("first_frame_image") && !f.has("last_frame_image") {
-		return all
+		return hailuoSteps
 	}
-	return all[1:]
+	return hailuoSteps[1:]
 }
 
 // checkHailuo holds a request against the V1 reference.

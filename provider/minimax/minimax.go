@@ -38,6 +38,7 @@ type MiniMax struct{}
 
 var (
 	_ provider.Provider         = (*MiniMax)(nil)
+	_ provider.Fielder          = (*MiniMax)(nil)
 	_ provider.Canceler         = (*MiniMax)(nil)
 	_ provider.CallbackVerifier = (*MiniMax)(nil)
 )

@@ -25,7 +25,7 @@ func read(ctx context.Context, up provider.Upstream, path string, into any) (pro
 		return a, refusal(a, provider.Reads)
 	}
 	if !decode(a.Body, into) {
-		return a, unreadable(provider.Unavailable, a)
+		return a, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return a, nil
 }
@@ -67,7 +67,7 @@ func queryTask(ctx context.Context, up provider.Upstream, job provider.Job) (*vi
 	case err != nil:
 		return nil, err
 	case got.Task == nil || got.Task.ID == "":
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	case string(got.Task.ID) != job.UpstreamID:
 		return nil, provider.Errorf(provider.Unavailable, "the upstream answered about another job")
 	}
@@ -91,7 +91,7 @@ func pollList(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([
 		return nil, err
 	}
 	if got.Items == nil {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	reports := make([]provider.Report, 0, len(jobs))
 	for _, t := range *got.Items {
@@ -149,7 +149,7 @@ func pollHailuo(ctx context.Context, up provider.Upstream, job provider.Job) (pr
 	case got.TaskID != "" && string(got.TaskID) != job.UpstreamID:
 		return r, provider.Errorf(provider.Unavailable, "the upstream answered about another job")
 	case got.BaseResp == nil && got.TaskID == "":
-		return r, unreadable(provider.Unavailable, a)
+		return r, provider.Unreadable(provider.Unavailable, a.Status)
 	case failed:
 		r.State, r.Err = provider.StateFailed, failure(got.BaseResp.code())
 	case got.BaseResp.code() != "":
@@ -186,7 +186,7 @@ func fileURL(ctx context.Context, up provider.Upstream, fileID string) (string, 
 	case got.BaseResp.code() != "":
 		return "", refusal(a, provider.Reads)
 	case got.File.DownloadURL == "":
-		return "", unreadable(provider.Unavailable, a)
+		return "", provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return string(got.File.DownloadURL), nil
 }

@@ -76,7 +76,7 @@ func readTask(a provider.Answer) (provider.Accepted, error) {
 		TaskID text `json:"task_id"`
 	}
 	if !decode(a.Body, &got) {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	c := readComplaint(a)
 	refused := c.class(a.Status, provider.Creates) != provider.OutcomeUnknown
@@ -84,7 +84,7 @@ func readTask(a provider.Answer) (provider.Accepted, error) {
 	case got.TaskID != "" && !refused:
 		return provider.Accepted{UpstreamID: string(got.TaskID)}, nil
 	case c.code == "" && c.kind == "":
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{}, refusal(a, provider.Creates)
 }
@@ -93,18 +93,14 @@ func readTask(a provider.Answer) (provider.Accepted, error) {
 func readImages(a provider.Answer, req provider.Request) (provider.Accepted, error) {
 	var got imageAnswer
 	if !decode(a.Body, &got) {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	c := readComplaint(a)
 	switch {
 	case got.readable():
 		return got.accepted(c.trace, req.ClientRef), nil
 	case c.code == "" && c.kind == "":
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{}, refusal(a, provider.Creates)
-}
-
-func unreadable(class provider.Class, a provider.Answer) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: a.Status, Message: "the upstream's answer could not be read"}
 }

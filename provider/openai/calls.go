@@ -29,18 +29,14 @@ func responsePath(id string) string { return responsesPath + "/" + url.PathEscap
 // request makes a call with the account's key; payload is JSON, nil = none.
 func request(up provider.Upstream, method, path string, payload []byte) (*http.Request, error) {
 	key := up.Account.Settings[SettingAPIKey]
-	req, err := provider.NewRequest(up, method, path, "Bearer "+key, payload)
-	if err != nil {
-		return nil, err
+	if up.Account.Settings[SettingAuth] != authAPIKey {
+		return provider.NewRequest(up, method, path, provider.Bearer(key), payload)
 	}
-	switch {
-	case key == "":
-		req.Header.Del("Authorization")
-	case up.Account.Settings[SettingAuth] == "api-key":
-		req.Header.Del("Authorization")
+	req, err := provider.NewRequest(up, method, path, "", payload)
+	if err == nil && key != "" {
 		req.Header.Set("Api-Key", key)
 	}
-	return req, nil
+	return req, err
 }
 
 // post makes a call with a JSON body.
@@ -82,7 +78,7 @@ func read(ctx context.Context, up provider.Upstream, path string, into any) (pro
 	case a.Status >= 300:
 		return a, false, unread(up, a)
 	case json.Unmarshal(a.Body, into) != nil:
-		return a, false, unreadable(provider.Unavailable, a.Status)
+		return a, false, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return a, true, nil
 }

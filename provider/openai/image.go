@@ -65,23 +65,35 @@ func partials(settings map[string]string, req provider.Request) int {
 	return 1
 }
 
-// call is the request of an order: sources go along as URLs, or as files where the account says so.
-func (o imageOrder) call(ctx context.Context, up provider.Upstream, req provider.Request) (*http.Request, error) {
-	mask := maskURL(req)
-	if o.path == generationsPath {
-		return post(up, o.path, o.body)
+// call is the request of an order.
+func (o imageOrder) call(ctx context.Context, in *references, req provider.Request, t target) (*http.Request, error) {
+	switch {
+	case o.path == generationsPath:
+		return post(in.up, o.path, o.body)
+	case in.up.Account.Settings[SettingEdits] == asForm:
+		return o.form(ctx, in.up, req, t)
 	}
-	if up.Account.Settings[SettingEdits] != "multipart" {
-		list := make([]map[string]string, len(req.Images))
-		for i, u := range req.Images {
-			list[i] = map[string]string{"image_url": u}
-		}
-		o.body["images"] = list
-		if mask != "" {
-			o.body["mask"] = map[string]string{"image_url": mask}
-		}
-		return post(up, o.path, o.body)
+	images, err := in.images(ctx, req)
+	if err != nil {
+		return nil, err
 	}
+	list := make([]map[string]string, len(images))
+	for i, image := range images {
+		list[i] = map[string]string{"image_url": image}
+	}
+	o.body["images"] = list
+	mask, err := in.mask(ctx, req, t)
+	if err != nil {
+		return nil, err
+	}
+	if mask != "" {
+		o.body["mask"] = map[string]string{"image_url": mask}
+	}
+	return in.post(o.path, o.body)
+}
+
+// form is the request of an order with its sources as files.
+func (o imageOrder) form(ctx context.Context, up provider.Upstream, req provider.Request, t target) (*http.Request, error) {
 	f := newForm()
 	if err := f.fields(o.body); err != nil {
 		return nil, &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
@@ -93,8 +105,8 @@ func (o imageOrder) call(ctx context.Context, up provider.Upstream, req provider
 	if err := f.sources(ctx, up, req, func(int) string { return name }); err != nil {
 		return nil, err
 	}
-	if mask != "" {
-		if err := f.source(ctx, up, "input.metadata.mask_url", mask, "mask"); err != nil {
+	if mask := maskURL(req); mask != "" {
+		if err := f.source(ctx, up, maskField, mask, "mask", maskTypesOf(t)); err != nil {
 			return nil, err
 		}
 	}
@@ -102,9 +114,10 @@ func (o imageOrder) call(ctx context.Context, up provider.Upstream, req provider
 }
 
 // submitImages makes the one call that lasts as long as its images take.
-func submitImages(ctx context.Context, up provider.Upstream, req provider.Request, t target) (provider.Accepted, error) {
+func submitImages(ctx context.Context, in *references, req provider.Request, t target) (provider.Accepted, error) {
+	up := in.up
 	o := imageOrderOf(up, req, t)
-	call, err := o.call(ctx, up, req)
+	call, err := o.call(ctx, in, req, t)
 	if err != nil {
 		return provider.Accepted{}, err
 	}
@@ -119,12 +132,12 @@ func submitImages(ctx context.Context, up provider.Upstream, req provider.Reques
 		return provider.Accepted{}, refusal(up, a, req)
 	}
 	defer res.Body.Close()
-	in := &imageAnswer{ctx: ctx, up: up, req: req, order: o, status: res.StatusCode}
+	answer := &imageAnswer{ctx: ctx, up: up, req: req, order: o, status: res.StatusCode}
 	// An upstream that does not stream answers a request to do so as usual.
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		err = in.events(res.Body)
+		err = answer.events(res.Body)
 	} else {
-		err = in.document(res.Body)
+		err = answer.document(res.Body)
 	}
-	return in.accepted(err)
+	return answer.accepted(err)
 }

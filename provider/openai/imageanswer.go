@@ -42,7 +42,7 @@ func (in *imageAnswer) accepted(err error) (provider.Accepted, error) {
 	case errors.As(err, &known):
 		return provider.Accepted{}, known
 	case errors.Is(err, errNoImage), errors.Is(err, jsonstream.ErrSyntax), errors.Is(err, jsonstream.ErrTooLarge):
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, in.status)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, in.status)
 	case err != nil:
 		return provider.Accepted{}, provider.Broken(provider.Creates, in.status, err)
 	case in.failed != nil:

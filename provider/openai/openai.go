@@ -26,6 +26,7 @@ const (
 	SettingSeconds        = "seconds"
 	SettingSubmit         = "submit"
 	SettingEdits          = "edits"
+	SettingSources        = "sources"
 	SettingStream         = "stream"
 	SettingPartialImages  = "partial_images"
 	SettingResponseFormat = "response_format"
@@ -36,16 +37,19 @@ func New() *OpenAI { return &OpenAI{} }
 
 // OpenAI speaks the shapes of OpenAI's API. Beside Provider it is a Canceler, for responses in the
 // background, and an Opener: videos are read with the account's key, and pictures of
-// responses out of the answer. As a ModelChecker it wants image models to be told by their ids. Its webhooks are set on an account as a whole and name no
-// attempt, so it is no CallbackVerifier. It is a Splitter because a response holds one picture.
+// responses out of the answer. As a ModelChecker it wants image models to be told by their ids, and
+// as an AccountChecker settings that go together. Its webhooks are set on an account as a whole and
+// name no attempt, so it is no CallbackVerifier. It is a Splitter because a response holds one picture.
 type OpenAI struct{}
 
 var (
-	_ provider.Provider     = (*OpenAI)(nil)
-	_ provider.Canceler     = (*OpenAI)(nil)
-	_ provider.Opener       = (*OpenAI)(nil)
-	_ provider.Splitter     = (*OpenAI)(nil)
-	_ provider.ModelChecker = (*OpenAI)(nil)
+	_ provider.Provider       = (*OpenAI)(nil)
+	_ provider.Fielder        = (*OpenAI)(nil)
+	_ provider.Canceler       = (*OpenAI)(nil)
+	_ provider.Opener         = (*OpenAI)(nil)
+	_ provider.Splitter       = (*OpenAI)(nil)
+	_ provider.ModelChecker   = (*OpenAI)(nil)
+	_ provider.AccountChecker = (*OpenAI)(nil)
 )
 
 // Name implements provider.Provider.
@@ -63,8 +67,9 @@ func (*OpenAI) Describe() provider.Description {
 			{Name: SettingAPIKey, Meaning: "the API key; empty = none is sent, for servers of one's own", Secret: true},
 			{Name: SettingAuth, Meaning: "how the key is sent: \"bearer\", the default, or \"api-key\", a header of that name, as Azure has it"},
 			{Name: SettingSeconds, Meaning: "how a video's length is sent: \"string\", the default, as OpenAI wants it, or \"integer\", as SGLang does"},
-			{Name: SettingSubmit, Meaning: "how videos are submitted: \"json\", the default, with images by URL, or \"multipart\", with their bytes, as vLLM-Omni wants it"},
+			{Name: SettingSubmit, Meaning: "how videos are submitted: \"json\", the default, or \"multipart\", with images as files, as vLLM-Omni wants it"},
 			{Name: SettingEdits, Meaning: "how image edits are submitted: \"json\", the default, or \"multipart\", likewise"},
+			{Name: SettingSources, Meaning: "how callers' images go into JSON: \"url\", the default at OpenAI and Azure, or \"bytes\", the default everywhere else: a server within one's network must not fetch what a caller names"},
 			{Name: SettingStream, Meaning: "whether images are asked for as a stream, which shows progress: \"on\", \"off\"; empty = for GPT Image models"},
 			{Name: SettingPartialImages, Meaning: "how many unfinished images a stream is to bring, 0 to 3, which OpenAI charges for; empty = 1"},
 			{Name: SettingResponseFormat, Meaning: "\"b64_json\" or \"url\", for image servers that take it; empty = not sent, as GPT Image refuses it"},
@@ -91,13 +96,23 @@ func (*OpenAI) Parts(req provider.Request) int {
 
 // Submit implements provider.Provider.
 func (*OpenAI) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
-	switch t := targetOf(req.UpstreamModel, req.Kind); t.api {
+	t := targetOf(req.UpstreamModel, req.Kind)
+	owned := imageOwned
+	if t.api == videos {
+		owned = videoOwned
+	}
+	if err := checkAddresses(up.Account, req, owned); err != nil {
+		return provider.Accepted{}, err
+	}
+	in := referencesOf(up)
+	defer in.release()
+	switch t.api {
 	case images:
-		return submitImages(ctx, up, req, t)
+		return submitImages(ctx, in, req, t)
 	case responses:
-		return submitResponse(ctx, up, req, t)
+		return submitResponse(ctx, in, req, t)
 	default:
-		return submitVideo(ctx, up, req, t)
+		return submitVideo(ctx, in, req, t)
 	}
 }
 

@@ -30,8 +30,9 @@ const (
 )
 
 // with is the test's account with settings.
+// with is an account at OpenAI. The suite puts its own address in place of OpenAI's, so that URLs have to be asked for.
 func with(pairs ...string) provider.Account {
-	a := provider.Account{BaseURL: "https://api.openai.com/v1", Settings: map[string]string{SettingAPIKey: testKey}}
+	a := provider.Account{BaseURL: "https://api.openai.com/v1", Settings: map[string]string{SettingAPIKey: testKey, SettingSources: asURL}}
 	for i := 0; i < len(pairs); i += 2 {
 		a.Settings[pairs[i]] = pairs[i+1]
 	}

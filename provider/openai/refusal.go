@@ -220,10 +220,6 @@ func withCode(err error, up provider.Upstream, a provider.Answer) error {
 	return err
 }
 
-func unreadable(class provider.Class, status int) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: status, Message: "the upstream's answer could not be read"}
-}
-
 // retryAfter reads the vendor's headers; the one in milliseconds is the finer.
 func retryAfter(a provider.Answer) time.Duration {
 	if wait := milliseconds(a.Header.Get("Retry-After-Ms")); wait > 0 {

@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,32 +29,41 @@ const (
 
 // responseBody orders a picture from a text model that has the tool for it. It is stored, so
 // that it does not vanish before it is fetched.
-func responseBody(req provider.Request, t target) body {
+func responseBody(req provider.Request, t target, images []string, mask string) body {
 	tool := body{"type": imageTool}
 	tool.pass(req.Metadata, append([]string{"type"}, imageOwned...), imageNumbers)
 	if t.tool != "" {
 		tool["model"] = t.tool
 	}
 	tool.size(req)
-	if mask := maskURL(req); mask != "" {
+	if mask != "" {
 		tool["input_image_mask"] = map[string]string{"image_url": mask}
 	}
 	b := body{
 		"model": t.model, "background": true, "store": true, "input": req.Prompt,
 		"tools": []body{tool}, "tool_choice": map[string]string{"type": imageTool},
 	}
-	if len(req.Images) > 0 {
+	if len(images) > 0 {
 		content := []map[string]string{{"type": "input_text", "text": req.Prompt}}
-		for _, u := range req.Images {
-			content = append(content, map[string]string{"type": "input_image", "image_url": u})
+		for _, image := range images {
+			content = append(content, map[string]string{"type": "input_image", "image_url": image})
 		}
 		b["input"] = []map[string]any{{"role": "user", "content": content}}
 	}
 	return b
 }
 
-func submitResponse(ctx context.Context, up provider.Upstream, req provider.Request, t target) (provider.Accepted, error) {
-	call, err := post(up, responsesPath, responseBody(req, t))
+func submitResponse(ctx context.Context, in *references, req provider.Request, t target) (provider.Accepted, error) {
+	up := in.up
+	images, err := in.images(ctx, req)
+	if err != nil {
+		return provider.Accepted{}, err
+	}
+	mask, err := in.mask(ctx, req, t)
+	if err != nil {
+		return provider.Accepted{}, err
+	}
+	call, err := in.post(responsesPath, responseBody(req, t, images, mask))
 	if err != nil {
 		return provider.Accepted{}, err
 	}
@@ -68,7 +76,7 @@ func submitResponse(ctx context.Context, up provider.Upstream, req provider.Requ
 	}
 	var r response
 	if json.Unmarshal(a.Body, &r) != nil || r.ID == "" {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a.Status)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: string(r.ID), PollAfter: max(responseFirst, pollAfter(a.Header))}, nil
 }
@@ -130,11 +138,11 @@ func pollResponse(ctx context.Context, up provider.Upstream, job provider.Job) (
 	})
 	switch {
 	case errors.Is(err, jsonstream.ErrSyntax), errors.Is(err, jsonstream.ErrTooLarge):
-		return nil, unreadable(provider.Unavailable, res.StatusCode)
+		return nil, provider.Unreadable(provider.Unavailable, res.StatusCode)
 	case err != nil:
 		return nil, provider.Broken(provider.Reads, res.StatusCode, err)
 	case json.Unmarshal(rest, &r) != nil || string(r.ID) != job.UpstreamID:
-		return nil, unreadable(provider.Unavailable, res.StatusCode)
+		return nil, provider.Unreadable(provider.Unavailable, res.StatusCode)
 	}
 	report := r.report(up)
 	report.PollAfter = max(responseNext, pollAfter(res.Header))
@@ -199,58 +207,22 @@ func openResponse(ctx context.Context, up provider.Upstream, h handle) (*http.Re
 	case res == nil:
 		return nil, unopened(up, a)
 	}
-	reader, writer := io.Pipe()
-	answer := res.Body
-	picture := &pictureBody{PipeReader: reader, answer: answer, done: make(chan struct{})}
-	go func() {
-		defer close(picture.done)
-		_ = writer.CloseWithError(pictureTo(writer, answer, h.Item)) // never fails
-	}()
-	res.Body, res.ContentLength = picture, -1
-	return res, nil
-}
-
-// errSeen ends the reading of an answer behind what was looked for.
-var errSeen = errors.New("seen")
-
-// pictureTo writes the picture of an item of a response.
-func pictureTo(w io.Writer, answer io.Reader, wanted int) error {
-	_, err := jsonstream.Cut(answer, provider.MaxAnswer, func(path []string) func(io.Reader) error {
+	which := func(path []string) jsonstream.Found {
 		switch i, ok := item(path); {
 		case !ok:
-			return nil
-		case i != wanted:
-			return jsonstream.Drop
+			return jsonstream.Other
+		case i == h.Item:
+			return jsonstream.Wanted
 		}
-		return func(content io.Reader) error {
-			if _, err := bufio.NewReader(jsonstream.Base64(content)).WriteTo(w); err != nil {
-				return err
-			}
-			return errSeen
-		}
-	})
-	switch {
-	case errors.Is(err, errSeen):
-		return nil
-	case err == nil:
-		return provider.Errorf(provider.Gone, "the output is not at the upstream any more")
+		return jsonstream.Unwanted
 	}
-	return err
-}
-
-// pictureBody is a picture that is being read out of an answer.
-type pictureBody struct {
-	*io.PipeReader
-	answer io.Closer
-	done   chan struct{}
-}
-
-// Close ends the reading of the answer, and returns when it has ended.
-func (p *pictureBody) Close() error {
-	_ = p.PipeReader.Close() // never fails
-	err := p.answer.Close()
-	<-p.done
-	return err
+	res.Body, res.ContentLength = jsonstream.Pick(res.Body, provider.MaxAnswer, which, func(err error) error {
+		if errors.Is(err, jsonstream.ErrAbsent) {
+			return provider.Errorf(provider.Gone, "the output is not at the upstream any more")
+		}
+		return err
+	}), -1
+	return res, nil
 }
 
 // cancelResponse ends a response in the background; one that has ended stays as it is.

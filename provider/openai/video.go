@@ -38,13 +38,18 @@ func videoBody(up provider.Upstream, req provider.Request, t target) body {
 // reference is the field of the image that a video starts from.
 const reference = "input_reference"
 
-func videoCall(ctx context.Context, up provider.Upstream, req provider.Request, t target) (*http.Request, error) {
+func videoCall(ctx context.Context, in *references, req provider.Request, t target) (*http.Request, error) {
+	up := in.up
 	b := videoBody(up, req, t)
-	if up.Account.Settings[SettingSubmit] != "multipart" {
-		if len(req.Images) > 0 {
-			b[reference] = map[string]string{"image_url": req.Images[0]}
+	if up.Account.Settings[SettingSubmit] != asForm {
+		images, err := in.images(ctx, req)
+		if err != nil {
+			return nil, err
 		}
-		return post(up, videosPath, b)
+		if len(images) > 0 {
+			b[reference] = map[string]string{"image_url": images[0]}
+		}
+		return in.post(videosPath, b)
 	}
 	f := newForm()
 	if len(req.Images) > 0 {
@@ -63,15 +68,15 @@ func videoCall(ctx context.Context, up provider.Upstream, req provider.Request, 
 // be had the form is closed.
 func (f *form) sources(ctx context.Context, up provider.Upstream, req provider.Request, field func(i int) string) error {
 	for i, u := range req.Images {
-		if err := f.source(ctx, up, req.ImageField(i), u, field(i)); err != nil {
+		if err := f.source(ctx, up, req.ImageField(i), u, field(i), imageTypes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *form) source(ctx context.Context, up provider.Upstream, callers, url, field string) error {
-	content, contentType, err := up.OpenSource(ctx, callers, url)
+func (f *form) source(ctx context.Context, up provider.Upstream, callers, url, field string, types []string) error {
+	content, contentType, err := up.OpenSource(ctx, callers, url, types)
 	if err == nil {
 		err = f.file(field, contentType, content)
 	}
@@ -81,8 +86,9 @@ func (f *form) source(ctx context.Context, up provider.Upstream, callers, url, f
 	return err
 }
 
-func submitVideo(ctx context.Context, up provider.Upstream, req provider.Request, t target) (provider.Accepted, error) {
-	call, err := videoCall(ctx, up, req, t)
+func submitVideo(ctx context.Context, in *references, req provider.Request, t target) (provider.Accepted, error) {
+	up := in.up
+	call, err := videoCall(ctx, in, req, t)
 	if err != nil {
 		return provider.Accepted{}, err
 	}
@@ -95,7 +101,7 @@ func submitVideo(ctx context.Context, up provider.Upstream, req provider.Request
 	}
 	var v video
 	if json.Unmarshal(a.Body, &v) != nil || v.id() == "" {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a.Status)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: v.id(), PollAfter: pollAfter(a.Header)}, nil
 }
@@ -145,7 +151,7 @@ func pollVideo(ctx context.Context, up provider.Upstream, job provider.Job) (*pr
 		return nil, err
 	}
 	if v.id() != job.UpstreamID {
-		return nil, unreadable(provider.Unavailable, a.Status)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	r := v.report(up, time.Now())
 	r.PollAfter = pollAfter(a.Header)

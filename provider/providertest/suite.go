@@ -144,6 +144,9 @@ func Run(t *testing.T, s Suite) {
 	t.Run("description", s.testDescription)
 	t.Run("golden requests", s.testGolden)
 	t.Run("validation", s.testValidate)
+	if _, ok := s.Provider.(provider.Fielder); ok {
+		t.Run("fields", s.testFields)
+	}
 	t.Run("submit", s.testSubmit)
 	t.Run("submit answered with any status", s.testSubmitStatuses)
 	t.Run("submit answered with a broken body", s.testSubmitBroken)

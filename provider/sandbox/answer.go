@@ -140,7 +140,3 @@ func code(s string) string {
 	}
 	return ""
 }
-
-func unreadable(class provider.Class, a provider.Answer) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: a.Status, Message: "the upstream's answer could not be read"}
-}

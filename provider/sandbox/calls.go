@@ -33,7 +33,7 @@ func (*Sandbox) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	}
 	var accepted status
 	if err := json.Unmarshal(a.Body, &accepted); err != nil || accepted.ID == "" {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return provider.Accepted{UpstreamID: accepted.ID}, nil
 }
@@ -126,7 +126,7 @@ func query(ctx context.Context, up provider.Upstream, key, value string) ([]stat
 		Jobs *[]status `json:"jobs"`
 	}
 	if err := json.Unmarshal(a.Body, &list); err != nil || list.Jobs == nil {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return *list.Jobs, nil
 }

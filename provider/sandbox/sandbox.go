@@ -36,6 +36,7 @@ type Sandbox struct{}
 
 var (
 	_ provider.Provider         = (*Sandbox)(nil)
+	_ provider.Fielder          = (*Sandbox)(nil)
 	_ provider.Canceler         = (*Sandbox)(nil)
 	_ provider.Reconciler       = (*Sandbox)(nil)
 	_ provider.CallbackVerifier = (*Sandbox)(nil)

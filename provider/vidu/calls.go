@@ -44,7 +44,7 @@ func (*Vidu) Submit(ctx context.Context, up provider.Upstream, req provider.Requ
 	}
 	var created task
 	if err := json.Unmarshal(a.Body, &created); err != nil || created.id() == "" {
-		return provider.Accepted{}, unreadable(provider.OutcomeUnknown, a)
+		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
 	return created.accepted(req), nil
 }
@@ -97,7 +97,7 @@ func query(ctx context.Context, up provider.Upstream, id string) (*task, error) 
 	}
 	var shown task
 	if err := json.Unmarshal(a.Body, &shown); err != nil || shown.State == nil {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	return &shown, nil
 }
@@ -216,7 +216,7 @@ func list(ctx context.Context, up provider.Upstream, asked url.Values) ([]task, 
 		Tasks *[]json.RawMessage `json:"tasks"`
 	}
 	if err := json.Unmarshal(a.Body, &page); err != nil || page.Tasks == nil {
-		return nil, unreadable(provider.Unavailable, a)
+		return nil, provider.Unreadable(provider.Unavailable, a.Status)
 	}
 	var out []task
 	for _, raw := range *page.Tasks {

@@ -175,10 +175,6 @@ func callerField(name string, req provider.Request) string {
 	return ""
 }
 
-func unreadable(class provider.Class, a provider.Answer) *provider.Error {
-	return &provider.Error{Class: class, HTTPStatus: a.Status, Message: "the upstream's answer could not be read"}
-}
-
 // keys are the account's API keys, the one in use first.
 func keys(a provider.Account) []string {
 	list := []string{a.Settings[SettingAPIKey]}

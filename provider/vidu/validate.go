@@ -191,6 +191,12 @@ func checkRatio(raw json.RawMessage, r route, model string) *provider.Error {
 	return nil
 }
 
+// The documented resolutions.
+var (
+	videoResolutions = []string{"540p", "720p", "1080p"} // viduq1 has the last one alone
+	imageResolutions = []string{"1080p", "2K", "4K"}
+)
+
 func checkResolution(req provider.Request, r route) *provider.Error {
 	raw, ok := req.Metadata["resolution"]
 	if !ok {
@@ -204,13 +210,13 @@ func checkResolution(req provider.Request, r route) *provider.Error {
 	var words []string
 	switch f := family(req.UpstreamModel); {
 	case r == reference2Image:
-		words = []string{"1080p", "2K", "4K"}
+		words = imageResolutions
 	case !r.in(withResolution) || f == "":
 		return nil
 	case f == "viduq1":
-		words = []string{"1080p"}
+		words = videoResolutions[2:]
 	default:
-		words = []string{"540p", "720p", "1080p"}
+		words = videoResolutions
 	}
 	if !slices.Contains(words, word) {
 		return invalid(field, "one of %s", strings.Join(words, ", "))

@@ -43,6 +43,7 @@ type Vidu struct{}
 
 var (
 	_ provider.Provider         = (*Vidu)(nil)
+	_ provider.Fielder          = (*Vidu)(nil)
 	_ provider.Canceler         = (*Vidu)(nil)
 	_ provider.Reconciler       = (*Vidu)(nil)
 	_ provider.CallbackVerifier = (*Vidu)(nil)

@@ -5,6 +5,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ const (
 
 // Options say what is started.
 type Options struct {
-	Only []string // names; empty = all
+	Only []string // names; empty = one for each provider
 	Port int      // of the first; the others follow in the order of Names. 0 = any free ones
 	// JobTime is how long a job takes when it does not say; 0 = each simulator's own.
 	JobTime time.Duration
@@ -41,7 +42,8 @@ type Options struct {
 
 // Upstream is one that runs.
 type Upstream struct {
-	Name     string            `json:"name"` // the provider's
+	Name     string            `json:"name"` // one of Names
+	Provider string            `json:"provider"`
 	URL      string            `json:"base_url"`
 	Settings map[string]string `json:"settings"` // of an account that it knows
 
@@ -58,7 +60,8 @@ type Fleet struct {
 	closers []func(context.Context) error
 }
 
-// Names lists the upstreams that can be started, in the order of their ports.
+// Names lists the upstreams that can be started, in the order of their ports: one for each provider, under the provider's
+// name, and behind them those that show another side of one.
 func Names() []string {
 	var names []string
 	for _, k := range kinds() {
@@ -76,7 +79,7 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 	}
 	f := &Fleet{}
 	for i, k := range kinds() {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, k.name) {
+		if len(o.Only) == 0 && k.side != "" || len(o.Only) > 0 && !slices.Contains(o.Only, k.name) {
 			continue
 		}
 		port := 0
@@ -105,7 +108,13 @@ func (f *Fleet) add(k kind, o Options, port int) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", k.name, err), s.Close())
 	}
-	f.Upstreams = append(f.Upstreams, Upstream{Name: k.name, URL: l.URL + k.path, Settings: k.settings, activity: activity})
+	settings := k.settings
+	if own, ok := s.(interface {
+		settings(url string) map[string]string
+	}); ok {
+		settings = own.settings(l.URL)
+	}
+	f.Upstreams = append(f.Upstreams, Upstream{Name: k.name, Provider: cmp.Or(k.side, k.name), URL: l.URL + k.path, Settings: settings, activity: activity})
 	f.closers = append(f.closers, func(ctx context.Context) error { return errors.Join(l.Close(ctx), s.Close()) })
 	return nil
 }

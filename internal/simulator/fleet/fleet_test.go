@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Every upstream that is started takes a job of its provider's with the settings that it
 // tells, and hands out what was made.
 func TestEveryUpstreamWorks(t *testing.T) {
-	f, err := fleet.Start(t.Context(), fleet.Options{JobTime: 40 * time.Millisecond})
+	f, err := fleet.Start(t.Context(), fleet.Options{Only: fleet.Names(), JobTime: 40 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +51,7 @@ func TestEveryUpstreamWorks(t *testing.T) {
 		"sandbox": {sandbox.New(), "sandbox-video"}, "kling": {kling.New(), "kling-v2-6"}, "ark": {ark.New(), "doubao-seedance-1-0-pro-250528"},
 		"minimax": {minimax.New(), "MiniMax-Hailuo-02"}, "vidu": {vidu.New(), "viduq3-turbo"}, "comfyui": {comfyui.New(comfyWorkflow(t)), "clip"},
 		"localai": {localai.New(), "ltx"}, "google": {google.New(), "veo-3.1-generate-preview"}, "openai": {openai.New(), "sora-2"},
+		"openai-vllm": {openai.New(), "videos:wan"}, "openai-sglang": {openai.New(), "videos:wan"}, "google-vertex": {google.New(), "veo-3.1-generate-001"},
 	}
 	if len(f.Upstreams) != len(models) || len(fleet.Names()) != len(models) {
 		t.Fatalf("started %+v", f.Upstreams)
@@ -58,7 +59,7 @@ func TestEveryUpstreamWorks(t *testing.T) {
 	for _, u := range f.Upstreams {
 		t.Run(u.Name, func(t *testing.T) {
 			c, began := models[u.Name], time.Now()
-			up := provider.Upstream{Account: provider.Account{Name: "x", Provider: u.Name, BaseURL: u.URL, Settings: u.Settings}, Client: client}
+			up := provider.Upstream{Account: provider.Account{Name: "x", Provider: u.Provider, BaseURL: u.URL, Settings: u.Settings}, Client: client}
 			req := provider.Request{ClientRef: "task_01HF8Z3KQX2A6Y4N3R8M5W7V9P_0", Model: c.model, UpstreamModel: c.model, Kind: kinora.KindVideo, Prompt: "two kites over a quiet bay", Sink: &providertest.Sink{}}
 			if err := c.provider.Validate(req); err != nil {
 				t.Fatal(err)
@@ -202,6 +203,29 @@ func download(t *testing.T, client *http.Client, url string) {
 	defer res.Body.Close()
 	if n, err := io.Copy(io.Discard, res.Body); err != nil || n == 0 || res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, %d bytes, %v", res.StatusCode, n, err)
+	}
+}
+
+// Unless they are named, there is one for each provider: accounts at two sides of one would share its models.
+func TestSidesStartOnlyIfNamed(t *testing.T) {
+	f, err := fleet.Start(t.Context(), fleet.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := f.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	seen := map[string]bool{}
+	for _, u := range f.Upstreams {
+		if seen[u.Provider] || u.Name != u.Provider {
+			t.Errorf("%s of provider %s", u.Name, u.Provider)
+		}
+		seen[u.Provider] = true
+	}
+	if len(seen) != 9 {
+		t.Errorf("started %v", seen)
 	}
 }
 

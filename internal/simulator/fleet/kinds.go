@@ -28,21 +28,25 @@ type kind struct {
 	files    string // start of the paths of outputs, or a pattern with "*" for what lies between slashes
 	settings map[string]string
 	start    func(o Options) (server, func() Activity, error)
+	side     string // of which provider it is another side; empty = the provider's own name is its
 }
 
 func kinds() []kind {
 	key := map[string]string{"api_key": APIKey}
 	signed := map[string]string{"api_key": APIKey, "webhook_secret": WebhookSecret}
 	return []kind{
-		{"sandbox", "", "/v1/files/", signed, startSandbox},
-		{"kling", "", "/files/", signed, startKling},
-		{"ark", "/api/v3", "/tos/", key, startArk},
-		{"minimax", "", "/cdn/", key, startMiniMax},
-		{"vidu", "", "/files/", key, startVidu},
-		{"comfyui", "", "/view", key, startComfyUI},
-		{"localai", "", "/generated-videos/", key, startLocalAI},
-		{"google", "", "/v1beta/files/", key, startGoogle},
-		{"openai", "/v1", "/v1/videos/*/content", key, startOpenAI},
+		{"sandbox", "", "/v1/files/", signed, startSandbox, ""},
+		{"kling", "", "/files/", signed, startKling, ""},
+		{"ark", "/api/v3", "/tos/", key, startArk, ""},
+		{"minimax", "", "/cdn/", key, startMiniMax, ""},
+		{"vidu", "", "/files/", key, startVidu, ""},
+		{"comfyui", "", "/view", key, startComfyUI, ""},
+		{"localai", "", "/generated-videos/", key, startLocalAI, ""},
+		{"google", "", "/v1beta/files/", key, startGoogle, ""},
+		{"openai", "/v1", "/v1/videos/*/content", key, startOpenAI(openai.Vendor), ""},
+		{"openai-vllm", "/v1", "/v1/videos/*/content", map[string]string{"submit": "multipart", "edits": "multipart", "response_format": "b64_json"}, startOpenAI(openai.VLLM), "openai"},
+		{"openai-sglang", "/v1", "/v1/videos/*/content", map[string]string{"submit": "multipart", "edits": "multipart", "seconds": "integer"}, startOpenAI(openai.SGLang), "openai"},
+		{"google-vertex", "", "/storage/", nil, startVertex, "google"},
 	}
 }
 
@@ -139,28 +143,37 @@ func startLocalAI(o Options) (server, func() Activity, error) {
 
 func startGoogle(o Options) (server, func() Activity, error) {
 	s, err := google.New(google.Config{Accounts: []google.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime})
-	return s, func() (a Activity) {
+	return s, activityOfGoogle(s), err
+}
+
+func activityOfGoogle(s *google.Simulator) func() Activity {
+	return func() (a Activity) {
 		stats := s.Stats()
 		a.Calls = stats.Polls
 		for _, j := range stats.Jobs {
 			a.add(j.ID, j.EndedAt)
 		}
 		return a
-	}, err
+	}
 }
 
-func startOpenAI(o Options) (server, func() Activity, error) {
-	s, err := openai.New(openai.Config{
-		Accounts: []openai.Account{{Key: APIKey}}, VideoTime: o.JobTime, ImageTime: o.JobTime, ResponseTime: o.JobTime, Keep: o.Jobs,
-	})
-	return s, func() (a Activity) {
-		stats := s.Stats()
-		a.Calls = stats.Polls + stats.Lists
-		for _, j := range stats.Jobs {
-			a.add(j.ID, j.EndedAt)
+// startOpenAI starts one that speaks a dialect. Servers of one's own want no key.
+func startOpenAI(d openai.Dialect) func(o Options) (server, func() Activity, error) {
+	return func(o Options) (server, func() Activity, error) {
+		c := openai.Config{Dialect: d, VideoTime: o.JobTime, ImageTime: o.JobTime, ResponseTime: o.JobTime, Keep: o.Jobs}
+		if d == openai.Vendor {
+			c.Accounts = []openai.Account{{Key: APIKey}}
 		}
-		return a
-	}, err
+		s, err := openai.New(c)
+		return s, func() (a Activity) {
+			stats := s.Stats()
+			a.Calls = stats.Polls + stats.Lists
+			for _, j := range stats.Jobs {
+				a.add(j.ID, j.EndedAt)
+			}
+			return a
+		}, err
+	}
 }
 
 // Activity is what became of an upstream's work.

@@ -2,20 +2,23 @@ package render
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/mp4"
+
+	"github.com/kinora/kinora/internal/dashboard/browsertest"
 )
+
+func TestMain(m *testing.M) { os.Exit(browsertest.Main(m)) }
 
 func clip(t testing.TB, s Scene, seconds int) []byte {
 	t.Helper()
@@ -90,109 +93,95 @@ func TestClipLimitsAndDeterminism(t *testing.T) {
 	}
 }
 
+// units cuts a clip into its pictures.
+func units(t *testing.T, file []byte) (codec string, list []browsertest.Unit) {
+	t.Helper()
+	f, err := mp4.DecodeFile(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stbl := f.Moov.Trak.Mdia.Minf.Stbl
+	sets := slices.Concat(stbl.Stsd.AvcX.AvcC.SPSnalus, stbl.Stsd.AvcX.AvcC.PPSnalus)
+	var head []byte
+	for _, nal := range sets {
+		head = append(append(head, 0, 0, 0, 1), nal...)
+	}
+	at := stbl.Stco.ChunkOffset[0]
+	for i := range stbl.Stsz.GetNrSamples() {
+		end := at + stbl.Stsz.GetSampleSize(int(i+1))
+		u := browsertest.Unit{Key: slices.Contains(stbl.Stss.SampleNumber, i+1), Data: avc.ConvertSampleToByteStream(slices.Clone(file[at:end]))}
+		if u.Key {
+			u.Data = slices.Concat(head, u.Data)
+		}
+		list = append(list, u)
+		at = end
+	}
+	return fmt.Sprintf("avc1.%X", sets[0][1:4]), list
+}
+
 // An independent decoder must take every frame and show the moving parts.
 func TestClipDecodes(t *testing.T) {
-	ffmpeg, err := exec.LookPath("ffmpeg")
-	if err != nil {
-		t.Skip("ffmpeg is not installed")
-	}
 	const w, h, seconds = 320, 180, 6
-	file := clip(t, Scene{Prompt: "a paper boat", Width: w, Height: h}, seconds)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, ffmpeg, "-v", "warning", "-xerror", "-err_detect", "explode",
-		"-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(file), &stdout, &stderr
-	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
-		t.Fatalf("decoder: %v\n%s", err, stderr.String())
+	codec, pictures := units(t, clip(t, Scene{Prompt: "a paper boat", Width: w, Height: h}, seconds))
+	decoded := browsertest.DecodeH264(t, codec, pictures)
+	const size = w * h * 3 / 2
+	if len(decoded) != size*seconds*FramesPerSecond {
+		t.Fatalf("decoder made %d bytes, want %d frames of %d", len(decoded), seconds*FramesPerSecond, size)
 	}
-	frames := stdout.Bytes()
-	if len(frames) != w*h*seconds*FramesPerSecond {
-		t.Fatalf("decoder made %d bytes, want %d frames of %d", len(frames), seconds*FramesPerSecond, w*h)
+	var frames [][]byte // their brightness
+	for frame := range slices.Chunk(decoded, size) {
+		frames = append(frames, frame[:w*h])
 	}
-	for n := 1; n < seconds*FramesPerSecond; n++ {
-		if bytes.Equal(frames[(n-1)*w*h:n*w*h], frames[n*w*h:(n+1)*w*h]) {
+	for n := 1; n < len(frames); n++ {
+		if bytes.Equal(frames[n-1], frames[n]) {
 			t.Errorf("frames %d and %d are equal", n-1, n)
 		}
 	}
 	// The progress bar ends filled: the last row, first and last frame.
-	first, last := frames[w*h-1], frames[len(frames)-1]
+	first, last := frames[0][w*h-1], frames[len(frames)-1][w*h-1]
 	if int(last)-int(first) < 20 {
 		t.Errorf("the bar's end goes from %d to %d", first, last)
 	}
 }
 
-// browserPage plays a clip and reports what the browser makes of it.
-const browserPage = `<!doctype html><video id=v muted playsinline src="/clip.mp4"></video><script>
-const v = document.getElementById("v"), report = o => fetch("/report", {method: "POST", body: JSON.stringify(o)});
-v.onerror = () => report({error: "code " + v.error.code + " " + v.error.message});
-v.onended = () => report({width: v.videoWidth, height: v.videoHeight, duration: v.duration, at: v.currentTime});
-v.play().catch(e => report({error: String(e)}));
+// clipPage plays a clip to its end in real time.
+const clipPage = `<!doctype html><link rel=icon href="data:,"><video id=v muted playsinline src="/clip.mp4"></video><script>
+const v = document.getElementById("v");
+const event = name => new Promise((done, fail) => {
+	v.addEventListener(name, done, {once: true});
+	v.addEventListener("error", () => fail(new Error("code " + v.error.code + " " + v.error.message)), {once: true});
+});
+async function play() {
+	const end = event("ended");
+	await v.play();
+	await end;
+	return {width: v.videoWidth, height: v.videoHeight, duration: v.duration, at: v.currentTime};
+}
 </script>`
 
 // A browser must play the clip to its end in real time.
 func TestClipPlaysInABrowser(t *testing.T) {
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("chromium is not installed")
-	}
-	if testing.Short() {
-		t.Skip("starts a browser")
-	}
 	file := clip(t, Scene{Prompt: "a paper boat", Width: 322, Height: 182}, 1)
-	type report struct {
-		Error         string
-		Width, Height int
-		Duration, At  float64
-	}
-	reports := make(chan report, 10)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/":
-			fmt.Fprint(w, browserPage)
+			_, _ = io.WriteString(w, clipPage)
 		case "/clip.mp4":
 			w.Header().Set("Content-Type", "video/mp4")
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file))
-		case "/report":
-			var got report
-			if err := json.NewDecoder(r.Body).Decode(&got); err == nil {
-				reports <- got
-			}
 		default:
 			http.NotFound(w, r)
 		}
 	}))
-	defer srv.Close()
-	// Not t.TempDir: the browser's children may write for a moment after it is
-	// killed, which must not fail the test.
-	profile, err := os.MkdirTemp("", "clip-test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(profile)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-		"--autoplay-policy=no-user-gesture-required", "--user-data-dir="+profile,
-		"--remote-debugging-port=0", srv.URL)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		_ = cmd.Wait() // killed on purpose
-	}()
-	select {
-	case <-ctx.Done():
-		t.Fatal("the browser did not play the clip to its end")
-	case got := <-reports:
-		if got.Error != "" {
-			t.Fatalf("the browser refuses the clip: %s", got.Error)
-		}
-		if got.Width != 322 || got.Height != 182 || got.Duration != 1 || got.At < 0.9 {
-			t.Errorf("the browser shows %+v", got)
-		}
+	t.Cleanup(srv.Close)
+	p := browsertest.Open(t, srv.URL)
+	p.Go("/")
+	got := browsertest.Eval[struct {
+		Width, Height int
+		Duration, At  float64
+	}](p, "play()")
+	if got.Width != 322 || got.Height != 182 || got.Duration != 1 || got.At < 0.9 {
+		t.Errorf("the browser shows %+v", got)
 	}
 }
 
