@@ -47,9 +47,9 @@ func (a Allowance) With(c AllowanceChange) (Allowance, error) {
 		n := c.Limits[kind]
 		switch {
 		case !slices.Contains(RateKinds(), kind):
-			return a, Errorf(ErrInvalid, "allowance.limits: there is no limit of that name; the names are %s", strings.Join(RateKinds(), ", "))
+			return a, FieldErrorf(ErrInvalid, "allowance.limits", "allowance.limits: there is no limit of that name; the names are %s", strings.Join(RateKinds(), ", "))
 		case n < -1 || n > maxAllowance:
-			return a, Errorf(ErrInvalid, "allowance.limits.%s must be between 0 (no limit) and %d, or -1 for the server's number", kind, maxAllowance)
+			return a, FieldErrorf(ErrInvalid, "allowance.limits."+kind, "allowance.limits.%s must be between 0 (no limit) and %d, or -1 for the server's number", kind, maxAllowance)
 		case n == -1:
 			delete(a.Limits, kind)
 		default:
@@ -62,7 +62,7 @@ func (a Allowance) With(c AllowanceChange) (Allowance, error) {
 	if n := c.JobsInFlight; n != nil {
 		switch {
 		case *n < -1 || *n > maxAllowance:
-			return a, Errorf(ErrInvalid, "allowance.in_flight_jobs must be between 0 (no limit) and %d, or -1 for the server's number", maxAllowance)
+			return a, FieldErrorf(ErrInvalid, "allowance.in_flight_jobs", "allowance.in_flight_jobs must be between 0 (no limit) and %d, or -1 for the server's number", maxAllowance)
 		case *n == -1:
 			a.JobsInFlight = nil
 		default:
@@ -77,14 +77,14 @@ func (a Allowance) With(c AllowanceChange) (Allowance, error) {
 		a.Budget = nil
 	case c.Budget != nil:
 		if *c.Budget < 0 || *c.Budget > MaxMoney {
-			return a, Errorf(ErrInvalid, "allowance.budget_usd must be between 0 and %s", MaxMoney)
+			return a, FieldErrorf(ErrInvalid, "allowance.budget_usd", "allowance.budget_usd must be between 0 and %s", MaxMoney)
 		}
 		own := *c.Budget
 		a.Budget = &own
 	}
 	if n := c.Included; n != nil {
 		if *n < 0 || *n > maxAllowance {
-			return a, Errorf(ErrInvalid, "allowance.included must be between 0 and %d", maxAllowance)
+			return a, FieldErrorf(ErrInvalid, "allowance.included", "allowance.included must be between 0 and %d", maxAllowance)
 		}
 		a.Included = *n
 	}

@@ -68,6 +68,18 @@ const (
 	CallbackForwarded CallbackMode = "forwarded" // the caller's own URL, byte for byte; Kinora polls
 )
 
+// JobNaming says who named an attempt's job upstream.
+type JobNaming string
+
+const (
+	NamedByUpstream JobNaming = ""     // its submit call's answer, or a callback on its own token
+	NamedByHand     JobNaming = "hand" // an operator
+	NamedLate       JobNaming = "late" // one of the upstream's, which came after the attempt had ended
+)
+
+// ErrorCodeContested stands in the error code of an attempt that ended because another one has the job that was named for it.
+const ErrorCodeContested = "contested"
+
 // Attempt is one try of a generation at one upstream account.
 type Attempt struct {
 	GenerationID string
@@ -91,8 +103,13 @@ type Attempt struct {
 	UpstreamModel string
 	State         AttemptState
 
-	UpstreamID string          // empty until accepted
+	// UpstreamID is the upstream's job; empty until accepted. One that has not ended shares it with no other attempt of its account.
+	UpstreamID string
 	Handle     json.RawMessage // what the provider needs beside the id to find it again; nil = nothing
+	NamedBy    JobNaming       // who told UpstreamID
+	// ContestedID is an upstream's job that was named for the attempt although another one has it; empty = none was. It is for
+	// an operator to find out whose it is.
+	ContestedID string
 	// CallbackToken is the unguessable part of the inbound URL's path. Only whoever has just claimed the attempt to
 	// submit it knows it: what is stored is CallbackHash of it.
 	CallbackToken string
@@ -116,7 +133,7 @@ type Attempt struct {
 
 	ErrorClass   string // provider.Class of the last error
 	ErrorCode    string // the upstream's own code
-	ErrorMessage string // clean text for operators and callers
+	ErrorMessage string // for operators alone: it may quote the upstream
 	// Failure is what the generation fails with where this attempt's end is the one that tells
 	// most; nil unless failed.
 	Failure *Failure

@@ -22,26 +22,26 @@ const HiddenHeader = "[hidden]"
 // header, and show no value.
 func CheckEndpointHeaders(headers map[string]string) error {
 	if len(headers) > MaxEndpointHeaders {
-		return Errorf(ErrInvalid, "headers has more than %d entries", MaxEndpointHeaders)
+		return FieldErrorf(ErrInvalid, "headers", "headers has more than %d entries", MaxEndpointHeaders)
 	}
 	seen, size := make(map[string]bool, len(headers)), 0
 	for name, value := range headers {
 		lower := strings.ToLower(name)
 		switch {
 		case !isToken(name):
-			return Errorf(ErrInvalid, "headers: %q is not the name of a header", shorten(name))
+			return FieldErrorf(ErrInvalid, "headers", "headers: %q is not the name of a header", shorten(name))
 		case reservedHeader(lower):
-			return Errorf(ErrInvalid, "headers: %s is set by the sender or by the connection", name)
+			return FieldErrorf(ErrInvalid, "headers", "headers: %s is set by the sender or by the connection", name)
 		case seen[lower]:
-			return Errorf(ErrInvalid, "headers: %s is there twice", name)
+			return FieldErrorf(ErrInvalid, "headers", "headers: %s is there twice", name)
 		case !isFieldValue(value):
-			return Errorf(ErrInvalid, "headers: the value of %s must be visible ASCII characters with no white space around them", name)
+			return FieldErrorf(ErrInvalid, "headers", "headers: the value of %s must be visible ASCII characters with no white space around them", name)
 		}
 		seen[lower] = true
 		size += len(name) + len(value)
 	}
 	if size > MaxEndpointHeaderBytes {
-		return Errorf(ErrInvalid, "headers is longer than %d bytes", MaxEndpointHeaderBytes)
+		return FieldErrorf(ErrInvalid, "headers", "headers is longer than %d bytes", MaxEndpointHeaderBytes)
 	}
 	return nil
 }

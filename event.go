@@ -139,6 +139,7 @@ type SentRequest struct {
 	BodyBytes  int       `json:"b,omitempty"`
 	BodySHA256 string    `json:"d,omitempty"` // of the body as sent, base64 without padding
 	LinksUntil time.Time `json:"u,omitzero"`  // when the file URLs in it end
+	Sample     string    `json:"t,omitempty"` // of a test event, one of TrialSamples; empty = the first
 }
 
 // IsZero says that no request was sent.

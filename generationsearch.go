@@ -1,13 +1,19 @@
 package kinora
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // GenerationSearch says which of an organisation's generations are listed. Zero fields do not matter.
 type GenerationSearch struct {
 	State     GenerationState
 	Reference string // exactly this one
-	Model     string // its public name
-	Workflow  string
+	// ReferencePrefix is how the reference begins. It does not matter where Reference is given.
+	ReferencePrefix string
+	Model           string // its public name
+	Workflow        string
+	Source          string // id of the asset that it is made from
 	// Since and Until bound when the generation was accepted: Since ≤ t < Until.
 	Since, Until time.Time
 }
@@ -31,4 +37,22 @@ type Outlook struct {
 type Standing struct {
 	State    GenerationState
 	Progress int // 0..100
+}
+
+// Matches tells whether a generation is one that the search finds, whoever's it is.
+func (q GenerationSearch) Matches(g *Generation) bool {
+	workflow, reference := "", ""
+	if g.Request != nil {
+		workflow = g.Request.Workflow
+	}
+	if g.Reference != nil {
+		reference = *g.Reference
+	}
+	named := q.Reference == reference
+	if q.Reference == "" {
+		named = strings.HasPrefix(reference, q.ReferencePrefix)
+	}
+	return named && (q.State == "" || q.State == g.State) && (q.Model == "" || q.Model == g.Model) && (q.Workflow == "" || q.Workflow == workflow) &&
+		(q.Source == "" || q.Source == g.SourceAssetID) &&
+		!g.CreatedAt.Before(q.Since) && (q.Until.IsZero() || g.CreatedAt.Before(q.Until))
 }

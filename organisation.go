@@ -22,7 +22,14 @@ type Key struct {
 	Start          string // first characters of the key, to tell keys apart
 	CreatedAt      time.Time
 	LastUsedAt     time.Time // zero = never; kept to about a minute
-	RevokedAt      time.Time // zero = live
+	RevokedAt      time.Time // zero = not revoked
+	ExpiresAt      time.Time // when it ends by itself; zero = never
+	ReplacedBy     string    // id of the key that a rotation made in its place; empty = none
+}
+
+// Live tells whether a key works at an instant.
+func (k *Key) Live(at time.Time) bool {
+	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || at.Before(k.ExpiresAt))
 }
 
 // WebhookSecret is an organisation's signing secret in the clear, as its holder sees

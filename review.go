@@ -33,8 +33,16 @@ type ReviewPosition struct {
 	GenerationID string
 }
 
+// HeldGeneration is a generation that waits for a review, with what it would publish, the best first.
+type HeldGeneration struct {
+	Generation *Generation
+	Outputs    []Output
+}
+
 // ReviewDecision is what a person decided on a held generation.
 type ReviewDecision struct {
+	// Round is the round that was looked at; nil = whichever waits. Another one waits for a decision of its own.
+	Round *int
 	// Approve are the ids of the outputs to publish, the primary first; empty = the best ones
 	// that passed the gate, as many as the plan publishes. Only when not Reject.
 	Approve []string

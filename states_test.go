@@ -103,3 +103,27 @@ func TestErrorsKeepTheirCode(t *testing.T) {
 		t.Error("codes are not kept")
 	}
 }
+
+func TestRoles(t *testing.T) {
+	order := []kinora.Role{kinora.RoleOwner, kinora.RoleAdmin, kinora.RoleMember}
+	for i, r := range order {
+		for j, other := range order {
+			if got := r.Covers(other); got != (i <= j) {
+				t.Errorf("%s covers %s: %v", r, other, got)
+			}
+		}
+	}
+	for _, r := range append(order, "") {
+		if r.Covers("") || kinora.Role("root").Covers(r) || r.Covers("root") {
+			t.Errorf("%q and a word that is no role", r)
+		}
+	}
+	s := kinora.SignedIn{Memberships: []kinora.Membership{{OrganisationID: "org_a", Role: kinora.RoleMember}}}
+	if s.RoleIn("org_a") != kinora.RoleMember || s.RoleIn("org_b") != "" {
+		t.Error("role in one's own and in a foreign organisation")
+	}
+	s.Person.Operator = true
+	if s.RoleIn("org_b") != kinora.RoleOwner {
+		t.Error("an operator's role")
+	}
+}

@@ -213,12 +213,14 @@ type keyBody struct {
 	CreatedAt  time.Time `json:"created_at"`
 	LastUsedAt time.Time `json:"last_used_at"`
 	RevokedAt  time.Time `json:"revoked_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	ReplacedBy string    `json:"replaced_by"`
 	Key        string    `json:"key"` // where it was just made
 }
 
 func (b keyBody) key(organisationID string) *kinora.Key {
 	return &kinora.Key{ID: b.ID, OrganisationID: organisationID, Name: b.Name, Start: b.Start,
-		CreatedAt: b.CreatedAt, LastUsedAt: b.LastUsedAt, RevokedAt: b.RevokedAt}
+		CreatedAt: b.CreatedAt, LastUsedAt: b.LastUsedAt, RevokedAt: b.RevokedAt, ExpiresAt: b.ExpiresAt, ReplacedBy: b.ReplacedBy}
 }
 
 type secretBody struct {
@@ -279,6 +281,22 @@ func (a *adminAPI) UpdateOrganisation(ctx context.Context, organisationID string
 	return b.organisation(), nil
 }
 
+func (a *adminAPI) WebhookSecrets(ctx context.Context, organisationID string) ([]kinora.WebhookSecret, error) {
+	var b struct {
+		WebhookSecrets []secretBody `json:"webhook_secrets"`
+		Truncated      bool         `json:"truncated"`
+	}
+	if err := a.call(ctx, http.MethodGet, organisationPath(organisationID)+"/webhook-secrets", nil, &b); err != nil {
+		return nil, err
+	}
+	a.truncated = b.Truncated
+	list := make([]kinora.WebhookSecret, len(b.WebhookSecrets))
+	for i, s := range b.WebhookSecrets {
+		list[i] = *s.secret()
+	}
+	return list, nil
+}
+
 func (a *adminAPI) RotateWebhookSecret(ctx context.Context, organisationID string, overlap time.Duration) (*kinora.WebhookSecret, error) {
 	return a.replaceSecret(ctx, organisationID, nil, overlap)
 }
@@ -299,28 +317,41 @@ func (a *adminAPI) replaceSecret(ctx context.Context, organisationID string, tex
 	return b.secret(), nil
 }
 
-func (a *adminAPI) CreateKey(ctx context.Context, organisationID, name string, kind tenancy.KeyKind) (*kinora.Key, string, error) {
+func (a *adminAPI) CreateKey(ctx context.Context, organisationID, name string, kind tenancy.KeyKind, expires time.Time) (*kinora.Key, string, error) {
 	var b keyBody
 	err := a.call(ctx, http.MethodPost, organisationPath(organisationID)+"/keys", struct {
-		Name string          `json:"name"`
-		Kind tenancy.KeyKind `json:"kind"`
-	}{name, kind}, &b)
+		Name      string          `json:"name"`
+		Kind      tenancy.KeyKind `json:"kind"`
+		ExpiresAt time.Time       `json:"expires_at,omitzero"`
+	}{name, kind, expires}, &b)
 	if err != nil {
 		return nil, "", err
 	}
 	return b.key(organisationID), b.Key, nil
 }
 
-func (a *adminAPI) ImportKey(ctx context.Context, organisationID, name, text string) (*kinora.Key, error) {
+func (a *adminAPI) ImportKey(ctx context.Context, organisationID, name, text string, expires time.Time) (*kinora.Key, error) {
 	var b keyBody
 	err := a.call(ctx, http.MethodPost, organisationPath(organisationID)+"/keys", struct {
-		Name string `json:"name"`
-		Key  string `json:"key"`
-	}{name, text}, &b)
+		Name      string    `json:"name"`
+		Key       string    `json:"key"`
+		ExpiresAt time.Time `json:"expires_at,omitzero"`
+	}{name, text, expires}, &b)
 	if err != nil {
 		return nil, err
 	}
 	return b.key(organisationID), nil
+}
+
+func (a *adminAPI) RotateKey(ctx context.Context, organisationID, keyID string, overlap time.Duration) (*kinora.Key, string, error) {
+	var b keyBody
+	err := a.call(ctx, http.MethodPost, organisationPath(organisationID)+"/keys/"+url.PathEscape(keyID)+"/rotate", struct {
+		OverlapSeconds int64 `json:"overlap_seconds"`
+	}{int64(overlap / time.Second)}, &b)
+	if err != nil {
+		return nil, "", err
+	}
+	return b.key(organisationID), b.Key, nil
 }
 
 func (a *adminAPI) Keys(ctx context.Context, organisationID string) ([]*kinora.Key, error) {

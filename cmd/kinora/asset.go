@@ -12,6 +12,7 @@ import (
 )
 
 type assetCommand struct {
+	Add    assetAddCommand    `cmd:"" help:"Bring a source image, for use in any number of generations."`
 	List   assetListCommand   `cmd:"" help:"List an organisation's source images, newest first."`
 	Show   assetShowCommand   `cmd:"" help:"Show a source image and how it came."`
 	Delete assetDeleteCommand `cmd:"" help:"Remove a source image that no generation is waiting for."`

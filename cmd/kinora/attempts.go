@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,15 @@ import (
 )
 
 type attemptsCommand struct {
+	Show   attemptsShowCommand   `cmd:"" default:"withargs" help:"Show a generation's attempts upstream and the deliveries of its event."`
+	Stuck  attemptsStuckCommand  `cmd:"" help:"List the attempts that need a person's eye, the newest first."`
+	Look   attemptsLookCommand   `cmd:"" help:"Look at an attempt now, not when it is due."`
+	Settle attemptsSettleCommand `cmd:"" help:"Name the upstream's job of an attempt of unknown outcome."`
+	GiveUp attemptsGiveUpCommand `cmd:"" help:"End an attempt as failed."`
+	Cancel attemptsCancelCommand `cmd:"" help:"Cancel the generation of an attempt."`
+}
+
+type attemptsShowCommand struct {
 	ID string `arg:"" help:"The generation's id, task_… or job_…"`
 
 	operator
@@ -23,7 +33,7 @@ type attemptsShape struct {
 	Deliveries json.RawMessage `json:"deliveries"` // GET /admin/v1/generations/{id}/deliveries, the list alone
 }
 
-func (a *attemptsCommand) Run(ctx context.Context, c *console) error {
+func (a *attemptsShowCommand) Run(ctx context.Context, c *console) error {
 	api, err := a.api(ctx)
 	if err != nil {
 		return err
@@ -60,9 +70,23 @@ type inspectedGeneration struct {
 	Outputs        []inspectedOutput  `json:"outputs"`
 	Attempts       []inspectedAttempt `json:"attempts"`
 	Reviews        []reviewShape      `json:"reviews"`
-	CreatedAt      time.Time          `json:"created_at"`
-	CompletedAt    time.Time          `json:"completed_at"`
-	DeadlineAt     time.Time          `json:"deadline_at"`
+	ParentID       string             `json:"parent_id"`
+	Regenerated    []struct {
+		ID    string `json:"id"`
+		State string `json:"state"`
+	} `json:"regenerated_as"`
+	SubmittedBy *struct {
+		Kind string `json:"kind"`
+		Name string `json:"name"` // empty = whoever had the admin token
+	} `json:"submitted_by"`
+	IdempotencyKey string `json:"idempotency_key"`
+	Entry          *struct {
+		ID     string       `json:"id"`
+		Amount kinora.Money `json:"amount_usd"`
+	} `json:"usage_entry"`
+	CreatedAt   time.Time `json:"created_at"`
+	CompletedAt time.Time `json:"completed_at"`
+	DeadlineAt  time.Time `json:"deadline_at"`
 }
 
 type inspectedOutput struct {
@@ -87,6 +111,7 @@ type inspectedAttempt struct {
 	Provider     string    `json:"provider"`
 	Account      string    `json:"account"`
 	UpstreamID   string    `json:"upstream_id"`
+	ContestedID  string    `json:"contested_id"`
 	Callback     string    `json:"callback"`
 	Tries        int       `json:"tries"`
 	Polls        int       `json:"polls"`
@@ -132,6 +157,7 @@ func (c *console) showAttempts(g inspectedGeneration, deliveries []inspectedDeli
 	if g.Failure != nil {
 		c.say("  failure       %s: %s", printable(string(g.Failure.Code)), printable(g.Failure.Message))
 	}
+	c.showOrigin(g)
 	for _, o := range g.Outputs {
 		c.showCandidate(o, len(g.Attempts) > 1)
 	}
@@ -145,6 +171,25 @@ func (c *console) showAttempts(g inspectedGeneration, deliveries []inspectedDeli
 	for _, d := range deliveries {
 		c.say("")
 		c.showDelivery(d)
+	}
+}
+
+// showOrigin tells where a generation came from, what was made of it and what it cost, as far as that is known.
+func (c *console) showOrigin(g inspectedGeneration) {
+	if g.SubmittedBy != nil {
+		c.say("  submitted by  %s", printable(cmp.Or(g.SubmittedBy.Name, g.SubmittedBy.Kind)))
+	}
+	if g.IdempotencyKey != "" {
+		c.say("  key           %s", printable(g.IdempotencyKey))
+	}
+	if g.ParentID != "" {
+		c.say("  made from     %s", printable(g.ParentID))
+	}
+	for _, r := range g.Regenerated {
+		c.say("  made anew as  %s, %s", printable(r.ID), printable(r.State))
+	}
+	if g.Entry != nil {
+		c.say("  cost          $%s, ledger entry %s", g.Entry.Amount, printable(g.Entry.ID))
 	}
 }
 
@@ -192,6 +237,9 @@ func (c *console) showAttempt(n int, a inspectedAttempt) {
 	c.say("%s  %s", c.outStyle.bold(fmt.Sprintf("Attempt %d", n)), printable(what))
 	c.say("  at            %s, account %s", printable(a.Provider), printable(orDash(a.Account)))
 	c.say("  upstream id   %s", printable(orDash(a.UpstreamID)))
+	if a.ContestedID != "" {
+		c.say("  contested     %s, which was named for it and another attempt has", printable(a.ContestedID))
+	}
 	c.say("  calls         %d refused submits, %d polls, callback: %s", a.Tries, a.Polls, printable(orDash(a.Callback)))
 	for _, step := range []struct {
 		name string

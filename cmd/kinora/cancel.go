@@ -20,7 +20,7 @@ type cancelShape struct {
 }
 
 func (x *cancelCommand) Run(ctx context.Context, c *console) error {
-	api, err := x.open(c)
+	api, err := x.open(ctx, c)
 	if err != nil {
 		return err
 	}

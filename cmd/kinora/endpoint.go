@@ -17,6 +17,7 @@ type endpointCommand struct {
 	Add     endpointAddCommand     `cmd:"" help:"Register a URL that events go to as well."`
 	List    endpointListCommand    `cmd:"" help:"List an organisation's endpoints, its default callback URL first."`
 	Show    endpointShowCommand    `cmd:"" help:"Show one endpoint and how it fares."`
+	Health  endpointHealthCommand  `cmd:"" help:"Show how an organisation's destinations have taken its events."`
 	Update  endpointUpdateCommand  `cmd:"" help:"Change an endpoint; what is not named stays."`
 	Enable  endpointEnableCommand  `cmd:"" help:"Deliver to an endpoint again."`
 	Disable endpointDisableCommand `cmd:"" help:"Deliver nothing to an endpoint; its events are kept."`

@@ -42,7 +42,7 @@ type forwardedShape struct {
 }
 
 func (l *listenCommand) Run(ctx context.Context, c *console) error {
-	api, err := l.open(c)
+	api, err := l.open(ctx, c)
 	if err != nil {
 		return err
 	}

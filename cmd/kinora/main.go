@@ -21,7 +21,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/kinora/kinora/client"
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/bench"
 	"github.com/kinora/kinora/internal/config"
 )
@@ -43,31 +43,44 @@ const signalEcho = 500 * time.Millisecond
 type grammar struct {
 	JSON bool `name:"json" help:"Write one JSON document to standard output instead of text; failures go to standard error as JSON."`
 
-	Demo       demoCommand       `cmd:"" group:"try" help:"See it work: an image, a video and two verified webhooks, offline, in a few seconds."`
-	Serve      serveCommand      `cmd:"" group:"run" help:"Run the server."`
-	Migrate    migrateCommand    `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
-	Bench      benchCommand      `cmd:"" group:"run" help:"Measure this machine and Kinora on it, side by side."`
-	Simulate   simulateCommand   `cmd:"" group:"try" help:"Run simulated upstreams, to develop against without paying."`
-	Doctor     doctorCommand     `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
-	Org        orgCommand        `cmd:"" group:"tenants" help:"Look after organisations."`
-	Key        keyCommand        `cmd:"" group:"tenants" help:"Look after API keys."`
-	Endpoint   endpointCommand   `cmd:"" group:"tenants" help:"Look after the URLs that an organisation's events go to."`
-	MasterKey  masterKeyCommand  `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
-	Usage      usageCommand      `cmd:"" group:"tenants" help:"Show what an organisation has used and spent in a month, or its ledger."`
-	Account    accountCommand    `cmd:"" group:"tenants" help:"Look after upstream accounts."`
-	Workflow   workflowCommand   `cmd:"" group:"tenants" help:"Look at workflows of the generations API, and check files of your own."`
-	Submit     submitCommand     `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
-	Status     statusCommand     `cmd:"" group:"use" help:"Show where a generation stands."`
-	Cancel     cancelCommand     `cmd:"" group:"use" help:"Cancel a generation that has not ended."`
-	Listen     listenCommand     `cmd:"" group:"use" help:"Bring webhooks to a receiver on your own machine, without a public address."`
-	Webhook    webhookCommand    `cmd:"" group:"use" help:"Check webhooks that were received, and send test events."`
-	Asset      assetCommand      `cmd:"" group:"tenants" help:"Look after source images."`
-	Attempts   attemptsCommand   `cmd:"" group:"tenants" help:"Show a generation's attempts upstream and the deliveries of its event."`
-	Review     reviewCommand     `cmd:"" group:"tenants" help:"Approve or reject what waits for a person."`
-	Deliveries deliveriesCommand `cmd:"" group:"tenants" help:"Search deliveries, show what was sent and answered, and send them again."`
-	Replay     replayCommand     `cmd:"" group:"tenants" help:"Revive what failed, as a job that survives restarts."`
-	Version    versionCommand    `cmd:"" group:"about" help:"Show the version."`
-	Help       helpCommand       `cmd:"" group:"about" help:"Explain a command."`
+	Demo         demoCommand         `cmd:"" group:"try" help:"See it work: an image, a video and two verified webhooks, offline, in a few seconds."`
+	Serve        serveCommand        `cmd:"" group:"run" help:"Run the server."`
+	Migrate      migrateCommand      `cmd:"" group:"run" help:"Bring the database's schema to the version of this program."`
+	Bench        benchCommand        `cmd:"" group:"run" help:"Measure this machine and Kinora on it, side by side."`
+	Simulate     simulateCommand     `cmd:"" group:"try" help:"Run simulated upstreams, to develop against without paying."`
+	Doctor       doctorCommand       `cmd:"" group:"run" help:"Check configuration, database, storage and accounts."`
+	Org          orgCommand          `cmd:"" group:"tenants" help:"Look after organisations."`
+	Key          keyCommand          `cmd:"" group:"tenants" help:"Look after API keys."`
+	Endpoint     endpointCommand     `cmd:"" group:"tenants" help:"Look after the URLs that an organisation's events go to."`
+	MasterKey    masterKeyCommand    `cmd:"" group:"tenants" help:"Look after the key that encrypts secrets at rest."`
+	Usage        usageCommand        `cmd:"" group:"tenants" help:"Show what an organisation has used and spent in a month, or its ledger."`
+	Person       personCommand       `cmd:"" group:"tenants" help:"Look after the persons who sign in to the dashboard."`
+	SetupLink    setupLinkCommand    `cmd:"" group:"tenants" help:"Make a new link by which the first person comes in to the dashboard."`
+	Audit        auditCommand        `cmd:"" group:"tenants" help:"Show who changed what, and when."`
+	Account      accountCommand      `cmd:"" group:"tenants" help:"Look after upstream accounts."`
+	Model        modelCommand        `cmd:"" group:"tenants" help:"Look at models, and what each takes."`
+	Workflow     workflowCommand     `cmd:"" group:"tenants" help:"Look at workflows of the generations API, and check files of your own."`
+	Submit       submitCommand       `cmd:"" group:"use" help:"Submit a generation, wait for it and download its outputs."`
+	Status       statusCommand       `cmd:"" group:"use" help:"Show where a generation stands."`
+	Cancel       cancelCommand       `cmd:"" group:"use" help:"Cancel a generation that has not ended."`
+	Create       createCommand       `cmd:"" group:"use" help:"Make a generation of a workflow from a picture, wait for it and download its outputs."`
+	Regenerate   regenerateCommand   `cmd:"" group:"use" help:"Make a generation of a workflow anew, with other choices or the same."`
+	List         listCommand         `cmd:"" group:"use" help:"List generations, newest first."`
+	Listen       listenCommand       `cmd:"" group:"use" help:"Bring webhooks to a receiver on your own machine, without a public address."`
+	Webhook      webhookCommand      `cmd:"" group:"use" help:"Check webhooks that were received, and send test events."`
+	Asset        assetCommand        `cmd:"" group:"tenants" help:"Look after source images."`
+	Attempts     attemptsCommand     `cmd:"" group:"tenants" help:"Show a generation's attempts upstream, list those that need a person's eye, and act on them."`
+	Health       healthCommand       `cmd:"" group:"tenants" help:"Show how the upstreams are: errors and latencies of the last hour and day."`
+	Queues       queuesCommand       `cmd:"" group:"tenants" help:"Show what waits, and the nodes."`
+	Storage      storageCommand      `cmd:"" group:"tenants" help:"Show what is stored."`
+	Settings     settingsCommand     `cmd:"" group:"tenants" help:"Show the configuration that a server has loaded, without secrets."`
+	Installation installationCommand `cmd:"" group:"tenants" help:"Show the version of a running server, and the changes of its database's schema."`
+	Offer        offerCommand        `cmd:"" group:"tenants" help:"Show the models and workflows that a running server offers, and how they are made."`
+	Review       reviewCommand       `cmd:"" group:"tenants" help:"Approve or reject what waits for a person."`
+	Deliveries   deliveriesCommand   `cmd:"" group:"tenants" help:"Search deliveries, show what was sent and answered, and send them again."`
+	Replay       replayCommand       `cmd:"" group:"tenants" help:"Revive what failed, as a job that survives restarts."`
+	Version      versionCommand      `cmd:"" group:"about" help:"Show the version."`
+	Help         helpCommand         `cmd:"" group:"about" help:"Explain a command."`
 }
 
 // groups are the headings of the help page, in its order.
@@ -99,9 +112,19 @@ func (c *console) run(ctx context.Context, args []string) int {
 		return exitOK
 	}
 	if err == nil {
+		if operates(parsed) {
+			// Whoever can run this on a server's database is its operator; a server that is asked knows by the token.
+			parsed.BindTo(kinora.WithActor(ctx, kinora.Actor{Kind: kinora.ActorOperator}), (*context.Context)(nil))
+		}
 		err = parsed.Run()
 	}
 	return c.fail(err)
+}
+
+// operates tells whether the chosen command is one of whoever runs a server.
+func operates(parsed *kong.Context) bool {
+	command := parsed.Selected()
+	return command != nil && command.Target.Kind() == reflect.Struct && command.Target.FieldByName("operator").IsValid()
 }
 
 // parse reads the arguments. ended means that the answer has been given already, by --help.
@@ -168,32 +191,4 @@ func asksForJSON(args []string) bool {
 		}
 	}
 	return false
-}
-
-// defaultServer is where `kinora serve` listens unless it is told otherwise.
-const defaultServer = "http://127.0.0.1:8080"
-
-// connection is how the commands that use the public API reach it.
-type connection struct {
-	Server string `help:"Address of the server; http://127.0.0.1:8080 when absent." placeholder:"URL" env:"KINORA_SERVER"`
-	Key    string `help:"API key. Prefer the variable: other users of a machine can read arguments." placeholder:"sk-…" env:"KINORA_KEY"`
-}
-
-// open makes a client. It sends nothing.
-func (x connection) open(c *console) (*client.Client, error) {
-	if x.Server == "" { // a variable that is set to nothing counts as absent
-		x.Server = defaultServer
-	}
-	if x.Key == "" {
-		return nil, usage("no API key", "set KINORA_KEY, or give --key")
-	}
-	opts := []client.Option{client.WithUserAgent(userAgent())}
-	if c.clock != nil {
-		opts = append(opts, client.WithClock(c.clock))
-	}
-	api, err := client.New(x.Server, x.Key, opts...)
-	if err != nil {
-		return nil, usage(withoutPrefix(err.Error()), "check --server and --key")
-	}
-	return api, nil
 }

@@ -44,6 +44,7 @@ func TestOrganisationsAndKeys(t *testing.T) {
 			tryOrganisations(t)
 			tryKeys(t)
 			tryEndpoints(t)
+			tryPeople(t)
 		})
 	}
 }
@@ -99,6 +100,15 @@ func tryOrganisations(t *testing.T) {
 	if keysOf(rotated) != "created_at expires_at id organisation_id secret" || rotated["secret"] == secret["secret"] {
 		t.Errorf("rotated: %v", rotated)
 	}
+	secrets := invoke(t, "", "org", "secrets", id, "--json")
+	signing, _ := document(t, secrets.out)["webhook_secrets"].([]any)
+	if len(signing) != 2 || keysOf(signing[0]) != "created_at expires_at id" || signing[0].(map[string]any)["id"] != rotated["id"] || signing[0].(map[string]any)["expires_at"] != nil ||
+		signing[1].(map[string]any)["expires_at"] == nil || strings.Contains(secrets.out, "whsec_") {
+		t.Errorf("secrets: %s%s", secrets.out, secrets.errOut)
+	}
+	if text := invoke(t, "", "org", "secrets", id); !strings.Contains(text.out, "current") || !strings.Contains(text.out, "until ") || strings.Contains(text.out, "whsec_") {
+		t.Errorf("secrets: %s%s", text.out, text.errOut)
+	}
 	imported := invoke(t, "an-imported-webhook-secret\n", "org", "rotate-secret", id, "--import")
 	if imported.exit != exitOK || strings.Contains(imported.out+imported.errOut, "an-imported-webhook-secret") {
 		t.Errorf("imported: exit %d\n%s%s", imported.exit, imported.out, imported.errOut)
@@ -124,7 +134,7 @@ func tryOrganisations(t *testing.T) {
 }
 
 func tryKeys(t *testing.T) {
-	const keyKeys = "created_at id last_used_at name organisation_id revoked_at start"
+	const keyKeys = "created_at expires_at id last_used_at name organisation_id replaced_by revoked_at start"
 	created := invoke(t, "", "key", "create", "shop", "--org", "Acme Ltd", "--kind", "kat_live", "--json")
 	key := document(t, created.out)
 	text, _ := key["key"].(string)
@@ -166,11 +176,40 @@ func tryKeys(t *testing.T) {
 			t.Errorf("listed: %v", k)
 		}
 	}
-	if text := invoke(t, "", "key", "list", "--org", "Acme Ltd"); strings.Count(text.out, "\n") != 4 || strings.Contains(text.out, own) {
+	tryRotation(t)
+	if text := invoke(t, "", "key", "list", "--org", "Acme Ltd"); strings.Count(text.out, "\n") != 6 || strings.Count(text.out, "rotated, ends") != 1 || strings.Count(text.out, "live until") != 1 || strings.Contains(text.out, own) {
 		t.Errorf("list for people:\n%s", text.out)
 	}
 	if enabled := invoke(t, "", "org", "update", "Acme Ltd", "--enable"); enabled.exit != exitOK {
 		t.Errorf("enable: %s", enabled.errOut)
+	}
+}
+
+func tryRotation(t *testing.T) {
+	t.Helper()
+	made := document(t, invoke(t, "", "key", "create", "ci", "--org", "Acme Ltd", "--expires", "90d", "--json").out)
+	if made["expires_at"] == nil || made["replaced_by"] != "" {
+		t.Errorf("made to end: %v", made)
+	}
+	old := made["id"].(string)
+	rotated := invoke(t, "", "key", "rotate", old, "--overlap", "2d", "--org", "Acme Ltd")
+	if rotated.exit != exitOK || !strings.Contains(rotated.out, "sk-") || !strings.Contains(rotated.out, old+" goes on for 2d at most.") {
+		t.Errorf("rotate: exit %d\n%s%s", rotated.exit, rotated.out, rotated.errOut)
+	}
+	for _, test := range []struct {
+		args []string
+		exit int
+		says string
+	}{
+		{[]string{"rotate", old}, exitConflict, "rotated already"},
+		{[]string{"rotate", "key_01HF8Z3KQX2A6Y4N3R8M5W7V9P"}, exitNotFound, "key not found"},
+		{[]string{"rotate", old, "--overlap", "31d"}, exitUsage, "overlap"},
+		{[]string{"create", "x", "--expires", "2001-01-01T00:00:00Z"}, exitUsage, "future"},
+		{[]string{"create", "x", "--expires", "soon"}, exitUsage, "neither a length of time"},
+	} {
+		if got := invoke(t, "", append(append([]string{"key"}, test.args...), "--org", "Acme Ltd")...); got.exit != test.exit || !strings.Contains(got.errOut, test.says) {
+			t.Errorf("%v: exit %d, want %d with %q\n%s", test.args, got.exit, test.exit, test.says, got.errOut)
+		}
 	}
 }
 
@@ -275,7 +314,7 @@ func TestAttempts(t *testing.T) {
 		t.Errorf("document: %v", doc)
 	}
 	people := invoke(t, "", "attempts", id)
-	for _, want := range []string{id, "Attempt 1", "Delivery", "https://hooks.example.com/x", "evt_"} {
+	for _, want := range []string{id, "Attempt 1", "Delivery", "https://hooks.example.com/x", "evt_", "cost          $0.0, ledger entry bev_"} {
 		if !strings.Contains(people.out, want) {
 			t.Errorf("no %q in:\n%s%s", want, people.out, people.errOut)
 		}

@@ -13,11 +13,12 @@ import (
 )
 
 type orgCommand struct {
-	Create       orgCreateCommand `cmd:"" help:"Make an organisation. Its webhook secret is shown this once."`
-	List         orgListCommand   `cmd:"" help:"List organisations."`
-	Show         orgShowCommand   `cmd:"" help:"Show one organisation."`
-	Update       orgUpdateCommand `cmd:"" help:"Change an organisation; what is not named stays."`
-	RotateSecret orgRotateCommand `cmd:"" help:"Give an organisation a new webhook secret. It is shown this once."`
+	Create       orgCreateCommand  `cmd:"" help:"Make an organisation. Its webhook secret is shown this once."`
+	List         orgListCommand    `cmd:"" help:"List organisations."`
+	Show         orgShowCommand    `cmd:"" help:"Show one organisation."`
+	Update       orgUpdateCommand  `cmd:"" help:"Change an organisation; what is not named stays."`
+	Secrets      orgSecretsCommand `cmd:"" help:"Show which webhook secrets of an organisation sign now, and until when. Their texts are not shown."`
+	RotateSecret orgRotateCommand  `cmd:"" help:"Give an organisation a new webhook secret. It is shown this once."`
 }
 
 // orgShape is how --json shows an organisation.
@@ -172,6 +173,41 @@ func (o *orgUpdateCommand) Run(ctx context.Context, c *console) error {
 		}
 		shape := orgOf(org)
 		return c.result(shape, func() { c.showOrg(shape) })
+	})
+}
+
+type orgSecretsCommand struct {
+	Org string `arg:"" optional:"" help:"Id or name; may be left out while there is only one."`
+
+	operator
+}
+
+func (o *orgSecretsCommand) Run(ctx context.Context, c *console) error {
+	return o.with(ctx, func(d directory) error {
+		org, err := findOrganisation(ctx, d, o.Org)
+		if err != nil {
+			return err
+		}
+		list, err := d.WebhookSecrets(ctx, org.ID)
+		if err != nil {
+			return err
+		}
+		shape := struct {
+			OrganisationID string        `json:"organisation_id"`
+			WebhookSecrets []secretShape `json:"webhook_secrets"` // the current one first
+			Truncated      bool          `json:"truncated"`       // there are more
+		}{org.ID, []secretShape{}, cutOff(d)}
+		rows := make([][]string, 0, len(list))
+		for _, s := range list {
+			s.Text = "" // whoever has the database could read it; nobody is shown it
+			shape.WebhookSecrets = append(shape.WebhookSecrets, secretOf(&s))
+			state := "current"
+			if !s.ExpiresAt.IsZero() {
+				state = "until " + stamp(s.ExpiresAt)
+			}
+			rows = append(rows, []string{s.ID, stamp(s.CreatedAt), state})
+		}
+		return c.result(shape, func() { c.list(shape.Truncated, []string{"ID", "CREATED", "SIGNS"}, rows) })
 	})
 }
 

@@ -78,6 +78,15 @@ func TestWebhookTestCommand(t *testing.T) {
 	if doc := document(t, failed.out); failed.exit != exitFailure || failed.errOut != "" || doc["delivered"] != false {
 		t.Errorf("exit %d: %v\n%s", failed.exit, doc, failed.errOut)
 	}
+	if list := document(t, invoke(t, "", "webhook", "test", "--list", "--json").out)["tests"].([]any); len(list) != 2 || list[0].(map[string]any)["delivered"] != false {
+		t.Errorf("listed %v", list)
+	}
+	if text := invoke(t, "", "webhook", "test", "--list"); text.exit != exitOK || !strings.Contains(text.out, rcv.URL) || !strings.Contains(text.out, "yes") {
+		t.Errorf("exit %d\n%s%s", text.exit, text.out, text.errOut)
+	}
+	if text := invoke(t, "", "webhook", "test", rcv.URL, "--list"); text.exit != exitUsage {
+		t.Errorf("a list to somewhere: exit %d", text.exit)
+	}
 	if got := invoke(t, "", "webhook", "test", "http://10.0.0.1/"); got.exit != exitUsage {
 		t.Errorf("a private address: exit %d\n%s", got.exit, got.errOut)
 	}

@@ -19,7 +19,10 @@ type reviewCommand struct {
 	Reject  reviewRejectCommand  `cmd:"" help:"Publish nothing of it."`
 }
 
-type reviewListCommand struct{ operator }
+type reviewListCommand struct {
+	Org string `help:"Id or name of the organisation; all of them when absent." placeholder:"ORG"`
+	operator
+}
 
 type reviewApproveCommand struct {
 	ID     string   `arg:"" help:"The generation's id, task_… or job_…"`
@@ -35,6 +38,7 @@ type reviewRejectCommand struct {
 type reviewer struct {
 	By     string `help:"Who decides. When absent: your user name." placeholder:"NAME"`
 	Reason string `help:"Why, for the records." placeholder:"TEXT"`
+	Round  int    `help:"The round that you have looked at, as kinora review list shows it; refused when another one waits by now. When absent: whichever waits." placeholder:"N"`
 	operator
 }
 
@@ -65,16 +69,24 @@ func (l *reviewListCommand) Run(ctx context.Context, c *console) error {
 	shape := struct {
 		Reviews []json.RawMessage `json:"reviews"` // all pages of GET /admin/v1/reviews
 	}{[]json.RawMessage{}}
+	path := "/reviews?limit=200"
+	if l.Org != "" {
+		org, err := findOrganisation(ctx, api, l.Org)
+		if err != nil {
+			return err
+		}
+		path += "&organisation_id=" + url.QueryEscape(org.ID)
+	}
 	for cursor := ""; ; {
 		var page struct {
 			Reviews    []json.RawMessage `json:"reviews"`
 			NextCursor string            `json:"next_cursor"`
 		}
-		path := "/reviews?limit=200"
+		from := path
 		if cursor != "" {
-			path += "&cursor=" + url.QueryEscape(cursor)
+			from += "&cursor=" + url.QueryEscape(cursor)
 		}
-		if err := api.call(ctx, http.MethodGet, path, nil, &page); err != nil {
+		if err := api.call(ctx, http.MethodGet, from, nil, &page); err != nil {
 			return err
 		}
 		shape.Reviews = append(shape.Reviews, page.Reviews...)
@@ -119,6 +131,9 @@ func (r *reviewRejectCommand) Run(ctx context.Context, c *console) error {
 }
 
 func (r *reviewer) decide(ctx context.Context, c *console, generationID, decision string, outputs []string) error {
+	if r.Round < 0 {
+		return usage("--round must be 1 or more", "kinora review list shows the round that waits")
+	}
 	if r.By == "" {
 		who, err := user.Current()
 		if err != nil || who.Username == "" {
@@ -136,7 +151,12 @@ func (r *reviewer) decide(ctx context.Context, c *console, generationID, decisio
 		Outputs  []string `json:"outputs,omitempty"`
 		Reason   string   `json:"reason,omitempty"`
 		By       string   `json:"by"`
-	}{decision, outputs, r.Reason, r.By}
+		Round    *int     `json:"round,omitempty"`
+	}{decision, outputs, r.Reason, r.By, nil}
+	if r.Round > 0 { // people count from 1
+		round := r.Round - 1
+		body.Round = &round
+	}
 	var text json.RawMessage
 	if err := api.call(ctx, http.MethodPost, "/reviews/"+url.PathEscape(generationID)+"/decide", body, &text); err != nil {
 		return err

@@ -19,11 +19,14 @@ func reviewServer(t *testing.T, decided *[]string) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /admin/v1/reviews", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("cursor") == "more" {
+		if q := r.URL.Query(); q.Get("cursor") == "more" || q.Get("organisation_id") == "org_2" {
 			_, _ = io.WriteString(w, `{"reviews":[`+pending(second, "out_2")+`],"next_cursor":null}`)
 			return
 		}
 		_, _ = io.WriteString(w, `{"reviews":[`+pending(first, "out_1")+`],"next_cursor":"more"}`)
+	})
+	mux.HandleFunc("GET /admin/v1/organisations/{id}", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"id":"`+r.PathValue("id")+`","name":"Acme"}`)
 	})
 	mux.HandleFunc("POST /admin/v1/reviews/{id}/decide", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -64,9 +67,13 @@ func TestReview(t *testing.T) {
 	if doc := document(t, invoke(t, "", "review", "list", "--json").out); len(doc["reviews"].([]any)) != 2 {
 		t.Errorf("%v", doc)
 	}
+	if doc := document(t, invoke(t, "", "review", "list", "--org", "org_2", "--json").out); len(doc["reviews"].([]any)) != 1 {
+		t.Errorf("of one organisation: %v", doc)
+	}
 	const id = "job_01HF8Z3KQX2A6Y4N3R8M5W7V9P"
 	for _, tc := range []struct{ line, body, out string }{
 		{"review approve " + id + " --output out_2,out_1 --by ana", `{"decision":"approve","outputs":["out_2","out_1"],"by":"ana"}`, id + "  approved: out_2, out_1; succeeded\n"},
+		{"review approve " + id + " --by ana --round 1", `{"decision":"approve","by":"ana","round":0}`, id + "  approved; succeeded\n"},
 		{"review reject " + id + " --by ana --reason blurred", `{"decision":"reject","reason":"blurred","by":"ana"}`, id + "  rejected; another round is made\n"},
 	} {
 		decided = nil
@@ -74,6 +81,9 @@ func TestReview(t *testing.T) {
 		if got.exit != 0 || got.out != tc.out || len(decided) != 1 || decided[0] != id+" "+tc.body {
 			t.Errorf("%s: exit %d, %q %q, sent %q", tc.line, got.exit, got.out, got.errOut, decided)
 		}
+	}
+	if got := invoke(t, "", "review", "approve", id, "--round=-1"); got.exit != exitUsage || !strings.Contains(got.errOut, "--round") {
+		t.Errorf("no round: exit %d, %s", got.exit, got.errOut)
 	}
 	if got := invoke(t, "", "review", "approve", "job_01HF8Z3KQX2A6Y4N3R8M5W7V9Q"); got.exit == 0 || !strings.Contains(got.errOut, "waits for no review") {
 		t.Errorf("decided too late: exit %d, %s", got.exit, got.errOut)

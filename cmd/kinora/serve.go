@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/kinora/kinora/internal/app"
+	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/tenancy"
 )
 
@@ -18,6 +20,8 @@ type serveShape struct {
 	URL     string          `json:"url"`
 	Address string          `json:"address"` // host:port that it listens on
 	Made    *bootstrapShape `json:"made"`    // null unless this start found an empty database
+	// SetUpLink is where the first person comes in to the dashboard; null once somebody has.
+	SetUpLink *string `json:"set_up_link"`
 }
 
 // bootstrapShape is shown once: none of its secrets can be read again.
@@ -35,7 +39,11 @@ func (s *serveCommand) Run(ctx context.Context, c *console) (err error) {
 	}
 	// The log goes to standard error and the secrets of a first start to standard output, so that a log
 	// that is collected never holds them.
-	server, err := app.New(ctx, cfg, app.Options{Logger: newLogger(c.err, cfg.Log), Version: buildInfo().Version})
+	origins, err := config.FindOrigins(s.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	server, err := app.New(ctx, cfg, app.Options{Logger: newLogger(c.err, cfg.Log), Version: buildInfo().Version, Origins: origins})
 	if err != nil {
 		return err
 	}
@@ -49,11 +57,18 @@ func (s *serveCommand) Run(ctx context.Context, c *console) (err error) {
 	}
 	// What a start has made is shown even if it went wrong afterwards: the next one will not make it again.
 	shape := serveShape{URL: server.URL(), Address: server.Addr(), Made: made}
+	if link := server.SetUpLink(); link != "" {
+		shape.SetUpLink = &link
+	}
 	if err := c.result(shape, func() {
 		if failed == nil {
 			c.say("Kinora %s serves %s", buildInfo().Version, shape.URL)
 		}
 		c.showMade(made)
+		if shape.SetUpLink != nil {
+			c.say("")
+			c.showSetUpLink(*shape.SetUpLink)
+		}
 		if made != nil && cfg.SandboxEnabled() {
 			c.say("")
 			c.say("Try it:  KINORA_SERVER=%s KINORA_KEY=%s \\", server.LocalURL(), made.Key)

@@ -91,11 +91,16 @@ func TestServe(t *testing.T) {
 	defer stop()
 	p := background(t, ctx, "serve", "--json")
 	doc := p.document(t)
-	if keysOf(doc) != "address made url" || keysOf(doc["made"]) != "key key_id organisation_id webhook_secret" {
+	if keysOf(doc) != "address made set_up_link url" || keysOf(doc["made"]) != "key key_id organisation_id webhook_secret" {
 		t.Fatalf("document: %v", doc)
 	}
 	made := doc["made"].(map[string]any)
 	key, secret := made["key"].(string), made["webhook_secret"].(string)
+	link, _ := doc["set_up_link"].(string)
+	address, token, _ := strings.Cut(link, "?token=")
+	if address != doc["url"].(string)+"/dashboard/setup" || !strings.HasPrefix(token, "kset_") {
+		t.Errorf("set-up link %q", link)
+	}
 	if status := get(t, doc["url"].(string)+"/readyz"); status != http.StatusOK {
 		t.Errorf("readyz: %d", status)
 	}
@@ -112,7 +117,7 @@ func TestServe(t *testing.T) {
 	if !strings.Contains(log, "serving") {
 		t.Errorf("the log goes elsewhere:\n%s", log)
 	}
-	for _, hidden := range []string{key, secret, strings.TrimPrefix(key, "sk-"), strings.TrimPrefix(secret, "whsec_")} {
+	for _, hidden := range []string{key, secret, strings.TrimPrefix(key, "sk-"), strings.TrimPrefix(secret, "whsec_"), token} {
 		if strings.Contains(log, hidden) {
 			t.Error("a secret is in the log")
 		}
@@ -122,7 +127,7 @@ func TestServe(t *testing.T) {
 	ctx, stop = context.WithCancel(t.Context())
 	defer stop()
 	p = background(t, ctx, "serve", "--json")
-	if doc := p.document(t); doc["made"] != nil {
+	if doc := p.document(t); doc["made"] != nil || doc["set_up_link"] == nil || doc["set_up_link"] == link {
 		t.Errorf("second start: %v", doc)
 	}
 	stop()
@@ -184,7 +189,7 @@ func TestServePrintsForPeople(t *testing.T) {
 	if exit := p.wait(); exit != exitOK {
 		t.Errorf("exit %d\n%s", exit, p.errOut.String())
 	}
-	for _, want := range []string{"serves http://127.0.0.1:", "org_", "sk-", "whsec_", "this once"} {
+	for _, want := range []string{"serves http://127.0.0.1:", "org_", "sk-", "whsec_", "this once", "/dashboard/setup?token=kset_"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}

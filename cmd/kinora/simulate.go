@@ -4,13 +4,14 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora/internal/simulator/fleet"
 )
 
 type simulateCommand struct {
-	Only    []string      `help:"Start only these: sandbox, kling, ark, minimax, vidu, comfyui, localai, google, openai." placeholder:"NAME,…"`
+	Only    []string      `help:"Start only these: sandbox, kling, ark, minimax, vidu, comfyui, localai, google, openai, and what starts only if named: openai-vllm, openai-sglang, google-vertex." placeholder:"NAME,…"`
 	Port    int           `help:"Port of the first; the others have the next ones, always the same for each. 0 = any free ones." default:"9700"`
 	JobTime time.Duration `help:"How long a job takes that does not say. 0 = as each simulator likes." default:"0" placeholder:"10s"`
 }
@@ -50,11 +51,19 @@ func (c *console) showFleet(f *fleet.Fleet) {
 	c.say("accounts:")
 	for _, u := range f.Upstreams {
 		c.say("  - name: %s-simulated", u.Name)
-		c.say("    provider: %s", u.Name)
+		c.say("    provider: %s", u.Provider)
 		c.say("    base_url: %s", u.URL)
 		c.say("    settings:")
 		for _, name := range slices.Sorted(maps.Keys(u.Settings)) {
-			c.say("      %s: %s", name, u.Settings[name])
+			c.say("      %s: %s", name, yamlText(u.Settings[name]))
 		}
 	}
+}
+
+// yamlText is a text as YAML, quoted where it could be read as anything else.
+func yamlText(text string) string {
+	if !strings.ContainsAny(text, `{}[]"'#,`) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }

@@ -63,14 +63,21 @@ func TestSimulateRunsUntilItIsStopped(t *testing.T) {
 func TestSimulateShowsAConfiguration(t *testing.T) {
 	var out bytes.Buffer
 	c := newConsole(strings.NewReader(""), &out, &out)
-	c.showFleet(&fleet.Fleet{Upstreams: []fleet.Upstream{{Name: "kling", URL: "http://127.0.0.1:9701", Settings: map[string]string{"api_key": "k", "webhook_secret": "whsec_x="}}}})
+	const account = `{"client_email":"o'neill@example","private_key":"-----BEGIN\nx#y\n"}`
+	c.showFleet(&fleet.Fleet{Upstreams: []fleet.Upstream{
+		{Name: "kling", Provider: "kling", URL: "http://127.0.0.1:9701", Settings: map[string]string{"api_key": "k", "webhook_secret": "whsec_x="}},
+		{Name: "google-vertex", Provider: "google", URL: "http://127.0.0.1:9711", Settings: map[string]string{"service_account": account}},
+	}})
 	file := filepath.Join(t.TempDir(), "kinora.yaml")
 	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(file, nil)
-	if err != nil || len(cfg.Accounts) != 1 {
+	if err != nil || len(cfg.Accounts) != 2 {
 		t.Fatalf("%s\n%+v, %v", out.String(), cfg.Accounts, err)
+	}
+	if a := cfg.Accounts[1]; a.Name != "google-vertex-simulated" || a.Provider != "google" || a.Settings["service_account"].Reveal() != account {
+		t.Errorf("%s\n%+v", out.String(), a)
 	}
 	if a := cfg.Accounts[0]; a.Settings["webhook_secret"].Reveal() != "whsec_x=" || a.BaseURL != "http://127.0.0.1:9701" || cfg.PublicURL == "" {
 		t.Errorf("%s\n%+v", out.String(), a)

@@ -37,7 +37,7 @@ type submitCommand struct {
 }
 
 func (s *submitCommand) Run(ctx context.Context, c *console) error {
-	api, err := s.open(c)
+	api, err := s.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -166,6 +166,9 @@ func resume(id string, x connection, out string) string {
 	command := "kinora status " + shellQuoted(id) + " --wait"
 	if x.Server != "" && x.Server != defaultServer && os.Getenv("KINORA_SERVER") != x.Server {
 		command += " --server " + shellQuoted(x.Server)
+	}
+	if x.Org != "" {
+		command += " --org " + shellQuoted(x.Org)
 	}
 	if out != "" {
 		command += " --out " + shellQuoted(out)

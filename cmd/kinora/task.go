@@ -119,19 +119,25 @@ func (f follow) await(ctx context.Context, c *console, api *client.Client, task 
 	}})
 	line.finish()
 	var failed *client.TaskFailedError
-	switch {
-	case err == nil, errors.As(err, &failed):
+	if err == nil || errors.As(err, &failed) {
 		return ended, nil
+	}
+	return nil, f.gaveUp(ctx, limited, err)
+}
+
+// gaveUp tells why the end was not seen, and how to take up waiting again.
+func (f follow) gaveUp(ctx, limited context.Context, err error) error {
+	switch {
 	case ctx.Err() != nil:
-		return nil, &failure{exit: exitInterrupted, message: "interrupted; the generation goes on", cause: err, hint: "resume with " + f.resume}
+		return &failure{exit: exitInterrupted, message: "interrupted; the generation goes on", cause: err, hint: "resume with " + f.resume}
 	case limited.Err() != nil:
-		return nil, &failure{exit: exitTimeout, message: fmt.Sprintf("not finished after %s; the generation goes on", f.timeout), cause: err, hint: "resume with " + f.resume}
+		return &failure{exit: exitTimeout, message: fmt.Sprintf("not finished after %s; the generation goes on", f.timeout), cause: err, hint: "resume with " + f.resume}
 	}
 	shown := *explain(err)
 	if shown.exit == exitUnavailable {
 		shown.hint = "the generation is not affected; resume with " + f.resume
 	}
-	return nil, &shown
+	return &shown
 }
 
 // reason reads why a task failed in the closed words of the generations API. It is an addition: a server that has no

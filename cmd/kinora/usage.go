@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -14,7 +16,10 @@ import (
 type usageCommand struct {
 	Org   string `arg:"" optional:"" help:"Id or name; may be left out while there is only one."`
 	Month string `help:"A month of UTC; the present one when absent." placeholder:"2026-09"`
-	CSV   bool   `help:"The ledger of that month as CSV, newest first, in place of its sums."`
+	By    string `help:"Over time in place of the month's sums: by model or workflow." enum:",model,workflow" default:"" placeholder:"model"`
+	Step  string `help:"With --by: for each day or hour. Hours are of the last day, or since --since." enum:"day,hour" default:"day" placeholder:"day"`
+	Since moment `help:"With --by: since when, in place of --month: how long ago (7d), or a time. When neither is given: the last 30 days." placeholder:"WHEN"`
+	CSV   bool   `help:"As CSV: with --by the usage over time, else the ledger of the month, newest first."`
 
 	operator
 }
@@ -51,12 +56,18 @@ func (u *usageCommand) Run(ctx context.Context, c *console) error {
 	if u.CSV && c.json {
 		return usage("--csv and --json can't be used together", "the ledger is CSV, the sums may be JSON")
 	}
+	if since := !time.Time(u.Since).IsZero(); since && (u.By == "" || u.Month != "") {
+		return usage("--since is for --by, and stands in place of --month", "")
+	}
 	query := ""
 	if u.Month != "" {
 		if _, err := time.Parse("2006-01", u.Month); err != nil {
 			return usage("--month must be a month such as 2026-09", "")
 		}
 		query = "?" + url.Values{"month": {u.Month}}.Encode()
+	}
+	if u.By != "" {
+		return u.onAPI(ctx, func(api *adminAPI) error { return u.overTime(ctx, c, api) })
 	}
 	return u.onAPI(ctx, func(api *adminAPI) error {
 		org, err := findOrganisation(ctx, api, u.Org)
@@ -72,6 +83,66 @@ func (u *usageCommand) Run(ctx context.Context, c *console) error {
 		}
 		return c.result(b, func() { c.showUsage(org, b) })
 	})
+}
+
+// seriesBody is the admin API's answer about usage over time.
+type seriesBody struct {
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Step   string    `json:"step"`
+	By     string    `json:"by"`
+	Points []struct {
+		At        time.Time    `json:"at"`
+		Name      string       `json:"name"` // empty = no workflow
+		Succeeded int64        `json:"succeeded"`
+		Failed    int64        `json:"failed"`
+		Outputs   int64        `json:"outputs"`
+		Amount    kinora.Money `json:"amount_usd"`
+	} `json:"points"`
+}
+
+// overTime shows what ended in each day or hour.
+func (u *usageCommand) overTime(ctx context.Context, c *console, api *adminAPI) error {
+	q := url.Values{"by": {u.By}, "step": {u.Step}}
+	u.Since.put(q, "from")
+	if u.Month != "" {
+		begin, err := time.Parse("2006-01", u.Month)
+		if err != nil {
+			return err // has been read before
+		}
+		q.Set("from", begin.Format(time.DateOnly))
+		q.Set("to", begin.AddDate(0, 1, 0).Format(time.DateOnly))
+	}
+	org, err := findOrganisation(ctx, api, u.Org)
+	if err != nil {
+		return err
+	}
+	var b seriesBody
+	if err := api.call(ctx, http.MethodGet, organisationPath(org.ID)+"/usage/series?"+q.Encode(), nil, &b); err != nil {
+		return err
+	}
+	layout := time.DateOnly
+	if u.Step == "hour" {
+		layout = "2006-01-02 15:04Z"
+	}
+	rows := make([][]string, len(b.Points))
+	for i, p := range b.Points {
+		rows[i] = []string{p.At.UTC().Format(layout), cmp.Or(p.Name, "–"), strconv.FormatInt(p.Succeeded, 10), strconv.FormatInt(p.Failed, 10), strconv.FormatInt(p.Outputs, 10), p.Amount.String()}
+	}
+	if u.CSV {
+		return writeSeries(c, u.By, rows)
+	}
+	return c.result(b, func() {
+		c.list(false, []string{strings.ToUpper(u.Step), strings.ToUpper(u.By), "SUCCEEDED", "FAILED", "OUTPUTS", "USD"}, rows)
+	})
+}
+
+func writeSeries(c *console, by string, rows [][]string) error {
+	w := csv.NewWriter(c.out)
+	if err := w.Write([]string{"at", by, "succeeded", "failed", "outputs", "amount_usd"}); err != nil {
+		return err
+	}
+	return w.WriteAll(rows) // flushes
 }
 
 func (c *console) showUsage(org *kinora.Organisation, b usageBody) {

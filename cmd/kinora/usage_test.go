@@ -68,6 +68,22 @@ func TestUsage(t *testing.T) {
 	if err != nil || len(rows) != 1 {
 		t.Errorf("the ledger of a month without entries: %v, %v", rows, err)
 	}
+	days := document(t, invoke(t, "", "usage", "--by", "model", "--json").out)
+	if points := fmt.Sprint(days["points"]); days["step"] != "day" || !strings.Contains(points, "name:sandbox-image outputs:1 succeeded:1") {
+		t.Errorf("usage by model: %v", days)
+	}
+	rows, err = csv.NewReader(strings.NewReader(invoke(t, "", "usage", "--by", "workflow", "--step", "hour", "--since", "2h", "--csv").out)).ReadAll()
+	if err != nil || len(rows) != 2 || rows[0][1] != "workflow" || rows[1][2] != "1" {
+		t.Errorf("usage by workflow: %v, %v", rows, err)
+	}
+	if text := invoke(t, "", "usage", "--by", "model").out; !strings.Contains(text, "sandbox-image  1") {
+		t.Errorf("usage by model: %s", text)
+	}
+	for _, args := range [][]string{{"--since", "3d"}, {"--by", "model", "--since", "3d", "--month", "2026-01"}, {"--by", "key"}, {"--by", "model", "--step", "hour", "--since", "60d"}} {
+		if bad := invoke(t, "", append([]string{"usage"}, args...)...); bad.exit != exitUsage {
+			t.Errorf("%v: exit %d\n%s%s", args, bad.exit, bad.out, bad.errOut)
+		}
+	}
 	if bad := invoke(t, "", "usage", "--month", "May"); bad.exit != exitUsage || !strings.Contains(bad.errOut, "2026-09") {
 		t.Errorf("a bad month: exit %d\n%s", bad.exit, bad.errOut)
 	}

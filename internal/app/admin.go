@@ -22,6 +22,10 @@ type admin struct {
 
 var _ server.Admin = admin{}
 
+func (a *App) admin() admin {
+	return admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher}
+}
+
 func (a admin) Organisations(ctx context.Context) ([]*kinora.Organisation, error) {
 	return a.ListOrganisations(ctx)
 }
@@ -42,8 +46,8 @@ func (a admin) UpdateEndpoint(ctx context.Context, organisationID, endpointID st
 	return e, err
 }
 
-func (a admin) CreateKey(ctx context.Context, organisationID, name, kind string) (*kinora.Key, string, error) {
-	return a.Service.CreateKey(ctx, organisationID, name, tenancy.KeyKind(kind))
+func (a admin) CreateKey(ctx context.Context, organisationID, name, kind string, expires time.Time) (*kinora.Key, string, error) {
+	return a.Service.CreateKey(ctx, organisationID, name, tenancy.KeyKind(kind), expires)
 }
 
 func (a admin) RotateWebhookSecret(ctx context.Context, organisationID, text string, overlap time.Duration) (*kinora.WebhookSecret, error) {
@@ -57,12 +61,12 @@ func (a admin) Generation(ctx context.Context, generationID string) (*kinora.Gen
 	return a.engine.Generation(ctx, "", generationID)
 }
 
-func (a admin) Candidates(ctx context.Context, generationID string) ([]kinora.Output, error) {
-	return a.engine.Candidates(ctx, generationID)
+func (a admin) History(ctx context.Context, generationID string) (*kinora.History, error) {
+	return a.engine.History(ctx, "", generationID)
 }
 
-func (a admin) Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error) {
-	return a.engine.Attempts(ctx, generationID)
+func (a admin) Origin(ctx context.Context, g *kinora.Generation) (*kinora.Origin, error) {
+	return a.engine.Origin(ctx, g)
 }
 
 func (a admin) Deliveries(ctx context.Context, generationID string) ([]*kinora.Delivery, error) {

@@ -23,10 +23,13 @@ import (
 	"github.com/kinora/kinora/internal/asset"
 	"github.com/kinora/kinora/internal/blob"
 	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/dashboard"
 	"github.com/kinora/kinora/internal/id"
 	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/masterkey"
 	"github.com/kinora/kinora/internal/netguard"
+	"github.com/kinora/kinora/internal/people"
+	"github.com/kinora/kinora/internal/preview"
 	"github.com/kinora/kinora/internal/queue"
 	"github.com/kinora/kinora/internal/seal"
 	"github.com/kinora/kinora/internal/server"
@@ -48,6 +51,8 @@ type Options struct {
 	Guard func(*netguard.Config)
 	// WebhookLimits overrides the sizes of the delivery pools; zero = the defaults.
 	WebhookLimits webhook.Limits
+	// Origins tell operators where settings came from; nil = not known.
+	Origins config.Origins
 }
 
 // App is a whole server. Make it with New, then Start; Stop it once.
@@ -58,7 +63,8 @@ type App struct {
 
 	listener net.Listener
 	db       *store.DB
-	files    blob.Store
+	files    blob.Store // previews, where it is made by New
+	previews *preview.Store
 	ring     *seal.Ring
 	keys     *masterkey.Keeper
 	signer   *blob.Signer
@@ -69,14 +75,18 @@ type App struct {
 	uploads    *upload.Service
 	assets     *asset.Service
 	engine     *lifecycle.Engine
+	operating  operating
 	workflows  *workflow.Set // those offered
 	dispatcher *webhook.Dispatcher
 	upkeep     *queue.Queue // nil until it runs
+	people     *people.Service
+	dashboard  *dashboard.Dashboard
 	server     *server.Server
 	http       *http.Server
 	adminToken string
 	keyFile    string // where the master keys are; empty = in the configuration
 	made       *tenancy.Bootstrapped
+	setUpLink  string // empty = somebody is in already
 
 	cleanup []func(ctx context.Context) error // run last in, first out
 	stop    sync.Once
@@ -146,6 +156,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if a.made, err = a.tenancy.Bootstrap(ctx); err != nil {
 		return fmt.Errorf("make the first organisation: %w", err)
 	}
+	if err := a.makeSetUpLink(ctx); err != nil {
+		return err
+	}
 	// Of nodes that start together on an empty database, each may have made a key of its own.
 	if err := a.checkSealed(ctx); err != nil {
 		return err
@@ -201,6 +214,9 @@ func (a *App) Stop(ctx context.Context) error {
 // drain makes /readyz fail and waits until those who ask it can be expected to have noticed.
 func (a *App) drain(ctx context.Context) {
 	a.server.Drain()
+	if a.dashboard != nil {
+		a.dashboard.Drain()
+	}
 	wait := a.cfg.DrainTime.Std()
 	if wait <= 0 || a.upkeep == nil { // nobody has been told to come here
 		return
@@ -287,6 +303,12 @@ func (a *App) LocalURL() string {
 
 // Tenancy is the service for organisations, keys and secrets.
 func (a *App) Tenancy() *tenancy.Service { return a.tenancy }
+
+// People is the service for persons and their sessions.
+func (a *App) People() *people.Service { return a.people }
+
+// Dashboard is what draws the pages for browsers; nil where they are left out.
+func (a *App) Dashboard() *dashboard.Dashboard { return a.dashboard }
 
 // MasterKeys rotates the master key.
 func (a *App) MasterKeys() *masterkey.Keeper { return a.keys }

@@ -23,6 +23,7 @@ import (
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/netguard"
+	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
 )
 
@@ -164,12 +165,14 @@ func (c *conformant) create(body string) string {
 // mishaps are workflows whose generations come to each kind of end.
 var mishaps = map[string]string{
 	"cached":    "cache_approved: true",
-	"hopeless":  "metadata: {sandbox: {image: unrelated}}",
+	"hopeless":  "metadata: {sandbox: {image: blank}}", // which no measurement can take for anything else
 	"mixed":     "candidates: 2\npublish: 2\nmetadata: {sandbox: {image: blank, image_times: 1}}",
 	"moderated": "metadata: {sandbox: {moderation: output}}",
 	"broken":    "metadata: {sandbox: {fail: generation}}",
 	"retired":   "metadata: {sandbox: {fail: model_gone}}",
 	"endless":   "metadata: {sandbox: {delay: 1h}}",
+	"late":      "model: hurried\nmetadata: {sandbox: {delay: 1h}}",
+	"lost":      "model: hurried\nmetadata: {sandbox: {late_answer: 1h}}", // its deadline comes before the answer to its submit
 }
 
 func newConformant(t *testing.T, dsn string, opts app.Options, change func(*config.Config)) *conformant {
@@ -187,6 +190,7 @@ func newConformant(t *testing.T, dsn string, opts app.Options, change func(*conf
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir, cfg.Database, cfg.WorkflowsDir = "127.0.0.1:0", t.TempDir(), dsn, dir
 	cfg.Webhooks.AllowHTTP = true
+	cfg.Models = []config.Model{{Name: "hurried", Kind: "image", Provider: "sandbox", UpstreamModel: "sandbox-image", Deadline: config.Duration(time.Second)}}
 	cfg.ShutdownGrace = config.Duration(5 * time.Second)
 	if change != nil {
 		change(&cfg)
@@ -318,6 +322,23 @@ func (c *conformant) checkSources(done string) {
 func (c *conformant) secondOrganisation() (key string) {
 	c.Helper()
 	key, err := c.app.NewKey(c.Context(), "second")
+	if err != nil {
+		c.Fatal(err)
+	}
+	return key
+}
+
+// disabledOrganisation makes one whose access is off, and returns its key.
+func (c *conformant) disabledOrganisation() (key string) {
+	c.Helper()
+	key, err := c.app.NewKey(c.Context(), "disabled")
+	if err != nil {
+		c.Fatal(err)
+	}
+	err = c.app.Update(c.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE organisations SET disabled = 1 WHERE name = 'disabled'`)
+		return err
+	})
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -490,6 +511,7 @@ func (c *conformant) checkErrors(done string) {
 	c.want(400, "bad_request", "POST", generationsPath, "{")
 	c.want(401, "unauthorized", "GET", generationsPath, "", "Authorization", "")
 	c.want(401, "unauthorized", "GET", generationsPath, "", "Authorization", "Bearer kat_live_a.b")
+	c.want(403, "forbidden", "GET", generationsPath, "", "Authorization", "Bearer "+c.disabledOrganisation())
 	c.want(404, "not_found", "GET", "/api/v1/nothing", "")
 	c.want(405, "bad_request", "DELETE", generationsPath+"/"+done, "")
 	c.want(409, "conflict", "POST", generationsPath+"/"+done+"/cancel", "")
@@ -528,6 +550,7 @@ func (c *conformant) checkFailures() {
 	for code, body := range map[string]string{
 		"source_unreachable": fromURL("/nothing"), "source_invalid": fromURL("/text"), "content_rejected": c.of("moderated", hook),
 		"quality_rejected": c.of("hopeless", hook), "upstream_error": c.of("broken", hook), "model_unavailable": c.of("retired", hook),
+		"timeout": c.of("late", hook), "outcome_unknown": c.of("lost", hook),
 	} {
 		want[c.create(body)] = code
 		jobs++

@@ -39,6 +39,7 @@ func Doctor(ctx context.Context, cfg config.Config) []Diagnosis {
 	d.database(ctx)
 	d.storage(ctx)
 	d.routes()
+	d.identityProvider(ctx)
 	d.clock()
 	return d.found
 }
@@ -83,6 +84,23 @@ func (d *doctor) configuration() {
 	for _, p := range d.cfg.Network.AllowPrefixes {
 		d.good("network", "callers' URLs may lead to %s", p)
 	}
+}
+
+// identityProvider asks it what the first sign-in would.
+func (d *doctor) identityProvider(ctx context.Context) {
+	o := d.cfg.Dashboard.OIDC
+	if !d.cfg.Dashboard.Enabled || o.Issuer == "" {
+		return
+	}
+	if err := oidcOf(o, d.cfg.PublicURL+"/dashboard").Check(ctx); err != nil {
+		d.failed("identity provider", err, "check dashboard.oidc.issuer")
+		return
+	}
+	if d.cfg.PublicURL == "" {
+		d.bad("identity provider", "it answers, and would send browsers back to the address that the server listens on", "set public_url, and register its /dashboard/oidc/callback there")
+		return
+	}
+	d.good("identity provider", "%s; it sends browsers back to %s/dashboard/oidc/callback", o.Issuer, d.cfg.PublicURL)
 }
 
 func (d *doctor) dataFolder() {

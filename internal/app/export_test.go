@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -48,7 +49,7 @@ func (a *App) NewKey(ctx context.Context, name string) (key string, err error) {
 	if err != nil {
 		return "", err
 	}
-	_, key, err = a.tenancy.CreateKey(ctx, org.ID, name, tenancy.KeyKatLive)
+	_, key, err = a.tenancy.CreateKey(ctx, org.ID, name, tenancy.KeyKatLive, time.Time{})
 	return key, err
 }
 
@@ -56,4 +57,25 @@ func (a *App) NewKey(ctx context.Context, name string) (key string, err error) {
 func (a *App) Deliveries(ctx context.Context, generationID string) ([]*kinora.Delivery, error) {
 	list, _, err := a.dispatcher.Search(ctx, kinora.DeliverySearch{Generation: generationID}, "", 10)
 	return list, err
+}
+
+// Call does a request as a person for an organisation, as the dashboard does.
+func (a *App) Call(r *http.Request, actor kinora.Actor, organisationID string) ([]byte, error) {
+	_, body, err := a.server.Call(r, actor, organisationID)
+	return body, err
+}
+
+// NewOrganisation makes another organisation.
+func (a *App) NewOrganisation(ctx context.Context, name string) (id string, err error) {
+	org, _, err := a.tenancy.CreateOrganisation(ctx, tenancy.OrganisationChange{Name: &name})
+	if err != nil {
+		return "", err
+	}
+	return org.ID, nil
+}
+
+// Allow changes what an organisation may use.
+func (a *App) Allow(ctx context.Context, organisationID string, change kinora.AllowanceChange) error {
+	_, err := a.tenancy.UpdateOrganisation(ctx, organisationID, tenancy.OrganisationChange{Allowance: &change})
+	return err
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -43,19 +45,26 @@ var layers = map[string][]string{
 	"internal/blob/blobtest":         {"internal/blob"},
 	"internal/closest":               {},
 	"internal/config":                {"", "internal/closest"},
-	"internal/store":                 {""},
+	"internal/store":                 {"", "internal/id"},
 	"internal/store/storetest":       {"internal/store"},
+	"internal/preview":               {"internal/blob", "internal/media"},
 	"internal/queue":                 {"internal/store"},
 	"internal/masterkey":             {"", "internal/seal", "internal/store"},
+	"internal/people":                {"", "internal/id", "internal/seal", "internal/store"},
+	"internal/people/issuertest":     {},
 	"internal/tenancy":               {"", "internal/id", "internal/seal", "internal/store"},
 	"internal/asset":                 {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store"},
 	"internal/upload":                {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store"},
 	"internal/inputs":                {"", "internal/blob", "internal/media", "internal/netguard", "provider"},
 	"internal/lifecycle":             {"", "internal/blob", "internal/id", "internal/media", "internal/netguard", "internal/store", "provider"},
+	"internal/operator":              {"", "internal/store"},
 	"internal/quality":               {"", "client/webhook", "internal/media"},
 	"internal/workflow":              {"", "internal/closest"},
 	"internal/webhook":               {"", "client/webhook", "internal/id", "internal/netguard", "internal/store"},
 	"internal/server":                {"", "api", "internal/blob", "internal/id", "provider"},
+	"internal/dashboard":             {"", "internal/dashboard/ui"},
+	"internal/dashboard/ui":          {},
+	"internal/dashboard/browsertest": {"internal/npmtest"},
 	"api":                            {},
 	"internal/simulator":             {},
 	"internal/simulator/ark":         {"internal/simulator", "internal/simulator/sandbox/render"},
@@ -128,6 +137,41 @@ func TestImportsKeepToTheMap(t *testing.T) {
 	if seen < len(layers) {
 		t.Errorf("saw %d packages, fewer than the map has", seen)
 	}
+}
+
+// The page that shows the house leaves no package out. A line may stand for the folders below it, where it says so.
+func TestThePageShowsEveryPackage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, house, _ := strings.Cut(string(page), "## The house")
+	house, _, _ = strings.Cut(house, "## ")
+	out, err := exec.Command("go", "list", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		name := relative(path)
+		folder, last := filepath.Split(name)
+		switch {
+		case name == "", strings.HasPrefix(name, "provider/") && strings.Contains(house, "/provider/<name>"), strings.HasPrefix(name, "internal/simulator/"):
+		case strings.Contains(house, "/"+name+" "), strings.Contains(house, "/"+name+","):
+		case lineHas(house, "/"+strings.TrimSuffix(folder, "/")+" ", last): // a part that its parent's line names
+		default:
+			t.Errorf("docs/architecture.md shows no package %s", name)
+		}
+	}
+}
+
+// lineHas tells whether the line that begins with a word has another one.
+func lineHas(text, begin, word string) bool {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, begin) && strings.Contains(line, word) {
+			return true
+		}
+	}
+	return false
 }
 
 func relative(path string) string {

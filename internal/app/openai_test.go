@@ -262,7 +262,8 @@ func TestOpenAICallsAtTheEndOfAProcess(t *testing.T) {
 			ids[model] = task.ID
 		}
 		c.CloseIdleConnections()
-		for end := time.Now().Add(time.Minute); len(sim.Stats().Images) == 0 || len(sim.Stats().Jobs) == 0; time.Sleep(5 * time.Millisecond) {
+		// The upstream knows of a response before its id is here, and only the id makes it go on.
+		for end := time.Now().Add(time.Minute); len(sim.Stats().Images) == 0 || upstreamID(t, first, ids["poster"]) == ""; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("the calls did not come: %+v", sim.Stats())
 			}
@@ -291,6 +292,22 @@ func TestOpenAICallsAtTheEndOfAProcess(t *testing.T) {
 			t.Errorf("%d image calls and %d responses were made", len(stats.Images), len(stats.Jobs))
 		}
 	})
+}
+
+// upstreamID is what the upstream calls a generation's first attempt; "" = not known yet.
+func upstreamID(t *testing.T, a *app.App, taskID string) (name string) {
+	t.Helper()
+	err := a.View(t.Context(), func(tx *store.Tx) error {
+		list, err := tx.Attempts(taskID)
+		if err == nil {
+			name = list[0].UpstreamID
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // A model of images whose id does not say so is found before it is used.

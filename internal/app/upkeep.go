@@ -35,6 +35,9 @@ func (a *App) tasks() []queue.Task {
 		{Name: "trim-delivery-log", Every: every, Run: a.trimDeliveryLog},
 		{Name: "trim-replays", Every: every, Run: a.trimReplays},
 		{Name: "trim-test-events", Every: every, Run: a.trimTrials},
+		{Name: "fold-usage", Every: every, Run: a.foldUsage},
+		{Name: "forget-sign-ins", Every: every, Run: a.forgetSignIns},
+		{Name: "trim-audit-log", Every: every, Run: a.trimAudit},
 		{Name: "purge-records", Every: every, Run: func(ctx context.Context) error { return a.purgeRecords(ctx, now()) }},
 		{Name: "sweep-storage", Every: 6 * time.Hour, Timeout: time.Hour, Run: a.sweepStorage},
 	}
@@ -112,6 +115,10 @@ func (a *App) purgeRecords(ctx context.Context, at time.Time) error {
 		a.inBatches(ctx, func(tx *store.Tx) (int64, error) { return tx.PurgeEventsApart(before, upkeepBatch) }))
 }
 
+func (a *App) foldUsage(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) { return tx.FoldUsage(now(), upkeepBatch) })
+}
+
 func (a *App) trimDeliveryLog(ctx context.Context) error {
 	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
 		return tx.TrimDeliveries(now().Add(-a.cfg.Retention.DeliveryLog.Std()), upkeepBatch)
@@ -128,6 +135,19 @@ func (a *App) trimTrials(ctx context.Context) error {
 	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) {
 		return tx.TrimTrials(now().Add(-a.cfg.Retention.DeliveryLog.Std()), upkeepBatch)
 	})
+}
+
+func (a *App) forgetSignIns(ctx context.Context) error {
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) { return tx.TrimSignIns(now(), upkeepBatch) })
+}
+
+// trimAudit keeps the audit log for ever where its retention is 0.
+func (a *App) trimAudit(ctx context.Context) error {
+	keep := a.cfg.Retention.Audit.Std()
+	if keep == 0 {
+		return nil
+	}
+	return a.inBatches(ctx, func(tx *store.Tx) (int64, error) { return tx.TrimAudit(now().Add(-keep), upkeepBatch) })
 }
 
 func (a *App) inBatches(ctx context.Context, step func(tx *store.Tx) (int64, error)) error {
@@ -158,6 +178,11 @@ func (a *App) sweepStorage(ctx context.Context) error {
 	}
 	if _, err := a.assets.RemoveOrphans(ctx, now().Add(-orphanAge)); err != nil {
 		faults = append(faults, fmt.Errorf("sweep source assets: %w", err))
+	}
+	if a.previews != nil {
+		if _, err := a.previews.RemoveOrphans(ctx, now().Add(-orphanAge)); err != nil {
+			faults = append(faults, fmt.Errorf("sweep previews: %w", err))
+		}
 	}
 	return errors.Join(append(faults, a.sweepOutputs(ctx))...)
 }
@@ -190,16 +215,20 @@ func (a *App) sweepOutputs(ctx context.Context) error {
 	return nil
 }
 
-// outputKnown tells whether a row refers to an output's object. The key's last part
-// begins with the generation's id; a generation that has not ended may still need it.
+// outputGeneration is the id of the generation whose output's object has this key; empty for what is no such key. The key's last part
+// begins with it.
+func outputGeneration(key string) string {
+	ref, _, _ := strings.Cut(key[strings.LastIndexByte(key, '/')+1:], "-")
+	return ref[:max(0, strings.LastIndexByte(ref, '_'))]
+}
+
+// outputKnown tells whether a row refers to an output's object. A generation that has not
+// ended may still need it.
 func (a *App) outputKnown(ctx context.Context, key string) (bool, error) {
-	name := key[strings.LastIndexByte(key, '/')+1:]
-	ref, _, _ := strings.Cut(name, "-")
-	i := strings.LastIndexByte(ref, '_')
-	if i <= 0 {
+	generationID := outputGeneration(key)
+	if generationID == "" {
 		return false, nil
 	}
-	generationID := ref[:i]
 	var known bool
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		g, err := tx.Generation("", generationID)

@@ -15,6 +15,7 @@ import (
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/asset"
 	"github.com/kinora/kinora/internal/blob"
+	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/netguard"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
@@ -153,4 +154,53 @@ func TestExpireOutputsStopsWithoutStorage(t *testing.T) {
 	if err := a.expireOutputs(t.Context()); !errors.Is(err, errKept) || a.keptOutputs(t) != 5 {
 		t.Errorf("%d open rows are left, %v; want 5", a.keptOutputs(t), err)
 	}
+}
+
+// The audit log and what signing in leaves go when their time is over, and the log stays where it is kept for ever.
+func TestAuditLogAndSignInsAreTrimmed(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		a := &App{db: db, log: slog.New(slog.DiscardHandler)}
+		old, young := time.Now().Add(-50*24*time.Hour), time.Now().Add(-30*24*time.Hour)
+		err := db.Update(t.Context(), func(tx *store.Tx) error {
+			for i := range upkeepBatch + 7 {
+				at := old
+				if i < 5 {
+					at = young
+				}
+				if _, err := tx.Exec(`INSERT INTO audit_entries (id, actor_kind, action, created_at) VALUES (?, 'system', 'endpoint.disable', ?)`, fmt.Sprint("aud_", i), store.Micros(at)); err != nil {
+					return err
+				}
+				if _, _, err := tx.CountTry(fmt.Sprint("pair ", i), at, at.Add(time.Hour)); err != nil {
+					return err
+				}
+			}
+			_, _, err := tx.CountTry("pair now", time.Now(), time.Now().Add(time.Hour))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := func(table string) (n int) {
+			t.Helper()
+			if err := db.View(t.Context(), func(tx *store.Tx) error { return tx.QueryRow(`SELECT count(*) FROM ` + table).Scan(&n) }); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		for _, step := range []struct {
+			keep time.Duration
+			want int
+		}{{0, upkeepBatch + 7}, {40 * 24 * time.Hour, 5}} {
+			a.cfg.Retention.Audit = config.Duration(step.keep)
+			if err := errors.Join(a.trimAudit(t.Context()), a.forgetSignIns(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if n := left("audit_entries"); n != step.want {
+				t.Errorf("kept for %s: %d entries are left, want %d", step.keep, n, step.want)
+			}
+		}
+		if n := left("sign_in_counts"); n != 1 {
+			t.Errorf("%d counts are left, want 1", n)
+		}
+	})
 }

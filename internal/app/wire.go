@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -18,6 +17,7 @@ import (
 	"github.com/kinora/kinora/internal/inputs"
 	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/netguard"
+	"github.com/kinora/kinora/internal/preview"
 	"github.com/kinora/kinora/internal/seal"
 	"github.com/kinora/kinora/internal/server"
 	"github.com/kinora/kinora/internal/store"
@@ -89,12 +89,16 @@ func OpenStorage(cfg config.Config) (blob.Store, func() error, error) {
 	return files, files.Close, nil
 }
 
+// previewMemory is what making small pictures of images takes at most, in bytes: images of up to 24 megapixels have one.
+const previewMemory = 384 << 20
+
 func (a *App) openStorage() error {
 	files, done, err := OpenStorage(a.cfg)
 	if err != nil {
 		return err
 	}
-	a.files = files
+	a.previews = preview.New(files, previewMemory)
+	a.files = a.previews
 	a.onStop(func(context.Context) error { return done() })
 	return nil
 }
@@ -173,7 +177,7 @@ func (a *App) wire() error {
 		Providers: routes.providers, Accounts: routes.accounts, Models: routes.models,
 		Events: a.dispatcher, PublicURL: a.cfg.PublicURL, CallbackURLs: routes.callbackURLs,
 		Judge: a.judge(upstreams), Upstreams: upstreams, Downloads: a.guard.FetchClient(maxRedirects), Sources: sources,
-		Organisation: a.tenancy.Organisation, Prices: a.prices(routes.models), JobsInFlight: a.cfg.Limits.JobsInFlight,
+		Organisation: a.tenancy.Organisation, Prices: a.prices(routes.models), JobsInFlight: a.cfg.Limits.JobsInFlight, ReviewsWaiting: a.cfg.Limits.ReviewsWaiting,
 		Ingests: ingests{a}, SourceURL: a.signedURL,
 		OutputRetention: a.cfg.Retention.Outputs.Std(), MaxOutput: int64(a.cfg.Limits.MaxOutput), Timing: a.timing(),
 		Logger: a.log, Metrics: a.registry,
@@ -185,6 +189,11 @@ func (a *App) wire() error {
 		return err
 	}
 	if err := a.wireAssets(node); err != nil {
+		return err
+	}
+	a.wireOperator(node)
+	a.wirePeople()
+	if err := a.wireDashboard(); err != nil {
 		return err
 	}
 	return a.wireHTTP()
@@ -234,6 +243,16 @@ func (a *App) fileURL(key string) (string, time.Time) {
 	return a.signedURL(key, expires), expires
 }
 
+// previewURL makes a fresh signed URL for the small picture of a stored image; "" = it has none.
+func (a *App) previewURL(key string, width, height int) string {
+	small := a.previews.Key(key, width, height)
+	if small == "" {
+		return ""
+	}
+	u, _ := a.fileURL(small)
+	return u
+}
+
 func (a *App) signedURL(key string, expires time.Time) string {
 	u, err := a.signer.URL(a.URL(), key, expires)
 	if err != nil {
@@ -278,13 +297,15 @@ func (a *App) wireHTTP() error {
 		path = u.Path
 	}
 	sc := server.Config{
-		Authenticator: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine, Videos: a.engine,
-		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, Uploads: a.uploads, Assets: a.assets, Workflows: a.workflows, Streams: a.dispatcher,
-		Admin:      admin{Service: a.tenancy, db: a.db, engine: a.engine, dispatcher: a.dispatcher},
+		Authenticator: a.tenancy, Organisations: a.tenancy, Generations: a.engine, Callbacks: a.engine, Models: a.engine, Videos: a.engine,
+		Files: a.files, FileSigner: a.signer, FileURL: a.fileURL, PreviewURL: a.previewURL, Catalogue: catalogue{a.engine, a.workflows}, Uploads: a.uploads, Assets: a.assets, Workflows: a.workflows, Streams: a.dispatcher,
+		Admin:      a.admin(),
 		Webhooks:   a.dispatcher,
 		MasterKeys: a.keys,
 		Accounts:   a.engine,
 		Reviews:    a.engine,
+		Operator:   a.operating, Installation: installation{a},
+		People: a.people, DashboardURL: a.dashboardURL(),
 		AdminToken: a.adminToken, CursorKeys: func() [][]byte { return a.ring.DeriveAll("list-cursors", 32) },
 		Checks: []server.Check{
 			{Name: "database", Run: a.db.Ping},
@@ -295,6 +316,9 @@ func (a *App) wireHTTP() error {
 		Usage:  a.engine, JobsInFlight: a.cfg.Limits.JobsInFlight,
 		MaxBody: int64(a.cfg.Limits.MaxBody), MaxInFlight: a.cfg.Limits.InFlight, OrganisationInFlight: a.cfg.Limits.PerOrganisation, MaxWait: a.cfg.Limits.MaxWait.Std(), PublicPath: path,
 		TrustedProxies: prefixes(a.cfg.Network.TrustedProxies),
+	}
+	if a.dashboard != nil {
+		sc.Dashboard = a.dashboard.Handler()
 	}
 	if a.cfg.Metrics {
 		sc.Gatherer = a.registry
@@ -380,6 +404,7 @@ func (a *App) routes() (routes, error) {
 		if err != nil {
 			return r, err
 		}
+		a.warnOf(r.providers, providerAccount(acc, baseURL))
 		r.accounts = append(r.accounts, lifecycle.Account{
 			Account:     providerAccount(acc, baseURL),
 			MaxInFlight: acc.MaxInFlight, PerMinute: acc.PerMinute, PerDay: acc.PerDay, ReadsPerMinute: acc.ReadsPerMin, Weight: acc.Weight, Retired: acc.Retired,
@@ -395,49 +420,6 @@ func (a *App) routes() (routes, error) {
 		return r, err
 	}
 	return r, checkComfy(workflows, r.models)
-}
-
-// providerAccount is a configured account as its provider sees it.
-func providerAccount(acc config.Account, baseURL string) provider.Account {
-	settings := make(map[string]string, len(acc.Settings))
-	for k, v := range acc.Settings {
-		settings[k] = v.Reveal()
-	}
-	return provider.Account{Name: acc.Name, Provider: acc.Provider, BaseURL: baseURL, Settings: settings}
-}
-
-// accountURL is where an account's upstream is reached: its own address, or the provider's
-// in the account's region.
-func accountURL(all []provider.Provider, acc config.Account) (string, error) {
-	if acc.BaseURL != "" {
-		return strings.TrimSuffix(acc.BaseURL, "/"), nil
-	}
-	for _, p := range all {
-		if p.Name() != acc.Provider {
-			continue
-		}
-		if host, ok := p.Describe().Host(acc.Region); ok {
-			return host, nil
-		}
-		if acc.Region == "" {
-			return "", &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: "account " + acc.Name + " needs a base_url", Hint: "provider " + p.Name() + " has no public address"}
-		}
-		var regions []string
-		for _, h := range p.Describe().Hosts {
-			regions = append(regions, h.Region)
-		}
-		return "", &kinora.Error{Code: kinora.ErrInvalid, Op: "configuration", Message: "account " + acc.Name + " has an unknown region", Hint: "provider " + p.Name() + " has " + strings.Join(regions, ", ")}
-	}
-	return "", nil // the engine refuses accounts of providers that do not exist
-}
-
-func hasAccount(accounts []lifecycle.Account, providerName string) bool {
-	for _, acc := range accounts {
-		if acc.Provider == providerName {
-			return true
-		}
-	}
-	return false
 }
 
 // privateToken reads the token in a file, making it on first start.

@@ -127,7 +127,7 @@ func TestStartRefusesBadWorkflows(t *testing.T) {
 // source asset to outputs that passed, and what does not pass is not published.
 func TestWorkflowsRunThroughTheirGate(t *testing.T) {
 	dir := documentedWorkflows(t)
-	if err := os.WriteFile(filepath.Join(dir, "hopeless.yaml"), []byte("name: hopeless\nextends: pro_capture\nrounds: 1\nmetadata: {sandbox: {image: unrelated}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "hopeless.yaml"), []byte("name: hopeless\nextends: pro_capture\nrounds: 1\nmetadata: {seed: 7, sandbox: {image: unrelated}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	a := run(t, "", func(c *config.Config) { c.WorkflowsDir = dir })

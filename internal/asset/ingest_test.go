@@ -453,3 +453,34 @@ func (b brokenReader) Read([]byte) (int, error) {
 	}
 	return 0, io.ErrUnexpectedEOF
 }
+
+// What a person adds is in the audit log, in the transaction that takes it; keys' requests are told by the assets themselves.
+func TestWhoAddsAnAssetIsKept(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		h := build(t, db, nil)
+		asAda := kinora.WithActor(t.Context(), kinora.Actor{Kind: kinora.ActorPerson, ID: "per_ada"})
+		h.bring(nil, "https://images.example/by-a-key.png")
+		a, err := h.FromURL(org, "https://images.example/private/a.png?token=secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a repeat adds nothing
+			if _, _, err := h.Record(asAda, a, kinora.Idempotency{Key: "one", Scope: "POST /assets", RequestHash: "h"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var list []kinora.AuditEntry
+		if err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+			list, _, err = tx.AuditEntries(kinora.AuditFilter{}, store.SearchPage{Limit: 10, Reach: 10_000})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 1 || list[0].Action != kinora.AuditAssetCreate || list[0].Actor.ID != "per_ada" || list[0].OrganisationID != org || list[0].Target != a.IngestID {
+			t.Fatalf("the log has %+v", list)
+		}
+		if detail := string(list[0].Detail); !strings.Contains(detail, a.ID) || !strings.Contains(detail, "images.example") || strings.Contains(detail, "secret") {
+			t.Errorf("the detail is %s", detail)
+		}
+	})
+}

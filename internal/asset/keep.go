@@ -26,8 +26,10 @@ const (
 func (s *Service) Remove(ctx context.Context, organisationID, ingestID string) error {
 	var files []string
 	err := s.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
-		files, err = tx.RemoveAsset(organisationID, ingestID)
-		return err
+		if files, err = tx.RemoveAsset(organisationID, ingestID); err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditAssetDelete, organisationID, ingestID, nil)
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):

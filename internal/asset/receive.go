@@ -124,7 +124,7 @@ func (s *Service) Record(ctx context.Context, a *kinora.SourceAsset, once kinora
 			return err
 		}
 		if ingestID == "" {
-			return tx.InsertAsset(a)
+			return insert(tx, a)
 		}
 		made, err = tx.Ingest(a.OrganisationID, ingestID)
 		if errors.Is(err, store.ErrNotFound) { // removed since: the key stands for nothing any more
@@ -143,6 +143,19 @@ func (s *Service) Record(ctx context.Context, a *kinora.SourceAsset, once kinora
 	}
 	s.Nudge()
 	return a, false, nil
+}
+
+// insert writes an asset that is not recorded yet, and who had it taken in where that is a person. Of an asset that comes with
+// a generation, the generation's entry tells.
+func insert(tx *store.Tx, a *kinora.SourceAsset) error {
+	if err := tx.InsertAsset(a); err != nil {
+		return err
+	}
+	detail := map[string]any{"asset": a.ID}
+	if a.SourceURL != "" {
+		detail["url"] = kinora.AuditURL(a.SourceURL)
+	}
+	return tx.Audit(kinora.AuditAssetCreate, a.OrganisationID, a.IngestID, detail)
 }
 
 // Recall returns what an earlier request with this key has recorded, as it is now; nil = there was none, or it has been

@@ -163,6 +163,16 @@ func (s *Service) Ingest(ctx context.Context, organisationID, ingestID string) (
 	return s.read(ctx, func(tx *store.Tx) (*kinora.SourceAsset, error) { return tx.Ingest(organisationID, ingestID) })
 }
 
+// Ingests is Ingest for several, in one round trip. Those that are not there are left out, and so are other organisations'.
+func (s *Service) Ingests(ctx context.Context, organisationID string, ingestIDs []string) ([]*kinora.SourceAsset, error) {
+	var list []*kinora.SourceAsset
+	err := s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Ingests(organisationID, ingestIDs)
+		return err
+	})
+	return list, err
+}
+
 // Asset is Ingest by the asset's own id, in whatever state it is.
 func (s *Service) Asset(ctx context.Context, organisationID, assetID string) (*kinora.SourceAsset, error) {
 	return s.read(ctx, func(tx *store.Tx) (*kinora.SourceAsset, error) { return tx.Asset(organisationID, assetID) })

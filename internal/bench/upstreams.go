@@ -19,8 +19,10 @@ import (
 )
 
 // together is how many generations one program has in flight at most, unless a single
-// upstream is to have more: what shares it is several upstreams, each in a lane of its own.
-const together = 3000
+// upstream is to have more: what shares it is several upstreams, each in a lane of its own. With
+// jobs of 5 to 15 s a thousand end a hundred a second. Three times as many keep two cores busy with
+// making, serving and storing their files, and the lag is then the machine's.
+const together = 1000
 
 // upstream is one of those that the suite measures.
 type upstream struct {
@@ -78,9 +80,10 @@ func (w *watching) key() string { return fmt.Sprintf("%s-%d", w.name, w.news) }
 func (w *watching) warm() int  { return max(w.inFlight, 100) }
 func (w *watching) total() int { return w.warm() + max(w.inFlight, 200) }
 
-// prompt makes a job last 5 to 15 s, and takes one callback in five away where that is measured.
+// prompt makes a job last 5 to 15 s, or as much longer as more than a thousand need for no more
+// than a hundred to end in a second, and takes one callback in five away where that is measured.
 func (w *watching) prompt(i int) string {
-	orders := fmt.Sprintf(w.order, jobTime().Seconds())
+	orders := fmt.Sprintf(w.order, jobTime().Seconds()*max(1, float64(w.inFlight)/together))
 	if w.news == someCalled && i%5 == 0 {
 		orders += " callback=lost"
 	}
@@ -190,12 +193,12 @@ func (r *run) watch(ctx context.Context, list []watching) ([]seen, error) {
 		}
 		fleets = append(fleets, f)
 		up := f.Upstreams[0]
-		fmt.Fprintf(&accounts, "  - {name: %s, provider: %s, base_url: %q, max_in_flight: %d, settings: {", w.key(), up.Name, up.URL, w.inFlight)
+		fmt.Fprintf(&accounts, "  - {name: %s, provider: %s, base_url: %q, max_in_flight: %d, settings: {", w.key(), up.Provider, up.URL, w.inFlight)
 		for name, value := range up.Settings {
 			fmt.Fprintf(&accounts, "%s: %s, ", name, value)
 		}
 		accounts.WriteString("}}\n")
-		fmt.Fprintf(&models, "  - {name: %s, kind: video, provider: %s, upstream_model: %s, accounts: [%s]}\n", w.key(), up.Name, w.model, w.key())
+		fmt.Fprintf(&models, "  - {name: %s, kind: video, provider: %s, upstream_model: %s, accounts: [%s]}\n", w.key(), up.Provider, w.model, w.key())
 	}
 	w, dir, done, err := r.worldOf(ctx, rig.Options{Accounts: accounts.String(), Config: "models:\n" + models.String(), Uncalled: list[0].news == noneCalled})
 	if err != nil {
@@ -244,7 +247,7 @@ func (r *run) runJobs(ctx context.Context, w *rig.Rig, list []watching, total in
 	if err := submitAll(ctx, w, len(jobs), func(i int) string { return jobs[i]() }); err != nil {
 		return err
 	}
-	rounds := time.Duration(list[0].total()/list[0].inFlight + 2)
+	rounds := time.Duration((list[0].total()/list[0].inFlight + 2) * max(1, list[0].inFlight/together))
 	ctx, cancel := context.WithTimeout(ctx, rounds*15*time.Second+5*time.Minute)
 	defer cancel()
 	for {

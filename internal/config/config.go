@@ -28,6 +28,8 @@ type Config struct {
 	Prices    Prices    `yaml:"prices" doc:"What a generation costs that succeeds, however many outputs it has. A price is settled when the generation is accepted; failed ones cost nothing."`
 	Sandbox   Sandbox   `yaml:"sandbox" envPrefix:"SANDBOX_" doc:"The built-in generator, for trying things out without an upstream."`
 
+	Dashboard Dashboard `yaml:"dashboard" envPrefix:"DASHBOARD_" doc:"The pages at /dashboard for people. See dashboard.md."`
+
 	ComfyUI ComfyUI `yaml:"comfyui" envPrefix:"COMFYUI_" doc:"ComfyUI servers of your own; their accounts are among accounts."`
 
 	Accounts []Account `yaml:"accounts" doc:"Upstream accounts."`
@@ -70,6 +72,7 @@ type Retention struct {
 	FileURLs    Duration `yaml:"file_urls" env:"FILE_URLS" doc:"Life of a signed file URL. Each read of a generation gives fresh ones."`
 	Assets      Duration `yaml:"assets" env:"ASSETS" doc:"Source images, from the day on which they became ready; at least 25h. One that a generation needs which has not ended stays. 0: for ever. What failed to become one is forgotten with the records."`
 	Records     Duration `yaml:"records" env:"RECORDS" doc:"Records of ended generations, with their events and attempts; at least 25h. The usage ledger stays."`
+	Audit       Duration `yaml:"audit" env:"AUDIT" doc:"Entries of the audit log; at least 1d. 0: for ever."`
 	DeliveryLog Duration `yaml:"delivery_log" env:"DELIVERY_LOG" doc:"Log of delivery attempts, delivered deliveries, and records of replays and test events. Dead deliveries stay as long as their generation."`
 }
 
@@ -122,7 +125,8 @@ type Limits struct {
 	ReadPerMinute   int      `yaml:"read_per_minute" env:"READ_PER_MINUTE" doc:"Reads of tasks per key and minute. 0: no limit."`
 	MaxWait         Duration `yaml:"max_wait" env:"MAX_WAIT" doc:"How long POST /v1/images/generations and /v1/images/edits are held at most until the generation ends. A caller who goes away, or whose proxy does, loses the answer and not the generation."`
 	MaxOutput       Size     `yaml:"max_output" env:"MAX_OUTPUT" doc:"Largest output file taken from an upstream."`
-	JobsInFlight    int      `yaml:"jobs_in_flight" env:"JOBS_IN_FLIGHT" doc:"Jobs of the generations API that an organisation may have in flight. An organisation may have a number of its own. 0: no limit."`
+	JobsInFlight    int      `yaml:"jobs_in_flight" env:"JOBS_IN_FLIGHT" doc:"Jobs of the generations API that an organisation may have in flight; one that waits for a review takes no place. An organisation may have a number of its own. 0: no limit."`
+	ReviewsWaiting  int      `yaml:"reviews_waiting" env:"REVIEWS_WAITING" doc:"Generations of an organisation that may wait for a review; beyond, new ones of workflows with a review are refused with 429 until some are decided. What is being made then still comes to wait. 0: no limit."`
 
 	API APILimits `yaml:"api" envPrefix:"API_" doc:"Requests per minute to the generations API. Each number holds for every key and, once more, for all keys of an organisation together, over all nodes. An organisation may have numbers of its own. 0: no limit."`
 }
@@ -150,6 +154,24 @@ type Prices struct {
 type Sandbox struct {
 	Enabled     *bool `yaml:"enabled" env:"ENABLED" doc:"Offer the sandbox models. Unset: when no account is configured."`
 	MaxInFlight int   `yaml:"max_in_flight" env:"MAX_IN_FLIGHT" doc:"Generations at the sandbox at once."`
+}
+
+// Dashboard is the pages for people, and how they sign in.
+type Dashboard struct {
+	Enabled        bool     `yaml:"enabled" env:"ENABLED" doc:"Serve them. A start shows a link by which the first person comes in, as long as there is none."`
+	SessionIdle    Duration `yaml:"session_idle" env:"SESSION_IDLE" doc:"Whoever has not used it for so long signs in again."`
+	SessionLongest Duration `yaml:"session_longest" env:"SESSION_LONGEST" doc:"Whoever signed in so long ago signs in again."`
+	OIDC           OIDC     `yaml:"oidc" envPrefix:"OIDC_" doc:"Sign-in by an identity provider that speaks OpenID Connect, beside passwords. Its redirect URI is public_url with /dashboard/oidc/callback behind it."`
+}
+
+// OIDC is an identity provider.
+type OIDC struct {
+	Issuer              string   `yaml:"issuer" env:"ISSUER" doc:"The provider's issuer, e.g. https://login.example.com/realms/staff. Empty: passwords alone."`
+	ClientID            string   `yaml:"client_id" env:"CLIENT_ID" doc:"Client id that it has given to Kinora."`
+	ClientSecret        Secret   `yaml:"client_secret" env:"CLIENT_SECRET" doc:"Secret of that client. Empty: a public client; PKCE is used in any case."`
+	Label               string   `yaml:"label" env:"LABEL" doc:"What the button says. Empty: the issuer's host."`
+	AllowedDomains      []string `yaml:"allowed_domains" env:"ALLOWED_DOMAINS" doc:"Domains of e-mail addresses whose persons need no invitation: they become members of default_organisation when they first sign in."`
+	DefaultOrganisation string   `yaml:"default_organisation" env:"DEFAULT_ORGANISATION" doc:"Id of the organisation that those become members of. Empty: whoever was not invited is refused."`
 }
 
 // ComfyUI says what is run on ComfyUI servers.
@@ -230,6 +252,7 @@ func Default() Config {
 			Outputs:     Duration(30 * 24 * time.Hour),
 			FileURLs:    Duration(15 * time.Minute),
 			Records:     Duration(180 * 24 * time.Hour),
+			Audit:       Duration(400 * 24 * time.Hour),
 			DeliveryLog: Duration(30 * 24 * time.Hour),
 		},
 		Uploads: Uploads{
@@ -246,10 +269,11 @@ func Default() Config {
 				Duration(10 * time.Hour), Duration(14 * time.Hour), Duration(20 * time.Hour), Duration(24 * time.Hour),
 			},
 		},
-		Limits: Limits{MaxBody: 1 << 20, InFlight: 2048, MaxWait: Duration(5 * time.Minute), MaxOutput: 4 << 30, JobsInFlight: 50, API: APILimits{
+		Limits: Limits{MaxBody: 1 << 20, InFlight: 2048, MaxWait: Duration(5 * time.Minute), MaxOutput: 4 << 30, JobsInFlight: 50, ReviewsWaiting: 1000, API: APILimits{
 			SourceAssetsCreate: 120, SourceAssetsRead: 1200, GenerationsCreate: 120, GenerationsRead: 1200, GenerationsRegenerate: 120,
 			UsageSummary: 120, BillingEvents: 120, SourceURLFetches: 60, PerAddress: 10,
 		}},
+		Dashboard:      Dashboard{Enabled: true, SessionIdle: Duration(12 * time.Hour), SessionLongest: Duration(30 * 24 * time.Hour)},
 		Sandbox:        Sandbox{MaxInFlight: 10_000},
 		Log:            Log{Level: "info", Format: "text"},
 		Metrics:        true,

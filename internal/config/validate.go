@@ -33,6 +33,7 @@ func (c *Config) validate(found *problems) {
 	c.validateStorage(found)
 	c.validateTimes(found)
 	c.validateNetwork(found)
+	c.validateDashboard(found)
 	c.validateAccounts(found)
 	c.validateModels(found)
 }
@@ -66,7 +67,7 @@ func (c *Config) validateServer(found *problems) {
 		least int
 	}{
 		{"limits.in_flight", c.Limits.InFlight, 0}, {"limits.per_organisation", c.Limits.PerOrganisation, 0}, {"limits.submit_per_minute", c.Limits.SubmitPerMinute, 0},
-		{"limits.read_per_minute", c.Limits.ReadPerMinute, 0}, {"limits.jobs_in_flight", c.Limits.JobsInFlight, 0},
+		{"limits.read_per_minute", c.Limits.ReadPerMinute, 0}, {"limits.jobs_in_flight", c.Limits.JobsInFlight, 0}, {"limits.reviews_waiting", c.Limits.ReviewsWaiting, 0},
 		{"limits.api.source_assets_create", c.Limits.API.SourceAssetsCreate, 0}, {"limits.api.source_assets_read", c.Limits.API.SourceAssetsRead, 0},
 		{"limits.api.generations_create", c.Limits.API.GenerationsCreate, 0}, {"limits.api.generations_read", c.Limits.API.GenerationsRead, 0},
 		{"limits.api.generations_regenerate", c.Limits.API.GenerationsRegenerate, 0}, {"limits.api.usage_summary", c.Limits.API.UsageSummary, 0},
@@ -168,6 +169,9 @@ func (c *Config) validateTimes(found *problems) {
 	if c.Retention.Assets != 0 { // an idempotency key stands for its asset for a day
 		span(found, "retention.assets", c.Retention.Assets, 25*time.Hour, maxDays*day)
 	}
+	if c.Retention.Audit != 0 {
+		span(found, "retention.audit", c.Retention.Audit, day, maxDays*day)
+	}
 	span(found, "webhooks.disable_after", c.Webhooks.DisableAfter, 0, maxDays*day)
 	if n := len(c.Webhooks.Schedule); n == 0 || n > 50 {
 		found.add("webhooks.schedule", "must have 1 to 50 waits", "")
@@ -175,6 +179,46 @@ func (c *Config) validateTimes(found *problems) {
 	for i, d := range c.Webhooks.Schedule {
 		span(found, fmt.Sprintf("webhooks.schedule[%d]", i), d, time.Millisecond, 7*day)
 	}
+}
+
+func (c *Config) validateDashboard(found *problems) {
+	span(found, "dashboard.session_longest", c.Dashboard.SessionLongest, time.Minute, 366*day)
+	span(found, "dashboard.session_idle", c.Dashboard.SessionIdle, time.Minute, max(time.Minute, c.Dashboard.SessionLongest.Std()))
+	o := c.Dashboard.OIDC
+	if o.Issuer == "" {
+		if o.ClientID != "" || o.ClientSecret != "" || len(o.AllowedDomains) > 0 || o.DefaultOrganisation != "" {
+			found.add("dashboard.oidc.issuer", "must be named with the rest of dashboard.oidc", "")
+		}
+		return
+	}
+	checkURL(found, "dashboard.oidc.issuer", o.Issuer)
+	if strings.HasPrefix(o.Issuer, "http://") && !loopback(o.Issuer) {
+		found.add("dashboard.oidc.issuer", "must use https", "plain http is for an issuer on this machine alone")
+	}
+	if o.ClientID == "" {
+		found.add("dashboard.oidc.client_id", "must be given", "the identity provider gives one when Kinora is registered there")
+	}
+	if (len(o.AllowedDomains) > 0) != (o.DefaultOrganisation != "") {
+		found.add("dashboard.oidc.allowed_domains", "needs default_organisation, and that needs allowed_domains", "leave both out where everybody is invited")
+	}
+	for i, name := range o.AllowedDomains {
+		if name == "" || strings.ContainsAny(name, "@*/: ") || name != strings.ToLower(name) {
+			found.add(fmt.Sprintf("dashboard.oidc.allowed_domains[%d]", i), "must be a domain in lower case, such as example.com", "each is meant without those below it")
+		}
+	}
+	if id := o.DefaultOrganisation; id != "" && !strings.HasPrefix(id, "org_") {
+		found.add("dashboard.oidc.default_organisation", "must be an id such as org_…", "kinora org list shows it")
+	}
+}
+
+// loopback tells whether a URL leads to this machine.
+func loopback(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func (c *Config) validateNetwork(found *problems) {

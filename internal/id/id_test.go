@@ -21,6 +21,18 @@ func TestIDsAreWellFormedAndSortByTime(t *testing.T) {
 	}
 }
 
+func TestSequencesAreInOrder(t *testing.T) {
+	var s id.Sequence
+	at, last := time.UnixMilli(1_800_000_000_000), ""
+	for i := range 3000 {
+		next := s.New(id.Audit, at.Add(time.Duration(i/1000)*time.Millisecond))
+		if !id.WellFormed(next, id.Audit) || next <= last {
+			t.Fatalf("%s after %s", next, last)
+		}
+		last = next
+	}
+}
+
 func TestMalformedIDsAreRecognised(t *testing.T) {
 	for _, s := range []string{"", "task_", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9PP", "job_01HF8Z3KQX2A6Y4N3R8M5W7V9P",
 		"task_01hf8z3kqx2a6y4n3r8m5w7v9p", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9I", "task_01HF8Z3KQX2A6Y4N3R8M5W7V9\x00", "task_../../../../../../../etc"} {

@@ -100,10 +100,25 @@ func (in *Inputs) Open(ctx context.Context, rawURL string) (io.ReadCloser, strin
 	return file, contentType, nil
 }
 
-// ownKey is the key of an own file's URL, and empty for any other URL. The signature alone
+// ownKey is the key of an own file's URL, and empty for any other URL.
+func (in *Inputs) ownKey(u *url.URL) (string, error) {
+	switch key, err := OwnKey(in.cfg.Signer, u, in.cfg.Now()); {
+	case errors.Is(err, blob.ErrExpired):
+		return "", provider.Errorf(provider.Invalid, "could not be fetched: the URL has expired")
+	case err != nil:
+		return "", provider.Errorf(provider.Invalid, "could not be fetched: the file is not there")
+	default:
+		return key, nil
+	}
+}
+
+// OwnKey is the key of an own file's URL, and empty for any other URL. The signature alone
 // decides: nobody else can make one, and this server may be known by many names. A path may
 // have a beginning that a proxy takes off.
-func (in *Inputs) ownKey(u *url.URL) (string, error) {
+//
+// Errors: blob.ErrExpired, with the key, for a URL that has worked; blob.ErrNotFound for one that
+// cannot lead to a file.
+func OwnKey(signer Verifier, u *url.URL, now time.Time) (string, error) {
 	for at := 0; ; {
 		next := strings.Index(u.Path[at:], blob.FilesPath)
 		if next < 0 {
@@ -111,15 +126,12 @@ func (in *Inputs) ownKey(u *url.URL) (string, error) {
 		}
 		at += next
 		path := u.Path[at:]
-		switch _, err := in.cfg.Signer.Verify(path, u.RawQuery, in.cfg.Now()); {
-		case err == nil:
-			key, err := blob.KeyOf(path)
-			if err != nil {
-				return "", provider.Errorf(provider.Invalid, "could not be fetched: the file is not there")
+		if _, err := signer.Verify(path, u.RawQuery, now); err == nil || errors.Is(err, blob.ErrExpired) {
+			key, fault := blob.KeyOf(path)
+			if fault != nil {
+				return "", fault
 			}
-			return key, nil
-		case errors.Is(err, blob.ErrExpired):
-			return "", provider.Errorf(provider.Invalid, "could not be fetched: the URL has expired")
+			return key, err
 		}
 		at++
 	}

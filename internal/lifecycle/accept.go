@@ -76,6 +76,12 @@ func (e *Engine) accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 			return err
 		}
 		if !usable { // only now: a repeat stands for a generation that was accepted while it was
+			usable, err = e.takesWorkAfterAll(tx, g, places, now)
+		}
+		if err != nil {
+			return err
+		}
+		if !usable {
 			return &kinora.Error{Code: kinora.ErrNoUpstream, Op: "accept", Message: "no upstream account takes work of this model at present",
 				Hint: "kinora account list shows why"}
 		}
@@ -85,7 +91,7 @@ func (e *Engine) accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 		if err := e.takeSource(tx, s.Source, begun, g, first); err != nil {
 			return err
 		}
-		if err := tx.InsertGeneration(g); err != nil {
+		if err := insertAccepted(tx, g); err != nil {
 			return err
 		}
 		return tx.InsertAttempts(first...)
@@ -104,6 +110,17 @@ func (e *Engine) accept(ctx context.Context, s *kinora.Submission) (*kinora.Acce
 	}
 	e.nudge(first[0].Lane, func(l *lane) bell { return l.submit })
 	return &kinora.Accepted{Generation: g}, nil
+}
+
+// insertAccepted writes a generation, and who had it accepted where that is a person.
+func insertAccepted(tx *store.Tx, g *kinora.Generation) error {
+	if err := tx.InsertGeneration(g); err != nil {
+		return err
+	}
+	if g.ParentID != "" {
+		return tx.Audit(kinora.AuditGenerationRegenerate, g.OrganisationID, g.ID, map[string]any{"model": g.Model, "parent": g.ParentID})
+	}
+	return tx.Audit(kinora.AuditGenerationCreate, g.OrganisationID, g.ID, map[string]any{"model": g.Model})
 }
 
 // maxParts bounds how many attempts one request may begin with.

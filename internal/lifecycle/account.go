@@ -54,7 +54,8 @@ type account struct {
 	submits *rate.Limiter // nil = no limit
 	reads   *rate.Limiter // nil = no limit
 	trust   callbackTrust
-	scale   float64 // of every rest; 1 outside tests
+	scale   float64                   // of every rest; 1 outside tests
+	dayOf   func(time.Time) time.Time // as Config.DayOf
 
 	mu          sync.Mutex
 	parkedUntil time.Time            // the upstream is too busy for us
@@ -87,14 +88,14 @@ func (a *account) breaker(synchronous bool) *breaker {
 	return &a.breakers[0]
 }
 
-func newAccount(a Account, scale float64) *account {
+func newAccount(a Account, scale float64, dayOf func(time.Time) time.Time) *account {
 	if a.MaxInFlight <= 0 {
 		a.MaxInFlight = defaultInFlight
 	}
 	if a.Weight <= 0 {
 		a.Weight = 1
 	}
-	return &account{Account: a, scale: scale, submits: perMinute(a.PerMinute), reads: perMinute(a.ReadsPerMinute)}
+	return &account{Account: a, scale: scale, dayOf: dayOf, submits: perMinute(a.PerMinute), reads: perMinute(a.ReadsPerMinute)}
 }
 
 // perMinute allows a tenth of a minute's calls at once; nil = no limit.
@@ -155,16 +156,17 @@ func (a *account) usable(now time.Time, upstreamModel string, deadline time.Time
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.spentOn.Equal(dayOf(now)) || dayOf(now).Add(24*time.Hour).Before(deadline)
+	day := a.dayOf(now)
+	return !a.spentOn.Equal(day) || day.Add(24*time.Hour).Before(deadline)
 }
 
-// noteSpent remembers whether the day that is now is used up, as a claim has found it.
+// noteSpent remembers whether the day that is now is used up, as the database has it.
 func (a *account) noteSpent(now time.Time, spent bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.spentOn = time.Time{}
 	if spent {
-		a.spentOn = dayOf(now)
+		a.spentOn = a.dayOf(now)
 	}
 }
 
@@ -294,8 +296,8 @@ func (a *account) mayRead(ctx context.Context, now time.Time) (wait time.Duratio
 	}
 }
 
-// dayOf names the day of UTC in which t lies, as its beginning.
-func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+// dayOfUTC names the day of UTC in which t lies, as its beginning.
+func dayOfUTC(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
 
 // state is what keeps new work away from the account, and until when; zero = not known.
 func (a *account) state(now time.Time, inFlight, today int) (kinora.AccountState, time.Time) {
@@ -311,7 +313,7 @@ func (a *account) state(now time.Time, inFlight, today int) (kinora.AccountState
 	case a.breakers[1].resting(now):
 		return kinora.AccountResting, a.breakers[1].restUntil
 	case a.PerDay > 0 && today >= a.PerDay:
-		return kinora.AccountSpent, dayOf(now).Add(24 * time.Hour)
+		return kinora.AccountSpent, a.dayOf(now).Add(24 * time.Hour)
 	case now.Before(a.parkedUntil):
 		return kinora.AccountBusy, a.parkedUntil
 	case inFlight >= a.MaxInFlight:
@@ -328,7 +330,7 @@ func (e *Engine) AccountHealth(ctx context.Context) ([]kinora.AccountHealth, err
 		if inFlight, err = tx.InFlightByAccount(); err != nil {
 			return err
 		}
-		today, err = tx.SubmitsOfDay(dayOf(now))
+		today, err = tx.SubmitsOfDay(e.cfg.DayOf(now))
 		return err
 	})
 	if err != nil {
@@ -354,9 +356,6 @@ func (e *Engine) observeAccounts(ctx context.Context) error {
 	e.metrics.accounts(list)
 	return err
 }
-
-// jitterUnit is a random number in [-1, 1).
-func jitterUnit() float64 { return 2*rand.Float64() - 1 }
 
 // jitter spreads a wait by ±20 %.
 func jitter(d time.Duration) time.Duration {

@@ -17,7 +17,7 @@ var silence = provider.Errorf(provider.Unavailable, "503")
 
 func TestAnAccountRestsAndIsProbed(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	a := newAccount(Account{}, 1)
+	a := newAccount(Account{}, 1, dayOfUTC)
 	for range breakAfter - 1 {
 		a.begun(now, 1, false)
 		a.answered(now, silence, false)
@@ -61,7 +61,7 @@ func TestAnAccountRestsAndIsProbed(t *testing.T) {
 func TestAnAccountAlwaysComesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(1_800_000_000, 0)
-		a := newAccount(Account{MaxInFlight: 10}, 1)
+		a := newAccount(Account{MaxInFlight: 10}, 1, dayOfUTC)
 		out := 0
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "what") {
@@ -101,7 +101,7 @@ func TestAnAccountAlwaysComesBack(t *testing.T) {
 
 func TestSubmitRateIsTakenOnlyByWhatIsClaimed(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	a := newAccount(Account{PerMinute: 60}, 1)
+	a := newAccount(Account{PerMinute: 60}, 1, dayOfUTC)
 	for range 100 {
 		if a.room(now, false) != 6 {
 			t.Fatalf("room %d: looking costs", a.room(now, false))
@@ -115,7 +115,7 @@ func TestSubmitRateIsTakenOnlyByWhatIsClaimed(t *testing.T) {
 
 func TestReadBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount(Account{ReadsPerMinute: 60}, 1)
+		a := newAccount(Account{ReadsPerMinute: 60}, 1, dayOfUTC)
 		start := time.Now()
 		reads := 0
 		for time.Since(start) < time.Minute {
@@ -226,7 +226,7 @@ func TestGathering(t *testing.T) {
 func TestLooksAfterAndBetweenCallbacks(t *testing.T) {
 	pace := provider.Pace{First: 10 * time.Second, Interval: 10 * time.Second, Ceiling: 30 * time.Second}
 	e := engineFor(pace)
-	acc := newAccount(Account{Account: provider.Account{Name: "main"}}, 1)
+	acc := newAccount(Account{Account: provider.Account{Name: "main"}}, 1, dayOfUTC)
 	e.accounts = map[string]*account{"main": acc}
 	start := time.Unix(1_800_000_000, 0)
 	a := &kinora.Attempt{Model: "m", Provider: "p", Account: "main", CallbackMode: kinora.CallbackManaged, AcceptedAt: start, DeadlineAt: start.Add(time.Hour), Polls: 3}
@@ -253,7 +253,7 @@ func TestLooksAfterAndBetweenCallbacks(t *testing.T) {
 func TestLanes(t *testing.T) {
 	e := &Engine{providers: map[string]provider.Provider{"p": mixed{}}, accounts: map[string]*account{}}
 	for _, name := range []string{"a", "b"} {
-		e.accounts[name] = newAccount(Account{Account: provider.Account{Name: name, Provider: "p"}}, 1)
+		e.accounts[name] = newAccount(Account{Account: provider.Account{Name: name, Provider: "p"}}, 1, dayOfUTC)
 	}
 	lanes := map[string]bool{}
 	for _, m := range []kinora.Model{
@@ -290,7 +290,7 @@ func (mixed) Describe() provider.Description {
 func TestARefusedAccountIsProbed(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	balance := provider.Errorf(provider.Balance, "no money")
-	a := newAccount(Account{MaxInFlight: 10}, 1)
+	a := newAccount(Account{MaxInFlight: 10}, 1, dayOfUTC)
 	a.begun(now, 10, false)
 	a.answered(now, balance, false)
 	a.bar(now, parkBalance, "")
@@ -324,7 +324,7 @@ func TestARefusedAccountIsProbed(t *testing.T) {
 // Long calls that go unanswered keep no short ones waiting, and their probe none either.
 func TestLongCallsHaveABreakerOfTheirOwn(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	a := newAccount(Account{}, 1)
+	a := newAccount(Account{}, 1, dayOfUTC)
 	for range breakAfter {
 		a.begun(now, 1, true)
 		a.answered(now, silence, true)

@@ -42,6 +42,13 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// oneDay makes every instant count to one day, which begins with the test: whenever that runs, its day does not turn, and does not end
+// before any deadline.
+func oneDay() (options, time.Time) {
+	begins := time.Now().UTC().Truncate(time.Microsecond)
+	return func(c *lifecycle.Config) { c.DayOf = func(time.Time) time.Time { return begins } }, begins
+}
+
 // A daily limit counts what the upstream took, holds for all engines on the database, and
 // is not used up by submits that created nothing.
 func TestDailyLimit(t *testing.T) {
@@ -56,7 +63,8 @@ func TestDailyLimit(t *testing.T) {
 			return true, nil
 		}
 		limited := withAccounts(lifecycle.Account{Account: named("main"), PerDay: 2})
-		h := build(t, db, t.TempDir(), up, limited)
+		day, _ := oneDay()
+		h := build(t, db, t.TempDir(), up, limited, day)
 		var ids []string
 		for range 4 { // before any is submitted: a day that looks used up refuses new ones
 			ids = append(ids, h.accept(t, submission("x")).ID)
@@ -76,13 +84,37 @@ func TestDailyLimit(t *testing.T) {
 			t.Errorf("accepted although the day is used up until after the deadline: %v", err)
 		}
 		h.stop()
-		second := build(t, db, t.TempDir(), up, limited).start(t)
+		second := build(t, db, t.TempDir(), up, limited, day).start(t)
 		if a := healthOf(t, second, "main"); a.Today != 2 || a.Until.IsZero() {
 			t.Errorf("after a restart: %+v", a)
 		}
 		time.Sleep(4 * 50 * time.Millisecond) // four idle times: whatever could be claimed would have been
 		if n := len(up.created()); n != 2 {
 			t.Errorf("%d jobs created, want 2", n)
+		}
+	})
+}
+
+// A node that has seen a day used up accepts again once another one has given a submit back.
+func TestADayThatWasGivenBackElsewhereIsSeen(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		day, begins := oneDay()
+		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("main"), PerDay: 1}), day).start(t)
+		if g, _ := h.await(t, h.accept(t, submission("x")).ID); g.State != kinora.GenerationSucceeded {
+			t.Fatalf("%+v", g.Failure)
+		}
+		if _, err := h.Accept(t.Context(), submission("x")); kinora.CodeOf(err) != kinora.ErrNoUpstream {
+			t.Fatalf("accepted on a day that is used up: %v", err)
+		}
+		if err := db.Update(t.Context(), func(tx *store.Tx) error {
+			return tx.CountSubmits("main", begins, -1)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if g, _ := h.await(t, h.accept(t, submission("x")).ID); g.State != kinora.GenerationSucceeded {
+			t.Errorf("%+v", g.Failure)
 		}
 	})
 }
@@ -94,7 +126,8 @@ func TestWhatIsNotCalledUsesUpNothingOfTheDay(t *testing.T) {
 		up := newFake(t)
 		dir := t.TempDir()
 		limited := withAccounts(lifecycle.Account{Account: named("main"), PerDay: 2})
-		before := build(t, db, dir, up, limited, withIngests(&ingests{}), func(c *lifecycle.Config) {
+		day, _ := oneDay()
+		before := build(t, db, dir, up, limited, day, withIngests(&ingests{}), func(c *lifecycle.Config) {
 			c.Models = append(c.Models, kinora.Model{Name: "former", Kind: kinora.KindImage, Provider: "fake"})
 		})
 		former := submission("x")
@@ -109,7 +142,7 @@ func TestWhatIsNotCalledUsesUpNothingOfTheDay(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]kinora.FailureCode{before.accept(t, former).ID: kinora.FailureModelUnavailable, sourced.ID: kinora.FailureInternal}
-		h := build(t, db, dir, up, limited, withIngests(&ingests{})).start(t)
+		h := build(t, db, dir, up, limited, day, withIngests(&ingests{})).start(t)
 		for id, code := range want {
 			if g, _ := h.await(t, id); g.State != kinora.GenerationFailed || g.Failure.Code != code {
 				t.Errorf("ended as %s %+v, want %s", g.State, g.Failure, code)
@@ -393,4 +426,26 @@ func openJob(t *testing.T, h *house, up *fake, generationID string) (token strin
 		return true
 	})
 	return token
+}
+
+// An account whose day is used up takes what may wait for the next one.
+func TestADayThatEndsBeforeTheDeadlineIsWaitedFor(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		begins := time.Now().UTC().Truncate(time.Microsecond)
+		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("main"), PerDay: 1}), func(c *lifecycle.Config) {
+			c.DayOf = func(time.Time) time.Time { return begins.Add(-24*time.Hour + 5*time.Minute) } // it ends within the deadline of ten minutes
+		}).start(t)
+		if g, _ := h.await(t, h.accept(t, submission("x")).ID); g.State != kinora.GenerationSucceeded {
+			t.Fatalf("%+v", g.Failure)
+		}
+		if a := healthOf(t, h, "main"); a.State != kinora.AccountSpent || !a.Until.Equal(begins.Add(5*time.Minute)) {
+			t.Errorf("%+v", a)
+		}
+		if g := h.accept(t, submission("x")); g.State != kinora.GenerationQueued {
+			t.Errorf("%+v", g)
+		}
+		h.stop()
+	})
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/kinora/kinora/internal/store"
 )
 
+// reviewsRetry is what a caller is told to wait where too many generations wait for a person.
+const reviewsRetry = time.Minute
+
 // inFlightRetry is what a caller is told to wait who has as many jobs in flight as it may:
 // when one of them ends is not known.
 const inFlightRetry = 5 * time.Second
@@ -56,13 +59,16 @@ func settleFingerprints(tx *store.Tx, waited []string, a *kinora.SourceAsset) er
 type bounds struct {
 	jobs   bool // how many are in flight
 	budget bool // what they cost
+	// reviews is how many wait for a review. Only what may come to wait is held against it, and only here: what has been
+	// made and paid for is never lost for want of a place.
+	reviews bool
 }
 
 // boundsOf tells what has to be counted before a generation of an organisation is accepted,
 // so that those without a bound pay for none: nearly all of the submit API's. What it knows
 // of the organisation may be a second old; what is counted against is read anew.
 func (e *Engine) boundsOf(ctx context.Context, g *kinora.Generation) (bounds, error) {
-	b := bounds{jobs: g.Surface == kinora.SurfaceGenerations}
+	b := bounds{jobs: g.Surface == kinora.SurfaceGenerations, reviews: g.Plan.Review && e.cfg.ReviewsWaiting > 0}
 	if e.cfg.Organisation == nil {
 		return b, nil
 	}
@@ -81,7 +87,7 @@ func (e *Engine) boundsOf(ctx context.Context, g *kinora.Generation) (bounds, er
 //
 // Errors (*kinora.Error): ErrRateLimited, ErrBudget.
 func (e *Engine) allow(tx *store.Tx, g *kinora.Generation, b bounds, now time.Time) error {
-	if !b.jobs && !b.budget {
+	if !b.jobs && !b.budget && !b.reviews {
 		return nil
 	}
 	allowance, err := tx.LockAllowance(g.OrganisationID)
@@ -97,22 +103,27 @@ func (e *Engine) allow(tx *store.Tx, g *kinora.Generation, b bounds, now time.Ti
 	}
 	b.jobs = b.jobs && most > 0
 	b.budget = g.Price > 0 && allowance.Budget != nil
-	if !b.jobs && !b.budget {
+	if !b.jobs && !b.budget && !b.reviews {
 		return nil
 	}
-	jobs, committed, err := tx.Commitments(g.OrganisationID, now)
+	has, err := tx.Commitments(g.OrganisationID, now)
 	switch {
 	case err != nil:
 		return err
-	case b.budget && committed+g.Price > *allowance.Budget:
+	case b.budget && has.Money+g.Price > *allowance.Budget:
 		e.metrics.refused.WithLabelValues("budget").Inc()
 		return &kinora.Error{Code: kinora.ErrBudget, Op: "accept",
 			Message: fmt.Sprintf("the organisation's budget of %s USD for this calendar month is spent, or reserved by what is in flight", *allowance.Budget),
 			Hint:    "kinora usage shows what was spent; kinora org update --budget raises it"}
-	case b.jobs && jobs >= most:
+	case b.reviews && has.Reviews >= e.cfg.ReviewsWaiting:
+		e.metrics.refused.WithLabelValues("reviews").Inc()
+		return &kinora.Error{Code: kinora.ErrRateLimited, Op: "accept", RetryAfter: reviewsRetry,
+			Message: fmt.Sprintf("%d generations of the organisation wait for a review, the most that may; some have to be decided on first", has.Reviews),
+			Hint:    "kinora review list shows them; limits.reviews_waiting says how many may wait"}
+	case b.jobs && has.Jobs >= most:
 		e.metrics.refused.WithLabelValues("in_flight").Inc()
 		return &kinora.Error{Code: kinora.ErrRateLimited, Op: "accept", RetryAfter: inFlightRetry,
-			Message: fmt.Sprintf("the organisation has %d jobs in flight, the most it may have", jobs)}
+			Message: fmt.Sprintf("the organisation has %d jobs in flight, the most it may have", has.Jobs)}
 	}
 	return nil
 }
@@ -135,6 +146,21 @@ func (e *Engine) Ledger(ctx context.Context, organisationID, before string, limi
 	var list []kinora.UsageEntry
 	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
 		list, err = tx.Ledger(organisationID, before, limit)
+		return err
+	})
+	return list, err
+}
+
+// UsageSeries sums up what an organisation's generations that ended came to, step by step. Errors
+// (*kinora.Error): ErrInvalid for a question that is not settled, ErrUnavailable.
+func (e *Engine) UsageSeries(ctx context.Context, organisationID string, q kinora.UsageQuestion) ([]kinora.UsagePoint, error) {
+	q, err := q.Settle(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	var list []kinora.UsagePoint
+	err = e.db.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.UsageSeries(organisationID, q)
 		return err
 	})
 	return list, err

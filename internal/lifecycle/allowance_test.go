@@ -128,6 +128,95 @@ func TestJobsInFlightAreCappedExactly(t *testing.T) {
 	})
 }
 
+// A review queue that nobody empties takes no place that new jobs need, and what it holds stays reserved in the budget.
+func TestAReviewTakesNoPlaceAndKeepsItsPrice(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		budget := kinora.Money(1_000_000)
+		allow(t, db, kinora.Allowance{Budget: &budget})
+		h := build(t, db, t.TempDir(), newFake(t), priced(db, 300_000, 1), judgedBy(secondIsBest())).start(t)
+		held := func() *kinora.Submission {
+			s := reviewed(func(p *kinora.Plan) { p.Rounds = 2 })
+			s.Surface = kinora.SurfaceGenerations
+			return s
+		}
+		var ids []string
+		for range 3 { // with one place
+			id := h.accept(t, held()).ID
+			h.awaitReview(t, id, 0)
+			ids = append(ids, id)
+		}
+		if _, err := h.Accept(t.Context(), job("x")); kinora.CodeOf(err) != kinora.ErrBudget {
+			t.Errorf("three held generations have spent 0.9 of a budget of 1: %v", err)
+		}
+		u, err := h.Usage(t.Context(), organisation, time.Now())
+		if err != nil || u.InFlight != 3 || u.Reserved != 900_000 {
+			t.Errorf("%+v, %v", u, err)
+		}
+		allow(t, db, kinora.Allowance{})
+		h.stop()
+		// Another round is work again, and so is what is accepted beside it.
+		if _, _, err := h.Decide(t.Context(), ids[0], kinora.ReviewDecision{Reject: true, By: "ana"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Accept(t.Context(), job("x")); kinora.CodeOf(err) != kinora.ErrRateLimited {
+			t.Errorf("accepted beside a generation in its second round, with one place: %v", err)
+		}
+		if _, err := h.Cancel(t.Context(), organisation, ids[0]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Accept(t.Context(), job("x")); err != nil {
+			t.Errorf("after its end: %v", err)
+		}
+	})
+}
+
+// As many may wait as are configured; then no more is begun that would come to wait. What is being made by then is held,
+// published and paid for like any other.
+func TestReviewsThatWaitAreBounded(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		h := build(t, db, t.TempDir(), newFake(t), priced(db, 300_000, 0), judgedBy(secondIsBest()), func(c *lifecycle.Config) { c.ReviewsWaiting = 2 })
+		held := func() *kinora.Submission {
+			s := reviewed(nil)
+			s.Surface = kinora.SurfaceGenerations
+			return s
+		}
+		repeat := held()
+		repeat.IdempotencyKey, repeat.IdempotencyScope, repeat.RequestHash = "k", "POST /api/v1/generations", "h"
+		ids := []string{h.accept(t, repeat).ID}
+		for range 2 { // one more than may wait, before any does
+			ids = append(ids, h.accept(t, held()).ID)
+		}
+		h.start(t)
+		for _, id := range ids {
+			h.awaitReview(t, id, 0)
+		}
+		_, err := h.Accept(t.Context(), held())
+		var refusal *kinora.Error
+		if !errors.As(err, &refusal) || refusal.Code != kinora.ErrRateLimited || refusal.RetryAfter <= 0 || !strings.Contains(refusal.Message, "3 generations of the organisation wait for a review") {
+			t.Fatalf("accepted beyond the bound: %v", err)
+		}
+		if got, err := h.Accept(t.Context(), repeat); err != nil || !got.Replayed {
+			t.Errorf("a repeat: %+v, %v", got, err)
+		}
+		if g, _ := h.await(t, h.accept(t, job("x")).ID); g.State != kinora.GenerationSucceeded {
+			t.Errorf("without a review: %+v", g)
+		}
+		for i, id := range ids[:2] {
+			g, _, err := h.Decide(t.Context(), id, kinora.ReviewDecision{By: "ana"})
+			if err != nil || g.State != kinora.GenerationSucceeded {
+				t.Fatalf("%+v, %v", g, err)
+			}
+			h.endsOnce(t, g)
+			if _, err := h.Accept(t.Context(), held()); (err == nil) != (i == 1) {
+				t.Errorf("after %d decisions: %v", i+1, err)
+			}
+		}
+		h.stop()
+	})
+}
+
 // A budget is never overrun, because what is in flight counts as spent; what fails gives its share back.
 func TestBudgetHoldsExactly(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {

@@ -50,7 +50,7 @@ func (e *Engine) AcceptCached(ctx context.Context, s *kinora.Submission) (*kinor
 		if len(outputs) == 0 {
 			return errNotCached
 		}
-		if err := tx.InsertGeneration(g); err != nil {
+		if err := insertAccepted(tx, g); err != nil {
 			return err
 		}
 		newID := func() string { return id.New(id.Output, now) }

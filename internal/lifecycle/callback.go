@@ -93,25 +93,35 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 	if a.State != kinora.AttemptOpen && got.UpstreamID != "" {
 		e.hints.put(a.CallbackHash, got.UpstreamID, got.Handle)
 	}
-	err := e.db.Update(ctx, func(tx *store.Tx) error {
-		if got.UpstreamID != "" {
-			noted, err := tx.NoteUpstreamID(a, got.UpstreamID, got.Handle, now)
-			if err != nil {
-				return err
-			}
-			if noted {
-				if err := tx.StartGeneration(a.GenerationID, now); err != nil {
+	known := a.State == kinora.AttemptOpen || a.State == kinora.AttemptCollecting
+	var (
+		noted bool
+		c     contest
+	)
+	err := noting(func() error {
+		return e.db.Update(ctx, func(tx *store.Tx) (err error) {
+			noted = false
+			if got.UpstreamID != "" && !known {
+				if _, noted, c, err = e.noteJob(tx, a, got.UpstreamID, got.Handle, time.Time{}, now); err != nil {
 					return err
 				}
+				if noted {
+					if err := tx.StartGeneration(a.GenerationID, now); err != nil {
+						return err
+					}
+				}
 			}
-		}
-		if !got.Hint {
-			return nil
-		}
-		return tx.HintAttempt(a, at)
+			if !got.Hint {
+				return nil
+			}
+			return tx.HintAttempt(a, at)
+		})
 	})
 	if err != nil {
 		return err
+	}
+	if noted {
+		e.contested(a, c)
 	}
 	e.nudge(a.Lane, func(l *lane) bell { return l.watch })
 	e.nudge(a.Lane, func(l *lane) bell { return l.urgent })
@@ -122,13 +132,23 @@ func (e *Engine) hint(ctx context.Context, a *kinora.Attempt, got provider.Callb
 // abandoned takes the news of a job whose generation was ended while nobody knew whether the
 // job existed: it is nobody's, and is cancelled where that can be done.
 func (e *Engine) abandoned(ctx context.Context, a *kinora.Attempt, got provider.Callback) error {
-	noted := false
-	err := e.db.Update(ctx, func(tx *store.Tx) (err error) {
-		noted, err = tx.NoteLateUpstreamID(a, got.UpstreamID, time.Time{})
-		return err
+	var (
+		noted bool
+		c     contest
+	)
+	err := noting(func() error {
+		return e.db.Update(ctx, func(tx *store.Tx) (err error) {
+			_, noted, c, err = e.noteJob(tx, a, got.UpstreamID, got.Handle, time.Time{}, time.Now())
+			return err
+		})
 	})
 	if err != nil || !noted {
 		return err
+	}
+	e.contested(a, c)
+	if c.runs() {
+		e.metrics.callbacks.WithLabelValues(a.Provider, "contested").Inc()
+		return nil
 	}
 	e.metrics.callbacks.WithLabelValues(a.Provider, "abandoned").Inc()
 	e.log.Warn("a callback names a job whose generation has ended; it is cancelled upstream if that can be done", "attempt", a.ID(), "provider", a.Provider)

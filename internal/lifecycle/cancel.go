@@ -73,11 +73,19 @@ func (e *Engine) cancelAll(ctx context.Context, g *kinora.Generation, live []*ki
 		if err != nil {
 			return err
 		}
-		cancelled, err = e.end(tx, g, kinora.GenerationCancelled, kinora.NewFailure(kinora.FailureCancelled, "cancelled"), 0, now)
-		if err == nil && len(live) == 0 {
-			err = tx.WithdrawReview(g.ID, now)
+		if len(live) == 0 { // in the order in which a decision locks them
+			if _, err := tx.LockGeneration(g.ID); err != nil {
+				return err
+			}
+			if err := tx.WithdrawReview(g.ID, now); err != nil {
+				return err
+			}
 		}
-		return err
+		cancelled, err = e.end(tx, g, kinora.GenerationCancelled, kinora.NewFailure(kinora.FailureCancelled, "cancelled"), 0, now)
+		if err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditGenerationCancel, g.OrganisationID, g.ID, map[string]any{"model": g.Model})
 	})
 	return cancelled, err
 }

@@ -20,6 +20,14 @@ func TestCancel(t *testing.T) {
 			h := build(t, db, t.TempDir(), up)
 			g := h.accept(t, submission("x"))
 			h.cancelled(t, g.ID)
+			second := h.accept(t, submission("z"))
+			asAda := kinora.WithActor(t.Context(), kinora.Actor{Kind: kinora.ActorPerson, ID: "per_ada"})
+			for range 2 { // the second time nothing is left to do
+				if _, err := h.Cancel(asAda, organisation, second.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wantAudited(t, db, "per_ada", kinora.AuditGenerationCancel, second.ID)
 			h.start(t)
 			other, _ := h.await(t, h.accept(t, submission("y")).ID)
 			if other.State != kinora.GenerationSucceeded || up.submits[g.ID+"_0"] != 0 {
@@ -30,6 +38,7 @@ func TestCancel(t *testing.T) {
 		t.Run("during the submit call", func(t *testing.T) {
 			up := newFake(t)
 			up.hang = make(chan struct{})
+			up.name = func(provider.Request) string { return "up_late" } // no job of the cases before
 			h := build(t, db, t.TempDir(), up).start(t)
 			g := h.accept(t, submission("x"))
 			<-up.reached

@@ -105,13 +105,13 @@ func lastOfParts(attempts []*kinora.Attempt) []*kinora.Attempt {
 
 // mayRepeat tells whether the parts of a round may be made anew: the plan allows another round, what is
 // left until the deadline is as long as the last round took, and no attempt of it may have
-// been taken upstream unseen, for that call would be repeated blindly.
+// been taken upstream unseen, for that call would be repeated blindly, or have been given up by a person.
 func mayRepeat(g *kinora.Generation, attempts []*kinora.Attempt, deadline time.Time) bool {
 	var began, ended time.Time
 	for _, a := range attempts {
 		// A deadline ends an attempt without an upstream's error.
 		unknown := a.ErrorClass == string(provider.OutcomeUnknown) || a.Failure != nil && a.Failure.Code == kinora.FailureOutcomeUnknown
-		if a.Round+1 >= g.Plan.Rounds || unknown {
+		if a.Round+1 >= g.Plan.Rounds || unknown || a.ErrorCode == givenUp {
 			return false
 		}
 		if began.IsZero() || a.CreatedAt.Before(began) {

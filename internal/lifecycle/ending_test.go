@@ -163,7 +163,7 @@ func (d *door) cancelSome(ctx context.Context, seed fates, ids []string) {
 // decideAll decides on what waits; two people may do so on the same, and one of them comes late.
 func (d *door) decideAll(ctx context.Context, seed fates, who string) {
 	for ctx.Err() == nil {
-		list, _ := d.node().PendingReviews(ctx, kinora.ReviewPosition{}, 10)
+		list, _ := d.node().PendingReviews(ctx, "", kinora.ReviewPosition{}, 10)
 		for _, r := range list {
 			_, _, _ = d.node().Decide(ctx, r.GenerationID, kinora.ReviewDecision{Reject: seed.of(r.GenerationID, who, 2) == 0, By: who})
 		}

@@ -69,6 +69,9 @@ type Config struct {
 	// JobsInFlight is how many jobs of the generations API an organisation may have in flight
 	// where it has no number of its own; 0 = no limit.
 	JobsInFlight int
+	// ReviewsWaiting is how many generations of an organisation may wait for a review when another one of a plan with a review is
+	// accepted; 0 = no limit. What is in flight then is held all the same.
+	ReviewsWaiting int
 	// Ingests brings source images; nil = sources have to be ready.
 	Ingests Ingests
 	// SourceURL makes the signed URL of a stored file that works until expires; nil = upstreams are not given sources.
@@ -78,8 +81,11 @@ type Config struct {
 	// MaxOutput is the largest output stored, in bytes; 0 = 4 GiB.
 	MaxOutput int64
 	Timing    Timing
-	Logger    *slog.Logger
-	Metrics   prometheus.Registerer // nil = none
+	// DayOf names the day that an instant counts to where an account has a limit per day, as its beginning; it lasts 24 hours. nil = the day of
+	// UTC. Tests have one that does not turn.
+	DayOf   func(t time.Time) time.Time
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer // nil = none
 }
 
 // Timing are the engine's waits. Zero values take the defaults, which suit production;
@@ -170,6 +176,8 @@ type Engine struct {
 	hints     callbackHints
 	repeats   callbackRepeats
 	ends      ends
+	reports   reports
+	fields    sync.Map // of models, by name, once somebody has asked: func() []kinora.Field
 
 	held heldLeases
 
@@ -214,6 +222,9 @@ func New(cfg Config) (*Engine, error) {
 	if e.cfg.MaxOutput == 0 {
 		e.cfg.MaxOutput = 4 << 30
 	}
+	if e.cfg.DayOf == nil {
+		e.cfg.DayOf = dayOfUTC
+	}
 	var errs []error
 	for _, p := range cfg.Providers {
 		e.providers[p.Name()] = p
@@ -225,7 +236,7 @@ func New(cfg Config) (*Engine, error) {
 		if e.accounts[a.Name] != nil {
 			errs = append(errs, fmt.Errorf("account %q is configured twice", a.Name))
 		}
-		e.accounts[a.Name] = newAccount(a, e.timing.Backoff)
+		e.accounts[a.Name] = newAccount(a, e.timing.Backoff, e.cfg.DayOf)
 	}
 	for _, m := range cfg.Models {
 		errs = append(errs, e.addRoutes(m)...)
@@ -242,6 +253,9 @@ func (e *Engine) Models() []kinora.Model {
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list
 }
+
+// Price is what a generation of a model costs that is accepted now; an empty workflow is none.
+func (e *Engine) Price(model, workflow string) kinora.Money { return e.cfg.Prices.Of(model, workflow) }
 
 // Start takes over what a crash left behind and begins to work. It does not block; an
 // error means that nothing was started.

@@ -37,6 +37,10 @@ type fake struct {
 	// that ends by its context has created nothing.
 	hang    chan struct{}
 	reached chan struct{}
+	// name decides the upstream's id of a job; nil = a new one for each.
+	name func(req provider.Request) string
+	// answering is called between the making of a job and the answer to its submit call.
+	answering func(j *fakeJob)
 	// took is how long a job runs.
 	took time.Duration
 	// report may override what a finished job reports.
@@ -105,9 +109,16 @@ func (f *fake) Submit(ctx context.Context, _ provider.Upstream, req provider.Req
 	if create {
 		f.mu.Lock()
 		j = &fakeJob{id: fmt.Sprintf("up_%d", len(f.jobs)+1), ref: req.ClientRef, url: req.CallbackURL, at: time.Now(), request: req}
+		if f.name != nil {
+			j.id = f.name(req)
+		}
 		f.jobs[j.id] = j
 		f.byRef[req.ClientRef] = append(f.byRef[req.ClientRef], j.id)
+		answering := f.answering
 		f.mu.Unlock()
+		if answering != nil {
+			answering(j)
+		}
 	}
 	if err != nil {
 		return provider.Accepted{}, err

@@ -28,8 +28,8 @@ var errNamed = errors.New("lifecycle: the upstream has the job after all")
 // unnamed lets an end be committed only where no callback has named a job, and keeps callbacks
 // from naming one before the commit. Else the end is undone, by errNamed.
 func unnamed(tx *store.Tx, a *kinora.Attempt) error {
-	named, err := tx.NotedUpstreamID(a)
-	if err == nil && named != "" {
+	own, contested, err := tx.NamedUpstreamID(a)
+	if err == nil && own+contested != "" {
 		err = errNamed
 	}
 	return err

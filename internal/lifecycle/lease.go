@@ -40,8 +40,9 @@ type node struct {
 	seen    map[string]sighting // used by the keeper only
 
 	mu       sync.Mutex
-	lastBeat time.Time       // when the last beat that found our row was begun
-	calls    context.Context // submit calls run under it; ends when we may be taken for dead
+	lastBeat time.Time            // when the last beat that found our row was begun
+	silent   map[string]time.Time // nodes that miss beats, since when; made anew by each look of the keeper
+	calls    context.Context      // submit calls run under it; ends when we may be taken for dead
 	endCalls context.CancelFunc
 }
 
@@ -205,6 +206,7 @@ func (e *Engine) tried(what string, fn func(ctx context.Context) error) {
 		e.log.Warn("a duty of the node failed; it comes round again", "duty", what, "error", err)
 		// What was seen before an outage proves nothing about the nodes' silence in it.
 		clear(e.node.seen)
+		e.node.tellSilent(nil)
 	}
 }
 
@@ -234,11 +236,16 @@ func (e *Engine) keep(ctx context.Context) error {
 		}
 		nodes["?"+name] = time.Time{} // judged by two sightings, like silence
 	}
+	silent := map[string]time.Time{}
+	defer func() { e.node.tellSilent(silent) }()
 	for name, beat := range nodes {
 		last, ok := e.node.seen[name]
 		if !ok || !last.beat.Equal(beat) {
 			e.node.seen[name] = sighting{beat, now}
 			continue
+		}
+		if name != e.node.id && now.Sub(last.since) >= 2*e.timing.Beat {
+			silent[name] = last.since
 		}
 		if name == e.node.id || now.Sub(last.since) < missedBeats*e.timing.Beat {
 			continue
@@ -247,8 +254,27 @@ func (e *Engine) keep(ctx context.Context) error {
 			return err
 		}
 		delete(e.node.seen, name)
+		delete(silent, name)
 	}
 	return nil
+}
+
+func (n *node) tellSilent(since map[string]time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.silent = since
+}
+
+// SilentNodes tells for how long this node has seen no sign of life of those others that miss theirs. It has watched them by its own
+// clock, and only while it could read the database: whoever is not named is alive, as far as this node knows.
+func (e *Engine) SilentNodes() map[string]time.Duration {
+	e.node.mu.Lock()
+	defer e.node.mu.Unlock()
+	found := make(map[string]time.Duration, len(e.node.silent))
+	for name, since := range e.node.silent {
+		found[name] = time.Since(since)
+	}
+	return found
 }
 
 // takeOver gives back what a dead node holds.

@@ -157,12 +157,13 @@ func TestLostAnswerIsNeverRepeatedBlindly(t *testing.T) {
 		t.Run("a callback on its token settles it", func(t *testing.T) {
 			up := newFake(t)
 			up.describe.Traits = takingCallbacks(50)
+			up.name = func(provider.Request) string { return "up_called" } // no job of the cases before
 			var h *house
 			up.submit = func(n int, req provider.Request) (bool, error) {
 				// The upstream calls back on the attempt's URL before the answer is lost.
 				token := req.CallbackURL[strings.LastIndexByte(req.CallbackURL, '/')+1:]
 				go func() {
-					_, err := h.Callback(context.Background(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}})
+					_, err := h.Callback(context.Background(), "fake", token, provider.InboundCallback{Body: []byte("up_called"), Header: http.Header{}})
 					if err != nil {
 						t.Error(err)
 					}

@@ -25,6 +25,7 @@ type metrics struct {
 	polledJobs       *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
 	unsettled        *prometheus.CounterVec
+	contested        *prometheus.CounterVec
 	callbacks        *prometheus.CounterVec
 	collectedBytes   *prometheus.CounterVec
 	accountRests     *prometheus.CounterVec
@@ -44,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		accepted:         counter("generations_accepted_total", "Generations committed, by model.", "model"),
 		ended:            counter("generations_ended_total", "Terminal generations, by model, state and failure code.", "model", "state", "failure"),
-		refused:          counter("generations_refused_total", "Generations refused by what their organisation may use: in_flight or budget.", "bound"),
+		refused:          counter("generations_refused_total", "Generations refused by what their organisation may use: in_flight, reviews or budget.", "bound"),
 		generationTime:   histogram("generation_seconds", "From acceptance to the terminal state.", long, "model"),
 		submits:          counter("upstream_submits_total", "Submit calls, by provider and outcome (ok or an error class).", "provider", "outcome"),
 		submitTime:       histogram("upstream_submit_seconds", "Length of submit calls.", prometheus.DefBuckets, "provider"),
@@ -52,6 +53,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		polledJobs:       counter("upstream_polled_jobs_total", "Looks at single jobs, by provider.", "provider"),
 		upstreamDuration: histogram("upstream_job_seconds", "From the upstream's acceptance to its success being seen.", long, "provider"),
 		unsettled:        counter("submits_unsettled_total", "Submit calls whose outcome was not known when they ended.", "provider"),
+		contested:        counter("upstream_jobs_contested_total", "Upstream jobs named for an attempt although another one had them, by provider and which of the two was left without: named or holder.", "provider", "without"),
 		callbacks:        counter("upstream_callbacks_total", "Inbound upstream callbacks, by provider and what became of them.", "provider", "result"),
 		collectedBytes:   counter("output_bytes_total", "Bytes of outputs stored, by provider.", "provider"),
 		accountRests:     counter("account_rests_total", "Times that an account was left alone because the upstream gave no usable answers.", "provider", "account"),
@@ -71,7 +73,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Panics in work on attempts; each is a bug."})
 	if reg != nil {
 		reg.MustRegister(m.accepted, m.ended, m.refused, m.attemptsEnded, m.rerouted, m.judgeErrors, m.reviews, m.reviewsPending, m.generationTime, m.submits, m.submitTime, m.polls, m.polledJobs,
-			m.upstreamDuration, m.unsettled, m.callbacks, m.collectedBytes, m.accountRests, m.accountState, m.databaseErrors, m.panics)
+			m.upstreamDuration, m.unsettled, m.contested, m.callbacks, m.collectedBytes, m.accountRests, m.accountState, m.databaseErrors, m.panics)
 	}
 	return m
 }

@@ -153,13 +153,24 @@ func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration)
 		wait = clamp(age/4, pace.Interval, pace.Ceiling)
 	}
 	wait = e.stretched(a, wait, pace, now)
-	wait = max(wait, min(asked, time.Hour))
-	// A tenth of jitter keeps jobs of one batch from falling due together for ever.
-	wait += time.Duration(float64(wait) * 0.1 * jitterUnit())
+	asked = min(asked, time.Hour)
+	wait = max(wait, asked)
+	wait = jittered(wait, min(wait, max(pace.Interval, asked))) // a first look may come before the interval
 	if left := a.DeadlineAt.Sub(now); wait > left {
 		wait = max(left, 0)
 	}
 	return wait
+}
+
+// jittered moves a look by up to a tenth, which keeps jobs of one batch from falling due together for ever: to an earlier time as
+// long as that is not before least, which is wait at most. What is learnt of a model are the times of looks, so that looks which come late make those
+// of later jobs later still; by coming early they keep measuring when jobs begin to end.
+func jittered(wait, least time.Duration) time.Duration {
+	part := 0.1 * rand.Float64()
+	if early := wait - time.Duration(part*float64(wait)); early >= least {
+		return early
+	}
+	return wait + time.Duration(part*float64(least))
 }
 
 func clamp(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }

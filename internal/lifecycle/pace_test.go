@@ -65,6 +65,32 @@ func TestLearntPaceMeetsTheTarget(t *testing.T) {
 	}
 }
 
+// What is learnt are the times of looks, not of ends. Over many jobs that must not make looks later and later.
+func TestLearningFromLooksKeepsThePace(t *testing.T) {
+	for _, scale := range []time.Duration{1, 10} {
+		e := engineFor(provider.Pace{First: time.Second, Interval: 250 * time.Millisecond, Ceiling: 30 * time.Second})
+		r := rand.New(rand.NewPCG(3, 4))
+		const learning, jobs = 10_000, 3000
+		var lags []time.Duration
+		looks := 0
+		for i := range learning + jobs {
+			took := scale * (5*time.Second + time.Duration(r.Int64N(int64(10*time.Second))))
+			n, lag := simulate(e, took)
+			e.durations.learn("m", took+lag)
+			if i >= learning {
+				looks += n
+				lags = append(lags, lag)
+			}
+		}
+		slices.Sort(lags)
+		p50, p99, mean := lags[jobs/2], lags[jobs*99/100], float64(looks)/jobs
+		t.Logf("jobs of %d to %d s: lag p50 %v, p99 %v, %.1f looks a job", 5*scale, 15*scale, p50, p99, mean)
+		if p50 > scale*time.Second || p99 > scale*3*time.Second || mean > 8 {
+			t.Errorf("jobs of %d to %d s: lag p50 %v, p99 %v, %.1f looks a job", 5*scale, 15*scale, p50, p99, mean)
+		}
+	}
+}
+
 func TestUnknownPaceKeepsToTheUpstreamsHints(t *testing.T) {
 	pace := provider.Pace{First: 5 * time.Second, Interval: 5 * time.Second, Ceiling: 30 * time.Second}
 	e := engineFor(pace)

@@ -275,7 +275,8 @@ func TestTheDeadlineEndsOnlyTheLateParts(t *testing.T) {
 			t.Errorf("half of it is shown as %+v with %v, %v", now, outputs, err)
 		}
 		if err := db.Update(t.Context(), func(tx *store.Tx) error {
-			_, err := tx.Exec(`UPDATE attempts SET deadline_at = 1 WHERE generation_id = ? AND ordinal = 1`, g.ID)
+			// A new version, for a look that is under way would write the deadline back.
+			_, err := tx.Exec(`UPDATE attempts SET deadline_at = 1, version = version + 1 WHERE generation_id = ? AND ordinal = 1`, g.ID)
 			return err
 		}); err != nil {
 			t.Fatal(err)

@@ -128,11 +128,11 @@ func (e *Engine) requeue(a *kinora.Attempt, after time.Duration) {
 	a.LeaseOwner, a.ReadErrors = "", 0
 	err := e.persist("requeued attempt", func(tx *store.Tx) error {
 		now := time.Now()
-		named, err := tx.NotedUpstreamID(a)
+		own, contested, err := tx.NamedUpstreamID(a)
 		if err != nil {
 			return err
 		}
-		if named != "" {
+		if own+contested != "" {
 			a.State, a.DueAt, a.DoneAt = kinora.AttemptUnsettled, now, now
 			if err := tx.SaveAttempt(a, from); err != nil {
 				return err
@@ -157,7 +157,7 @@ func (e *Engine) uncount(tx *store.Tx, a *kinora.Attempt) error {
 		return nil
 	}
 	acc.noteSpent(time.Now(), false)
-	return tx.CountSubmits(a.Account, dayOf(a.SubmittedAt), -1)
+	return tx.CountSubmits(a.Account, e.cfg.DayOf(a.SubmittedAt), -1)
 }
 
 // reject ends an attempt whose submit was refused or not made, so that nothing exists upstream. As with a

@@ -50,9 +50,10 @@ func TestProofOutweighsARefusal(t *testing.T) {
 						}
 						return n > tc.named, provider.Errorf(tc.class, "no")
 					}
+					day, _ := oneDay()
 					opts := []options{withPublicURL("https://kinora.example"), func(c *lifecycle.Config) {
 						c.Accounts[0].PerDay, c.Timing.Backoff = 1000, 0.001
-					}}
+					}, day}
 					if routes == 2 {
 						opts = append(opts, twoRoutes(other{fake: second}, nil))
 					}
@@ -215,7 +216,8 @@ func TestOneModelThatIsNotAllowed(t *testing.T) {
 			}
 			return true, nil
 		}
-		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("a"), PerDay: 5}, lifecycle.Account{Account: named("b"), PerDay: 5}),
+		day, _ := oneDay()
+		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("a"), PerDay: 5}, lifecycle.Account{Account: named("b"), PerDay: 5}), day,
 			func(c *lifecycle.Config) {
 				c.Models = append(c.Models, kinora.Model{Name: "closed", Kind: kinora.KindImage, Provider: "fake"})
 			}).start(t)
@@ -249,7 +251,8 @@ func TestRefusalsAreCheap(t *testing.T) {
 		t.Run("of the day", func(t *testing.T) {
 			up := newFake(t)
 			up.submit = func(int, provider.Request) (bool, error) { return false, provider.Errorf(provider.Moderation, "no") }
-			h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("daily"), PerDay: 2})).start(t)
+			day, _ := oneDay()
+			h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("daily"), PerDay: 2}), day).start(t)
 			for range 3 {
 				h.await(t, h.accept(t, submission("bad")).ID)
 			}

@@ -14,15 +14,15 @@ import (
 
 const (
 	maxReviewReason = 1000 // characters
-	maxReviewer     = 200
+	maxReviewer     = kinora.MaxEmail
 )
 
-// PendingReviews reads the generations that wait for a person, the one that has waited longest
-// first, from behind a position on.
-func (e *Engine) PendingReviews(ctx context.Context, after kinora.ReviewPosition, limit int) ([]*kinora.Review, error) {
+// PendingReviews reads the generations of an organisation that wait for a person, the one that has waited
+// longest first, from behind a position on. An empty organisation reads everybody's.
+func (e *Engine) PendingReviews(ctx context.Context, organisationID string, after kinora.ReviewPosition, limit int) ([]*kinora.Review, error) {
 	var list []*kinora.Review
 	err := e.db.View(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.PendingReviews(after, limit)
+		list, err = tx.PendingReviews(organisationID, after, limit)
 		return err
 	})
 	return list, err
@@ -99,8 +99,13 @@ func (e *Engine) Decide(ctx context.Context, generationID string, d kinora.Revie
 		if err != nil {
 			return err
 		}
-		after, err = e.review(tx, g, r, d, now)
-		return err
+		if d.Round != nil && *d.Round != r.Round {
+			return kinora.Errorf(kinora.ErrConflict, "another round of the generation waits for a review now")
+		}
+		if after, err = e.review(tx, g, r, d, now); err != nil {
+			return err
+		}
+		return auditDecision(tx, g, r)
 	})
 	if err != nil {
 		if kinora.CodeOf(err) == kinora.ErrInternal {
@@ -117,18 +122,28 @@ func (e *Engine) Decide(ctx context.Context, generationID string, d kinora.Revie
 	return g, r, nil
 }
 
+func auditDecision(tx *store.Tx, g *kinora.Generation, r *kinora.Review) error {
+	action := kinora.AuditReviewApprove
+	if r.State == kinora.ReviewRejected {
+		action = kinora.AuditReviewReject
+	}
+	return tx.Audit(action, g.OrganisationID, g.ID, map[string]any{"by": r.DecidedBy, "reason": r.Reason, "outputs": r.Outputs, "round": r.Round})
+}
+
 func checkDecision(d kinora.ReviewDecision) error {
 	switch {
 	case d.By == "" || utf8.RuneCountInString(d.By) > maxReviewer:
-		return kinora.Errorf(kinora.ErrInvalid, "by must say who decided, in at most %d characters", maxReviewer)
+		return kinora.FieldErrorf(kinora.ErrInvalid, "by", "by must say who decided, in at most %d characters", maxReviewer)
+	case storable(d.By) != d.By || storable(d.Reason) != d.Reason:
+		return kinora.FieldErrorf(kinora.ErrInvalid, "by", "by and reason must be UTF-8 without NUL")
 	case utf8.RuneCountInString(d.Reason) > maxReviewReason:
-		return kinora.Errorf(kinora.ErrInvalid, "reason must have at most %d characters", maxReviewReason)
+		return kinora.FieldErrorf(kinora.ErrInvalid, "reason", "reason must have at most %d characters", maxReviewReason)
 	case d.Reject && len(d.Approve) > 0:
-		return kinora.Errorf(kinora.ErrInvalid, "outputs cannot be named in a rejection: it concerns all of them")
+		return kinora.FieldErrorf(kinora.ErrInvalid, "outputs", "outputs cannot be named in a rejection: it concerns all of them")
 	}
 	for i, id := range d.Approve {
 		if slices.Contains(d.Approve[:i], id) {
-			return kinora.Errorf(kinora.ErrInvalid, "outputs names %s twice", clip(id))
+			return kinora.FieldErrorf(kinora.ErrInvalid, "outputs", "outputs names %s twice", clip(id))
 		}
 	}
 	return nil
@@ -183,7 +198,7 @@ func (e *Engine) review(tx *store.Tx, g *kinora.Generation, r *kinora.Review, d 
 // approved are the held outputs of the given ids in their order, or the best ones.
 func approved(plan kinora.Plan, held []kinora.Output, ids []string) ([]kinora.Output, error) {
 	if plan.Publish > 0 && len(ids) > plan.Publish {
-		return nil, kinora.Errorf(kinora.ErrInvalid, "outputs must name at most %d: no more are published", plan.Publish)
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "outputs", "outputs must name at most %d: no more are published", plan.Publish)
 	}
 	chosen := held
 	if len(ids) > 0 {
@@ -192,7 +207,7 @@ func approved(plan kinora.Plan, held []kinora.Output, ids []string) ([]kinora.Ou
 	for _, id := range ids {
 		at := slices.IndexFunc(held, func(o kinora.Output) bool { return o.ID == id })
 		if at < 0 {
-			return nil, kinora.Errorf(kinora.ErrInvalid, "outputs must name outputs that wait for this review; %s is none", clip(id))
+			return nil, kinora.FieldErrorf(kinora.ErrInvalid, "outputs", "outputs must name outputs that wait for this review; %s is none", clip(id))
 		}
 		chosen = append(chosen, held[at])
 	}

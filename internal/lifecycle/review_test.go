@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +55,22 @@ func TestAReviewHoldsWhatHasPassed(t *testing.T) {
 		if len(held) != 2 || held[0].Attempt != 1 || held[1].Attempt != 0 {
 			t.Fatalf("held: %+v", held)
 		}
+		for of, want := range map[string]int{"": 1, organisation: 1, "org_other": 0} {
+			if list, err := h.PendingReviews(t.Context(), of, kinora.ReviewPosition{}, 10); err != nil || len(list) != want {
+				t.Errorf("the queue of %q: %+v, %v", of, list, err)
+			}
+		}
+		for of, want := range map[string]int{organisation: 1, "org_other": 0} {
+			list, err := h.HeldGenerations(t.Context(), of, []string{"job_none", id})
+			if err != nil || len(list) != want {
+				t.Fatalf("held of %q: %+v, %v", of, list, err)
+			}
+			for _, one := range list {
+				if one.Generation.ID != id || !reflect.DeepEqual(one.Outputs, held) {
+					t.Errorf("held of %q: %+v, want %+v", of, one, held)
+				}
+			}
+		}
 		g, outputs, err := h.Generation(t.Context(), organisation, id)
 		if err != nil || g.State != kinora.GenerationRunning || g.Progress != 99 || len(outputs) != 0 {
 			t.Errorf("while it waits: %+v with %v, %v", g, outputs, err)
@@ -83,6 +100,8 @@ func TestAReviewHoldsWhatHasPassed(t *testing.T) {
 			"what failed":       {Approve: []string{h.candidate(t, id, 2).ID}, By: "ana"},
 			"one twice":         {Approve: []string{held[0].ID, held[0].ID}, By: "ana"},
 			"reject in part":    {Approve: []string{held[0].ID}, Reject: true, By: "ana"},
+			"reason with NUL":   {Approve: []string{held[0].ID}, By: "ana", Reason: "a\x00b"},
+			"reason not UTF-8":  {Approve: []string{held[0].ID}, By: "ana", Reason: "a\xff"},
 			"more than allowed": {Approve: []string{held[0].ID, held[1].ID, "out_x"}, By: "ana"},
 		} {
 			_, _, err := h.Decide(t.Context(), id, d)
@@ -92,7 +111,8 @@ func TestAReviewHoldsWhatHasPassed(t *testing.T) {
 		}
 		ended, left := h.Ended(id)
 		defer left()
-		g, r, err := h.Decide(t.Context(), id, kinora.ReviewDecision{Approve: []string{held[1].ID}, Reason: "warmer", By: "ana"})
+		asAna := kinora.WithActor(t.Context(), kinora.Actor{Kind: kinora.ActorPerson, ID: "per_ana"})
+		g, r, err := h.Decide(asAna, id, kinora.ReviewDecision{Approve: []string{held[1].ID}, Reason: "warmer", By: "ana"})
 		if err != nil || g.State != kinora.GenerationSucceeded || r.State != kinora.ReviewApproved || r.DecidedBy != "ana" {
 			t.Fatalf("%+v, %+v, %v", g, r, err)
 		}
@@ -104,14 +124,30 @@ func TestAReviewHoldsWhatHasPassed(t *testing.T) {
 		if list, err := h.Reviews(t.Context(), id); err != nil || len(list) != 1 || list[0].Reason != "warmer" || !slices.Equal(list[0].Outputs, []string{held[1].ID}) || list[0].DecidedAt.IsZero() {
 			t.Errorf("on record: %+v, %v", list, err)
 		}
-		if _, _, err := h.Decide(t.Context(), id, kinora.ReviewDecision{Reject: true, By: "bob"}); kinora.CodeOf(err) != kinora.ErrConflict {
+		if _, _, err := h.Decide(asAna, id, kinora.ReviewDecision{Reject: true, By: "bob"}); kinora.CodeOf(err) != kinora.ErrConflict {
 			t.Errorf("decided twice: %v", err)
 		}
 		if _, _, err := h.Decide(t.Context(), "job_none", kinora.ReviewDecision{By: "bob"}); kinora.CodeOf(err) != kinora.ErrNotFound {
 			t.Errorf("decided on nothing: %v", err)
 		}
 		h.endsOnce(t, g)
+		wantAudited(t, db, "per_ana", kinora.AuditReviewApprove, id)
 	})
+}
+
+// wantAudited demands one entry in the audit log by an actor.
+func wantAudited(t *testing.T, db *store.DB, actor string, action kinora.AuditAction, target string) {
+	t.Helper()
+	err := db.View(context.Background(), func(tx *store.Tx) error {
+		list, _, err := tx.AuditEntries(kinora.AuditFilter{ActorID: actor}, store.SearchPage{Limit: 10, Reach: 10_000})
+		if len(list) != 1 || list[0].Action != action || list[0].Target != target || list[0].OrganisationID != organisation {
+			t.Errorf("the audit log has %+v, want %s of %s", list, action, target)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (h *house) candidate(t *testing.T, generationID string, i int) kinora.Output {
@@ -147,6 +183,10 @@ func TestARejectionMakesAnotherRound(t *testing.T) {
 		held := h.awaitReview(t, id, 1)
 		if len(held) != 2 || held[0].Attempt != 4 {
 			t.Fatalf("held: %+v", held)
+		}
+		seen := 0
+		if _, _, err := h.Decide(t.Context(), id, kinora.ReviewDecision{Reject: true, By: "bob", Round: &seen}); kinora.CodeOf(err) != kinora.ErrConflict {
+			t.Errorf("a decision on the round before: %v", err)
 		}
 		g, _, err = h.Decide(t.Context(), id, kinora.ReviewDecision{Reject: true, By: "ana"})
 		if err != nil || g.State != kinora.GenerationFailed || g.Failure.Code != kinora.FailureQualityRejected {
@@ -227,7 +267,7 @@ func TestAReviewAndACancelHaveOneWinner(t *testing.T) {
 			}
 			h.endsOnce(t, g)
 		}
-		if list, err := h.PendingReviews(t.Context(), kinora.ReviewPosition{}, 10); err != nil || len(list) != 0 {
+		if list, err := h.PendingReviews(t.Context(), "", kinora.ReviewPosition{}, 10); err != nil || len(list) != 0 {
 			t.Errorf("still waiting: %+v, %v", list, err)
 		}
 	})

@@ -109,6 +109,18 @@ func (e *Engine) takesWork(m *kinora.Model, now, deadline time.Time) bool {
 	return slices.ContainsFunc(e.crews[m], func(acc *account) bool { return acc.usable(now, m.UpstreamModel, deadline) })
 }
 
+// takesWorkAfterAll asks once more before a generation is refused, with the accounts' days as the database has them: what
+// this node remembers of them may be older than what another node has given back.
+func (e *Engine) takesWorkAfterAll(tx *store.Tx, g *kinora.Generation, places []int, now time.Time) (bool, error) {
+	routes := e.routes[g.Model]
+	for _, place := range places {
+		if err := noteDays(tx, e.crews[routes[place]], now); err != nil {
+			return false, err
+		}
+	}
+	return slices.ContainsFunc(places, func(place int) bool { return e.takesWork(routes[place], now, g.DeadlineAt) }), nil
+}
+
 // shares is how many calls a route's upstream needs for what a request asks for.
 func (e *Engine) shares(g *kinora.Generation, m *kinora.Model) int {
 	if splitter, ok := e.providers[m.Provider].(provider.Splitter); ok {
@@ -290,7 +302,7 @@ func (e *Engine) hasRoom(m *kinora.Model) bool {
 		held, today := 0, map[string]int{}
 		err := e.db.View(e.run, func(tx *store.Tx) (err error) {
 			if held, err = tx.Holding(acc.Name, acc.MaxInFlight); err == nil && acc.PerDay > 0 {
-				today, err = tx.SubmitsOfDay(dayOf(now))
+				today, err = tx.SubmitsOfDay(e.cfg.DayOf(now))
 			}
 			return err
 		})

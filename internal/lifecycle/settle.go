@@ -124,6 +124,10 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 		e.drop(a)
 		return
 	}
+	if a.ContestedID != "" && a.UpstreamID == "" {
+		e.endContested(g, a, from)
+		return
+	}
 	acc := e.accounts[a.Account]
 	if acc == nil {
 		// Only this account's upstream can tell; it may be configured again before the deadline.
@@ -222,12 +226,20 @@ func (e *Engine) modelOf(g *kinora.Generation, a *kinora.Attempt) *kinora.Model 
 	return &kinora.Model{Name: a.Model, Kind: g.Kind, Provider: a.Provider, UpstreamModel: a.UpstreamModel}
 }
 
-// lookAgain keeps an attempt unsettled until its next look.
+// lookAgain keeps an attempt unsettled until its next look, which comes at once where a job was named for it meanwhile.
 func (e *Engine) lookAgain(a *kinora.Attempt, from kinora.AttemptState, wait time.Duration) {
 	a.State, a.LeaseOwner = kinora.AttemptUnsettled, ""
 	a.DueAt = time.Now().Add(max(wait, 10*time.Millisecond))
 	err := e.persist("unsettled attempt", func(tx *store.Tx) error {
-		if err := tx.SaveAttempt(a, from); err != nil {
+		own, contested, err := tx.NamedUpstreamID(a)
+		if err != nil {
+			return err
+		}
+		save := *a
+		if own != a.UpstreamID || contested != a.ContestedID {
+			save.DueAt = time.Now()
+		}
+		if err := tx.SaveAttempt(&save, from); err != nil {
 			return err
 		}
 		return tx.StartGeneration(a.GenerationID, time.Now())

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -192,23 +193,26 @@ func TestProgressOfACallThatLastsAsLongAsItsGeneration(t *testing.T) {
 		release := make(chan struct{})
 		up := &answering{fake: newFake(t), bodies: bodies(picture(t, 8)), during: func(_ context.Context, req provider.Request) {
 			req.Progress(40)
-			req.Progress(41) // too soon after the last to be worth a write
+			req.Progress(41) // too soon after the last to be worth a write, unless the machine is busy
 			<-release
 		}}
-		h := build(t, db, t.TempDir(), halves{up}).start(t)
+		// A progress that is not written within a beat is left.
+		h := build(t, db, t.TempDir(), halves{up}, func(c *lifecycle.Config) { c.Timing.Beat = 10 * time.Second }).start(t)
+		finish := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(finish) // or a stop would wait for the calls
 		id := h.accept(t, submission("x")).ID
 		end := time.Now().Add(time.Minute)
-		for seen := 0; seen != 40; {
+		for seen := 0; seen < 40; {
 			g, _, err := h.Generation(t.Context(), organisation, id)
 			if err != nil || time.Now().After(end) || g.State.Terminal() {
 				t.Fatalf("no progress was seen: %+v, error %v", g, err)
 			}
-			if seen = g.Progress; seen > 0 && g.State != kinora.GenerationRunning || seen > 40 {
+			if seen = g.Progress; seen > 0 && g.State != kinora.GenerationRunning || seen > 41 {
 				t.Errorf("progress %d of a generation that is %s", seen, g.State)
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
-		close(release)
+		finish()
 		if g, _ := h.await(t, id); g.State != kinora.GenerationSucceeded || g.Progress != 100 {
 			t.Errorf("ended as %s with progress %d", g.State, g.Progress)
 		}

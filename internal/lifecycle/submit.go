@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -159,15 +160,34 @@ func byAccount(list []*kinora.Attempt) map[string]int {
 	return out
 }
 
-// countDay counts submits of accounts that have a daily limit, within the claim.
+// countDay counts submits of accounts that have a daily limit, within the claim, and remembers
+// whose day they fill.
 func (e *Engine) countDay(tx *store.Tx, claimed []*kinora.Attempt, now time.Time) error {
+	var limited []*account
 	for name, n := range byAccount(claimed) {
-		if e.accounts[name].PerDay == 0 {
+		acc := e.accounts[name]
+		if acc.PerDay == 0 {
 			continue
 		}
-		if err := tx.CountSubmits(name, dayOf(now), n); err != nil {
+		if err := tx.CountSubmits(name, acc.dayOf(now), n); err != nil {
 			return err
 		}
+		limited = append(limited, acc)
+	}
+	return noteDays(tx, limited, now)
+}
+
+// noteDays remembers which of some accounts have used up the day that is now.
+func noteDays(tx *store.Tx, accounts []*account, now time.Time) error {
+	if !slices.ContainsFunc(accounts, func(a *account) bool { return a.PerDay > 0 }) {
+		return nil
+	}
+	today, err := tx.SubmitsOfDay(accounts[0].dayOf(now))
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		a.noteSpent(now, a.PerDay > 0 && today[a.Name] >= a.PerDay)
 	}
 	return nil
 }
@@ -203,7 +223,7 @@ func (e *Engine) freeSlots(tx *store.Tx, l *lane, now time.Time) (*slots, error)
 		}
 		room = min(room, acc.MaxInFlight-held)
 		if acc.PerDay > 0 {
-			today, err := tx.SubmitsOfDay(dayOf(now))
+			today, err := tx.SubmitsOfDay(acc.dayOf(now))
 			if err != nil {
 				return nil, err
 			}
@@ -358,8 +378,12 @@ func (e *Engine) accepted(l *lane, a *kinora.Attempt, got provider.Accepted) {
 		}
 		return tx.StartGeneration(a.GenerationID, now)
 	})
-	if errors.Is(err, store.ErrStale) {
+	switch {
+	case errors.Is(err, store.ErrStale):
 		e.overtaken(l, a)
+		return
+	case errors.Is(err, store.ErrTaken):
+		e.acceptContested(l, a, from)
 		return
 	}
 	e.logLost("accepted attempt", a, err)
@@ -369,25 +393,18 @@ func (e *Engine) accepted(l *lane, a *kinora.Attempt, got provider.Accepted) {
 // overtaken deals with an acceptance whose attempt somebody else has moved on. While it
 // is being settled the id is the proof that settling looks for; when it has ended, the
 // job upstream is nobody's and is cancelled where that can be done. Its id is kept with the
-// attempt all the same, because the upstream's bill may name it.
+// attempt all the same, because the upstream's bill may name it. A job that a live attempt has goes on.
 func (e *Engine) overtaken(l *lane, a *kinora.Attempt) {
-	state := kinora.AttemptSubmitting
-	err := e.persist("late acceptance", func(tx *store.Tx) error {
-		list, err := tx.Attempts(a.GenerationID)
-		if err != nil {
+	var (
+		state kinora.AttemptState
+		noted bool
+		c     contest
+	)
+	err := noting(func() error {
+		return e.persist("late acceptance", func(tx *store.Tx) (err error) {
+			state, noted, c, err = e.noteJob(tx, a, a.UpstreamID, a.Handle, a.AcceptedAt, time.Now())
 			return err
-		}
-		for _, now := range list {
-			if now.Ordinal == a.Ordinal {
-				state = now.State
-			}
-		}
-		if state.Terminal() {
-			_, err = tx.NoteLateUpstreamID(a, a.UpstreamID, a.AcceptedAt)
-			return err
-		}
-		_, err = tx.NoteUpstreamID(a, a.UpstreamID, a.Handle, time.Now())
-		return err
+		})
 	})
 	e.logLost("late acceptance", a, err)
 	level := slog.LevelWarn
@@ -395,7 +412,10 @@ func (e *Engine) overtaken(l *lane, a *kinora.Attempt) {
 		level = slog.LevelInfo // the caller's own doing
 	}
 	e.log.Log(e.work, level, "an acceptance came after its attempt had moved on", "attempt", a.ID(), "provider", a.Provider, "state", string(state), "upstream_id", a.UpstreamID)
-	if state.Terminal() {
+	if err == nil && noted {
+		e.contested(a, c)
+	}
+	if state.Terminal() && !c.runs() {
 		e.cancelUpstream(a)
 	}
 	l.settle.ring()

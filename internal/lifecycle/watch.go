@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync/atomic"
 	"time"
@@ -286,7 +287,7 @@ func (e *Engine) conclude(l *lane, from kinora.AttemptState, list []ending, now 
 		return
 	}
 	var stale []*kinora.Attempt
-	err := e.persist("upstream success", func(tx *store.Tx) (err error) {
+	save := func(tx *store.Tx) (err error) {
 		if stale, err = tx.SaveAttempts(saves); err != nil || from == kinora.AttemptOpen {
 			return err // the generation of an open attempt runs already
 		}
@@ -296,7 +297,15 @@ func (e *Engine) conclude(l *lane, from kinora.AttemptState, list []ending, now 
 			}
 		}
 		return nil
-	})
+	}
+	err := e.persist("upstream success", save)
+	if errors.Is(err, store.ErrTaken) && from != kinora.AttemptOpen {
+		// What came with an attempt's own answer is its own, whatever else has the same name upstream.
+		a := saves[0].Attempt
+		e.log.Warn("an upstream gave one id to the results of two calls; it is kept with the first", "attempt", a.ID(), "provider", a.Provider, "upstream_id", a.UpstreamID)
+		a.UpstreamID = ""
+		err = e.persist("upstream success", save)
+	}
 	e.logLost("upstream success", saves[0].Attempt, err)
 	for _, a := range stale {
 		e.logLost("upstream success", a, store.ErrStale)

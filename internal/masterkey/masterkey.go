@@ -11,6 +11,7 @@ package masterkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -124,6 +125,10 @@ func (k *Keeper) Rotate(ctx context.Context) (kinora.MasterKeyChange, error) {
 	change.Resealed, err = k.cfg.Secrets.Reseal(ctx)
 	ids := k.cfg.Ring.IDs()
 	change.Current, change.Older, change.Forgotten = ids[0], ids[1:], []string{}
+	if change.Made || change.Resealed > 0 {
+		detail := map[string]any{"current": change.Current, "made": change.Made, "resealed": change.Resealed}
+		err = errors.Join(err, k.audit(ctx, kinora.AuditMasterKeyRotate, detail))
+	}
 	return change, err
 }
 
@@ -173,7 +178,16 @@ func (k *Keeper) ForgetOld(ctx context.Context, early bool) (kinora.MasterKeyCha
 			change.Forgotten = append(change.Forgotten, id)
 		}
 	}
-	return change, nil
+	if len(change.Forgotten) == 0 {
+		return change, nil
+	}
+	return change, k.audit(ctx, kinora.AuditMasterKeyForget, map[string]any{"current": change.Current, "forgotten": change.Forgotten, "early": early})
+}
+
+// audit writes what was done. A key file and a database have no transaction together: the entry follows the change, and
+// that it could not be written is an error although the change stands.
+func (k *Keeper) audit(ctx context.Context, action kinora.AuditAction, detail map[string]any) error {
+	return k.cfg.DB.Update(ctx, func(tx *store.Tx) error { return tx.Audit(action, "", "", detail) })
 }
 
 // reload takes over what somebody has written into the key file since it was read.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -65,13 +66,11 @@ func New(o Options) (*Rig, error) {
 		}
 		accounts = fmt.Sprintf(`  - {name: up, provider: sandbox, base_url: "http://%s", settings: {api_key: %s}%s}`, address, upstreamKey, prefixed(", ", o.Account))
 	}
-	own, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ownAddress()
 	if err != nil {
 		r.Close()
 		return nil, err
 	}
-	address := own.Addr().String()
-	_ = own.Close()
 	r.URL = "http://" + address
 	public := r.URL
 	if o.Uncalled {
@@ -88,6 +87,19 @@ accounts:
 %s
 `, address, public, o.Dir, o.DSN, accounts, o.Config)
 	return r, os.WriteFile(r.config, []byte(text), 0o600)
+}
+
+// ownAddress finds an address that nobody listens at. Its port is not among those that kernels give to outgoing
+// connections, which could take it between two lives of the program.
+func ownAddress() (address string, err error) {
+	for range 20 {
+		l, listenErr := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if listenErr == nil {
+			return l.Addr().String(), l.Close()
+		}
+		err = listenErr
+	}
+	return "", err
 }
 
 // startSandbox starts the upstream and returns where it listens.
@@ -196,6 +208,12 @@ func (p *Process) Logs() string { return p.logs.String() }
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
+}
+
+// Ended is how the program ended: nil = in order. It is to be asked once it has.
+func (p *Process) Ended() error {
+	<-p.done
+	return p.err
 }
 
 // Stop ends the program in order; its error is the program's own.

@@ -19,12 +19,16 @@ type Admin interface {
 	// UpdateOrganisation changes what c sets. Errors: kinora.ErrInvalid.
 	UpdateOrganisation(ctx context.Context, organisationID string, c OrganisationChange) (*kinora.Organisation, error)
 
-	// Keys lists an organisation's keys, revoked ones too, oldest first.
+	// Keys lists an organisation's keys, those that have ended too, oldest first.
 	Keys(ctx context.Context, organisationID string) ([]*kinora.Key, error)
-	// CreateKey makes a key of kind "sk" or "kat_live" and returns its text this once. Errors: kinora.ErrInvalid.
-	CreateKey(ctx context.Context, organisationID, name, kind string) (key *kinora.Key, text string, err error)
+	// CreateKey makes a key of kind "sk" or "kat_live", which ends at expires (zero = never), and returns its text this once.
+	// Errors: kinora.ErrInvalid.
+	CreateKey(ctx context.Context, organisationID, name, kind string, expires time.Time) (key *kinora.Key, text string, err error)
 	// ImportKey makes a key of an existing text. Errors: kinora.ErrInvalid, kinora.ErrConflict when it is known already.
-	ImportKey(ctx context.Context, organisationID, name, text string) (*kinora.Key, error)
+	ImportKey(ctx context.Context, organisationID, name, text string, expires time.Time) (*kinora.Key, error)
+	// RotateKey makes a key in the place of another one, which ends after overlap, and returns the new one's text this once.
+	// Errors: kinora.ErrInvalid, kinora.ErrConflict when the old one has ended or been rotated.
+	RotateKey(ctx context.Context, organisationID, keyID string, overlap time.Duration) (key *kinora.Key, text string, err error)
 	RevokeKey(ctx context.Context, organisationID, keyID string) error
 
 	// Endpoints lists an organisation's endpoints, its default callback URL first.
@@ -44,11 +48,10 @@ type Admin interface {
 
 	// Generation reads any organisation's generation, with what its caller sees of its outputs.
 	Generation(ctx context.Context, generationID string) (*kinora.Generation, []kinora.Output, error)
-	// Candidates lists all outputs of a generation, published or not, in the order in which
-	// they were asked for.
-	Candidates(ctx context.Context, generationID string) ([]kinora.Output, error)
-	// Attempts lists the attempts of a generation, in order.
-	Attempts(ctx context.Context, generationID string) ([]*kinora.Attempt, error)
+	// History reads all that is kept about any organisation's generation.
+	History(ctx context.Context, generationID string) (*kinora.History, error)
+	// Origin tells where a generation came from, and what was made anew from it.
+	Origin(ctx context.Context, g *kinora.Generation) (*kinora.Origin, error)
 	// Deliveries lists the deliveries of a generation's event; none before its end.
 	Deliveries(ctx context.Context, generationID string) ([]*kinora.Delivery, error)
 	// DeliveryAttempts is the log of a delivery, oldest first: the newest hundred of its attempts.
@@ -70,7 +73,7 @@ type OrganisationChange struct {
 const (
 	// maxAdminList bounds every list of the admin API. What lies beyond it is not shown, and the answer says so.
 	maxAdminList = 1000
-	// defaultOverlap is how long the secret before a rotation signs on (generations API contract 10.3).
+	// defaultOverlap is how long the secret before a rotation signs on (generations API contract 10.3), and a key goes on.
 	defaultOverlap    = 24 * time.Hour
 	maxOverlapSeconds = 30 * 24 * 60 * 60 // as tenancy has it
 )
@@ -89,6 +92,8 @@ func (s *Server) adminRoutes() []route {
 	on := func(method, pattern string, h handlerFunc) route {
 		return route{method: method, pattern: pattern, dialect: &adminDialect, auth: adminned, handler: h}
 	}
+	ledger := on(http.MethodGet, organisation+"/billing-events", s.adminBillingEvents)
+	ledger.load = holding // as CSV it lasts as long as the client needs
 	list := []route{
 		on(http.MethodGet, organisations, s.adminOrganisations),
 		on(http.MethodPost, organisations, s.adminCreateOrganisation),
@@ -97,6 +102,7 @@ func (s *Server) adminRoutes() []route {
 		on(http.MethodGet, organisation+"/keys", s.adminKeys),
 		on(http.MethodPost, organisation+"/keys", s.adminCreateKey),
 		on(http.MethodDelete, organisation+"/keys/{key_id}", s.adminRevokeKey),
+		on(http.MethodPost, organisation+"/keys/{key_id}/rotate", s.adminRotateKey),
 		on(http.MethodGet, organisation+"/webhook-secrets", s.adminSecrets),
 		on(http.MethodPost, organisation+"/webhook-secrets", s.adminRotateSecret),
 		on(http.MethodGet, generation, s.adminGeneration),
@@ -105,7 +111,8 @@ func (s *Server) adminRoutes() []route {
 	if s.cfg.Usage != nil {
 		list = append(list,
 			on(http.MethodGet, organisation+"/usage", s.adminUsage),
-			on(http.MethodGet, organisation+"/billing-events", s.adminBillingEvents))
+			on(http.MethodGet, organisation+"/usage/series", s.adminUsageOverTime),
+			ledger)
 	}
 	return append(list, s.adminEndpointRoutes(on, organisation)...)
 }
@@ -182,62 +189,6 @@ func (s *Server) adminUpdateOrganisation(ctx context.Context, x *exchange, r *ht
 	return nil
 }
 
-func (s *Server) adminKeys(ctx context.Context, x *exchange, r *http.Request) error {
-	list, err := s.cfg.Admin.Keys(ctx, r.PathValue("organisation_id"))
-	if err != nil {
-		return err
-	}
-	shown, truncated := bounded(list)
-	answer := keyList{Keys: make([]keyView, len(shown)), Truncated: truncated}
-	for i, k := range shown {
-		answer.Keys[i] = viewKey(k)
-	}
-	writeJSON(x, http.StatusOK, answer)
-	return nil
-}
-
-// adminCreateKey makes a key, or imports one where the body has its text.
-func (s *Server) adminCreateKey(ctx context.Context, x *exchange, r *http.Request) error {
-	var body struct {
-		Name string  `json:"name"`
-		Kind *string `json:"kind"` // "sk", the default, or "kat_live"
-		Key  *string `json:"key"`  // an existing key's text
-	}
-	if err := s.adminBody(x, r, &body); err != nil {
-		return err
-	}
-	organisationID := r.PathValue("organisation_id")
-	if body.Key != nil {
-		if body.Kind != nil {
-			return refuse(kinora.ErrInvalid, "kind cannot be given together with key, which shows its own")
-		}
-		key, err := s.cfg.Admin.ImportKey(ctx, organisationID, body.Name, *body.Key)
-		if err != nil {
-			return err
-		}
-		writeJSON(x, http.StatusCreated, viewKey(key)) // whoever sent the text has it
-		return nil
-	}
-	kind := "sk"
-	if body.Kind != nil {
-		kind = *body.Kind
-	}
-	key, text, err := s.cfg.Admin.CreateKey(ctx, organisationID, body.Name, kind)
-	if err != nil {
-		return err
-	}
-	writeJSON(x, http.StatusCreated, newKeyView{keyView: viewKey(key), Key: text})
-	return nil
-}
-
-func (s *Server) adminRevokeKey(ctx context.Context, x *exchange, r *http.Request) error {
-	if err := s.cfg.Admin.RevokeKey(ctx, r.PathValue("organisation_id"), r.PathValue("key_id")); err != nil {
-		return err
-	}
-	x.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
 func (s *Server) adminSecrets(ctx context.Context, x *exchange, r *http.Request) error {
 	list, err := s.cfg.Admin.WebhookSecrets(ctx, r.PathValue("organisation_id"))
 	if err != nil {
@@ -261,12 +212,9 @@ func (s *Server) adminRotateSecret(ctx context.Context, x *exchange, r *http.Req
 	if err := s.adminBody(x, r, &body); err != nil {
 		return err
 	}
-	overlap := defaultOverlap
-	if o := body.OverlapSeconds; o != nil {
-		if *o < 0 || *o > maxOverlapSeconds {
-			return refuse(kinora.ErrInvalid, "overlap_seconds must be between 0 and %d (30 days)", maxOverlapSeconds)
-		}
-		overlap = time.Duration(*o) * time.Second
+	overlap, err := overlapOf(body.OverlapSeconds)
+	if err != nil {
+		return err
 	}
 	text := ""
 	if body.Secret != nil {
@@ -280,4 +228,15 @@ func (s *Server) adminRotateSecret(ctx context.Context, x *exchange, r *http.Req
 	}
 	writeJSON(x, http.StatusCreated, viewSecret(secret, text == ""))
 	return nil
+}
+
+// overlapOf is how long what is replaced goes on.
+func overlapOf(seconds *int64) (time.Duration, error) {
+	switch {
+	case seconds == nil:
+		return defaultOverlap, nil
+	case *seconds < 0 || *seconds > maxOverlapSeconds:
+		return 0, refuse(kinora.ErrInvalid, "overlap_seconds must be between 0 and %d (30 days)", maxOverlapSeconds)
+	}
+	return time.Duration(*seconds) * time.Second, nil
 }

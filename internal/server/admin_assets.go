@@ -46,6 +46,8 @@ type assetView struct {
 	Width          int               `json:"width"`
 	Height         int               `json:"height"`
 	Key            string            `json:"key"` // in storage; assets of one content share it
+	URL            *string           `json:"url"` // signed; null until ready
+	PreviewURL     *string           `json:"preview_url"`
 	Tries          int               `json:"tries"`
 	Node           string            `json:"node"` // that works on it now; "" = none
 	DueAt          *string           `json:"due_at"`
@@ -53,12 +55,28 @@ type assetView struct {
 	UpdatedAt      *string           `json:"updated_at"`
 }
 
-func viewAsset(a *kinora.SourceAsset) assetView {
-	return assetView{
-		ID: a.ID, IngestID: a.IngestID, OrganisationID: a.OrganisationID, State: a.State, SourceURL: redacted(a.SourceURL), Failure: a.Failure,
+func (s *Server) viewAsset(a *kinora.SourceAsset) assetView {
+	v := assetView{
+		ID: a.ID, IngestID: a.IngestID, OrganisationID: a.OrganisationID, State: a.State, SourceURL: kinora.ShownURL(a.SourceURL), Failure: a.Failure,
 		ContentType: a.ContentType, Bytes: a.Bytes, SHA256: a.SHA256, Width: a.Width, Height: a.Height, Key: a.BlobKey,
 		Tries: a.Tries, Node: a.LeaseOwner, DueAt: apiTime(a.DueAt), CreatedAt: apiTime(a.CreatedAt), UpdatedAt: apiTime(a.UpdatedAt),
 	}
+	if a.BlobKey != "" {
+		v.URL, v.PreviewURL = s.fileURLs(a.BlobKey, a.Width, a.Height)
+	}
+	return v
+}
+
+// fileURLs are the signed URLs of a stored file and of its preview; nil = it has none.
+func (s *Server) fileURLs(key string, width, height int) (file, preview *string) {
+	url, _ := s.cfg.FileURL(key)
+	if s.cfg.PreviewURL == nil {
+		return &url, nil
+	}
+	if small := s.cfg.PreviewURL(key, width, height); small != "" {
+		preview = &small
+	}
+	return &url, preview
 }
 
 // adminAssets lists an organisation's source assets, newest first.
@@ -91,7 +109,7 @@ func (s *Server) adminAssets(ctx context.Context, x *exchange, r *http.Request) 
 		answer.NextCursor = &next
 	}
 	for _, a := range list {
-		answer.SourceAssets = append(answer.SourceAssets, viewAsset(a))
+		answer.SourceAssets = append(answer.SourceAssets, s.viewAsset(a))
 	}
 	writeJSON(x, http.StatusOK, answer)
 	return nil
@@ -102,7 +120,7 @@ func (s *Server) adminAsset(ctx context.Context, x *exchange, r *http.Request) e
 	if err != nil {
 		return err
 	}
-	writeJSON(x, http.StatusOK, viewAsset(a))
+	writeJSON(x, http.StatusOK, s.viewAsset(a))
 	return nil
 }
 

@@ -30,6 +30,8 @@ type Webhooks interface {
 
 	SendTrial(ctx context.Context, q kinora.TrialRequest) (*kinora.Trial, error)
 	Trials(ctx context.Context, organisationID string) ([]*kinora.Trial, error)
+
+	Destinations(ctx context.Context, organisationID string, span time.Duration) (*kinora.DestinationReport, error)
 }
 
 const (

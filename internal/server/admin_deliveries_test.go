@@ -172,3 +172,7 @@ func TestAdminDelivery(t *testing.T) {
 		t.Errorf("malformed: %d %s", status, answer)
 	}
 }
+
+func (f fakeWebhooks) Destinations(context.Context, string, time.Duration) (*kinora.DestinationReport, error) {
+	return &kinora.DestinationReport{}, nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
 )
 
@@ -16,26 +17,22 @@ func (s *Server) adminGeneration(ctx context.Context, x *exchange, r *http.Reque
 	if err != nil {
 		return err
 	}
-	g, _, err := s.cfg.Admin.Generation(ctx, generationID)
+	h, err := s.cfg.Admin.History(ctx, generationID)
 	if err != nil {
 		return err
 	}
-	outputs, err := s.cfg.Admin.Candidates(ctx, generationID)
+	origin, err := s.cfg.Admin.Origin(ctx, h.Generation)
 	if err != nil {
 		return err
 	}
-	attempts, err := s.cfg.Admin.Attempts(ctx, generationID)
-	if err != nil {
-		return err
-	}
-	view := viewGeneration(g, outputs, attempts)
-	if s.cfg.Reviews != nil {
-		reviews, err := s.cfg.Reviews.Reviews(ctx, generationID)
-		if err != nil {
-			return err
-		}
-		for _, r := range reviews {
-			view.Reviews = append(view.Reviews, viewReview(r))
+	view := viewGeneration(h, origin)
+	for i, o := range h.Outputs {
+		switch v := &view.Outputs[i]; {
+		case o.BlobKey == "" || !o.RemovedAt.IsZero():
+		case o.Kind == kinora.KindImage:
+			v.URL, v.PreviewURL = s.fileURLs(o.BlobKey, o.Width, o.Height)
+		default:
+			v.URL, _ = s.fileURLs(o.BlobKey, 0, 0)
 		}
 	}
 	writeJSON(x, http.StatusOK, view)

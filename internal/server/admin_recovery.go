@@ -182,14 +182,16 @@ type trialView struct {
 	EndpointID     string              `json:"endpoint_id"`
 	URL            string              `json:"url"`
 	EventID        string              `json:"event_id"`
+	EventType      kinora.EventType    `json:"event_type"`
+	Sample         string              `json:"sample"`
 	JobID          string              `json:"job_id"`
 	Delivered      bool                `json:"delivered"`
 	Attempt        deliveryAttemptView `json:"attempt"`
 }
 
 func viewTrial(t *kinora.Trial) trialView {
-	v := trialView{ID: t.ID, OrganisationID: t.OrganisationID, EndpointID: t.EndpointID, URL: redacted(t.URL), EventID: t.EventID, JobID: t.JobID,
-		Delivered: t.Delivered, Attempt: viewDeliveryAttempt(&t.Attempt.DeliveryAttempt)}
+	v := trialView{ID: t.ID, OrganisationID: t.OrganisationID, EndpointID: t.EndpointID, URL: kinora.ShownURL(t.URL), EventID: t.EventID, EventType: t.EventType,
+		Sample: t.Sample, JobID: t.JobID, Delivered: t.Delivered, Attempt: viewDeliveryAttempt(&t.Attempt.DeliveryAttempt)}
 	v.Attempt.Request = viewRequest(&t.Attempt)
 	return v
 }
@@ -197,13 +199,16 @@ func viewTrial(t *kinora.Trial) trialView {
 // adminSendTrial sends a test event and shows the receiver's answer.
 func (s *Server) adminSendTrial(ctx context.Context, x *exchange, r *http.Request) error {
 	var body struct {
-		EndpointID string `json:"endpoint_id"`
-		URL        string `json:"url"`
+		EndpointID string           `json:"endpoint_id"`
+		URL        string           `json:"url"`
+		EventType  kinora.EventType `json:"event_type"`
+		Sample     string           `json:"sample"`
 	}
 	if err := s.adminBody(x, r, &body); err != nil {
 		return err
 	}
-	t, err := s.cfg.Webhooks.SendTrial(ctx, kinora.TrialRequest{Organisation: r.PathValue("organisation_id"), Endpoint: body.EndpointID, URL: body.URL})
+	t, err := s.cfg.Webhooks.SendTrial(ctx, kinora.TrialRequest{Organisation: r.PathValue("organisation_id"), Endpoint: body.EndpointID,
+		URL: body.URL, EventType: body.EventType, Sample: body.Sample})
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (f fakeWebhooks) CancelReplay(_ context.Context, organisation, id string) (
 }
 
 func (f fakeWebhooks) SendTrial(_ context.Context, q kinora.TrialRequest) (*kinora.Trial, error) {
-	return f.trial(), f.call("trial %s %s %s", q.Organisation, q.Endpoint, q.URL)
+	return f.trial(), f.call("trial %s %s %s%s", q.Organisation, q.Endpoint, q.URL, strings.TrimRight(" "+string(q.EventType)+" "+q.Sample, " "))
 }
 
 func (f fakeWebhooks) Trials(_ context.Context, organisation string) ([]*kinora.Trial, error) {
@@ -48,7 +48,7 @@ func (f fakeWebhooks) Trials(_ context.Context, organisation string) ([]*kinora.
 }
 
 func (f fakeWebhooks) trial() *kinora.Trial {
-	return &kinora.Trial{ID: deliveryOne, OrganisationID: ownID, URL: "https://a.example/?token=hush", EventID: "evt_1", JobID: "task_TEST", Delivered: true,
+	return &kinora.Trial{ID: deliveryOne, OrganisationID: ownID, URL: "https://a.example/?token=hush", EventID: "evt_1", EventType: kinora.EventCompleted, Sample: "image", JobID: "task_TEST", Delivered: true,
 		Attempt: kinora.LoggedAttempt{DeliveryAttempt: kinora.DeliveryAttempt{Number: 1, StartedAt: testTime, Status: 204}}}
 }
 
@@ -87,13 +87,13 @@ func TestAdminReplays(t *testing.T) {
 
 func TestAdminTrials(t *testing.T) {
 	f, a := adminFixture(t)
-	status, answer := f.admin("POST", orgPath+"/webhook-test", `{"endpoint_id":"ep_1","url":"u"}`)
+	status, answer := f.admin("POST", orgPath+"/webhook-test", `{"endpoint_id":"ep_1","url":"u","event_type":"generation.failed","sample":"timeout"}`)
 	var v trialView
 	if err := json.Unmarshal([]byte(answer), &v); err != nil || status != 200 || !v.Delivered || v.Attempt.Status != 204 || v.JobID != "task_TEST" || strings.Contains(answer, "hush") {
 		t.Errorf("answered %d %s: %v", status, answer, err)
 	}
 	status, list := f.admin("GET", orgPath+"/webhook-test", "")
-	if status != 200 || list != `{"tests":[`+answer+`]}` || !slices.Equal(a.calls, []string{"trial " + ownID + " ep_1 u", "trials " + ownID}) {
+	if status != 200 || list != `{"tests":[`+answer+`]}` || !slices.Equal(a.calls, []string{"trial " + ownID + " ep_1 u generation.failed timeout", "trials " + ownID}) {
 		t.Errorf("answered %d %s; asked for %q", status, list, a.calls)
 	}
 }

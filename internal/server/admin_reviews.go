@@ -13,8 +13,7 @@ import (
 // Reviews is where a person decides on generations whose plan asks for it; *lifecycle.Engine
 // is one, and its comments say what the methods do.
 type Reviews interface {
-	PendingReviews(ctx context.Context, after kinora.ReviewPosition, limit int) ([]*kinora.Review, error)
-	Reviews(ctx context.Context, generationID string) ([]*kinora.Review, error)
+	PendingReviews(ctx context.Context, organisationID string, after kinora.ReviewPosition, limit int) ([]*kinora.Review, error)
 	HeldOutputs(ctx context.Context, generationID string) ([]kinora.Output, error)
 	Decide(ctx context.Context, generationID string, d kinora.ReviewDecision) (*kinora.Generation, *kinora.Review, error)
 }
@@ -83,7 +82,7 @@ func viewReview(r *kinora.Review) reviewView {
 // what is held.
 func (s *Server) adminPendingReviews(ctx context.Context, x *exchange, r *http.Request) error {
 	p := parameters{values: r.URL.Query()}
-	limit, cursor := p.number("limit", defaultPage, maxPage), p.text("cursor")
+	limit, cursor, organisationID := p.number("limit", defaultPage, maxPage), p.text("cursor"), p.text("organisation_id")
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -92,7 +91,7 @@ func (s *Server) adminPendingReviews(ctx context.Context, x *exchange, r *http.R
 	if err != nil {
 		return err
 	}
-	list, err := s.cfg.Reviews.PendingReviews(ctx, after, limit+1)
+	list, err := s.cfg.Reviews.PendingReviews(ctx, organisationID, after, limit+1)
 	if err != nil {
 		return err
 	}
@@ -155,6 +154,7 @@ func (s *Server) adminDecideReview(ctx context.Context, x *exchange, r *http.Req
 		Outputs  []string `json:"outputs"`  // to publish, the primary first; none = the best ones
 		Reason   string   `json:"reason"`
 		By       string   `json:"by"`
+		Round    *int     `json:"round"` // that was looked at, counted from 0; null = whichever waits
 	}
 	if err := s.adminBody(x, r, &body); err != nil {
 		return err
@@ -162,13 +162,16 @@ func (s *Server) adminDecideReview(ctx context.Context, x *exchange, r *http.Req
 	if body.Decision != "approve" && body.Decision != "reject" {
 		return refuse(kinora.ErrInvalid, "decision must be approve or reject")
 	}
+	if body.Round != nil && *body.Round < 0 {
+		return refuse(kinora.ErrInvalid, "round must be 0 or more")
+	}
 	for name, text := range map[string]string{"by": body.By, "reason": body.Reason} {
 		if !storable(text) {
 			return refuse(kinora.ErrInvalid, "%s must be UTF-8 without NUL", name)
 		}
 	}
 	g, review, err := s.cfg.Reviews.Decide(ctx, generationID, kinora.ReviewDecision{
-		Approve: body.Outputs, Reject: body.Decision == "reject", Reason: body.Reason, By: body.By,
+		Approve: body.Outputs, Reject: body.Decision == "reject", Reason: body.Reason, By: body.By, Round: body.Round,
 	})
 	if err != nil {
 		return err

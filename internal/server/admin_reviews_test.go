@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 // fakeReviews has two generations that wait; it decides on the first one, unless "late" does.
 type fakeReviews struct{ err error }
 
-func (f fakeReviews) PendingReviews(_ context.Context, after kinora.ReviewPosition, limit int) ([]*kinora.Review, error) {
+func (f fakeReviews) PendingReviews(_ context.Context, organisationID string, after kinora.ReviewPosition, limit int) ([]*kinora.Review, error) {
 	list := []*kinora.Review{
 		{GenerationID: taskOne, OrganisationID: ownID, Round: 1, State: kinora.ReviewPending, CreatedAt: testTime},
 		{GenerationID: generationTwo, OrganisationID: otherID, State: kinora.ReviewPending, CreatedAt: testTime.Add(time.Second)},
@@ -21,16 +22,13 @@ func (f fakeReviews) PendingReviews(_ context.Context, after kinora.ReviewPositi
 	if after.GenerationID == taskOne && after.CreatedAt.Equal(testTime) {
 		list = list[1:]
 	}
+	list = slices.DeleteFunc(list, func(r *kinora.Review) bool { return organisationID != "" && r.OrganisationID != organisationID })
 	return list[:min(limit, len(list))], f.err
 }
 
 func (f fakeReviews) HeldOutputs(context.Context, string) ([]kinora.Output, error) {
 	return []kinora.Output{{ID: "out_1", Kind: kinora.KindImage, State: kinora.OutputCandidate, ContentType: "image/png", BlobKey: "outputs/x.png",
 		Verdict: &kinora.Verdict{Passed: true, Score: 0.75}}}, f.err
-}
-
-func (f fakeReviews) Reviews(_ context.Context, generationID string) ([]*kinora.Review, error) {
-	return []*kinora.Review{{GenerationID: generationID, OrganisationID: ownID, State: kinora.ReviewRejected, Reason: "blurred", DecidedBy: "ana", CreatedAt: testTime, DecidedAt: testTime}}, f.err
 }
 
 func (f fakeReviews) Decide(_ context.Context, generationID string, d kinora.ReviewDecision) (*kinora.Generation, *kinora.Review, error) {
@@ -41,6 +39,8 @@ func (f fakeReviews) Decide(_ context.Context, generationID string, d kinora.Rev
 		return nil, nil, kinora.Errorf(kinora.ErrNotFound, "generation not found")
 	case d.By == "late":
 		return nil, nil, kinora.Errorf(kinora.ErrConflict, "the generation waits for no review")
+	case d.Round != nil && *d.Round != 1:
+		return nil, nil, kinora.Errorf(kinora.ErrConflict, "another round of the generation waits for a review now")
 	}
 	r := &kinora.Review{GenerationID: taskOne, OrganisationID: ownID, State: kinora.ReviewApproved, Outputs: d.Approve, Reason: d.Reason, DecidedBy: d.By, CreatedAt: testTime, DecidedAt: testTime}
 	g := &kinora.Generation{ID: taskOne, State: kinora.GenerationSucceeded}
@@ -70,16 +70,21 @@ func TestAdminReviews(t *testing.T) {
 	if second := page("?limit=1&cursor=" + *first.NextCursor); len(second.Reviews) != 1 || second.Reviews[0].GenerationID != generationTwo || second.NextCursor != nil {
 		t.Errorf("%+v", second)
 	}
+	if own := page("?organisation_id=" + otherID); len(own.Reviews) != 1 || own.Reviews[0].GenerationID != generationTwo {
+		t.Errorf("of one organisation: %+v", own)
+	}
 	const decide = "/admin/v1/reviews/" + taskOne + "/decide"
 	for body, want := range map[string]string{
 		`{"decision":"approve","outputs":["out_2","out_1"],"by":"ana"}`: `"outputs":["out_2","out_1"]`,
 		`{"decision":"reject","reason":"blurred","by":"ana"}`:           `"generation_state":"failed"`,
+		`{"decision":"approve","by":"ana","round":1}`:                   `"generation_state":"succeeded"`,
 	} {
 		if status, answer := f.admin("POST", decide, body); status != 200 || !strings.Contains(answer, want) || !strings.Contains(answer, `"decided_by":"ana"`) {
 			t.Errorf("%s: %d %s", body, status, answer)
 		}
 	}
-	for body, want := range map[string]int{`{"by":"ana"}`: 400, `{"decision":"approve","by":"late"}`: 409, "{\"decision\":\"approve\",\"by\":\"a\\u0000\"}": 400} {
+	for body, want := range map[string]int{`{"by":"ana"}`: 400, `{"decision":"approve","by":"late"}`: 409,
+		`{"decision":"approve","by":"ana","round":0}`: 409, `{"decision":"approve","by":"ana","round":-1}`: 400, "{\"decision\":\"approve\",\"by\":\"a\\u0000\"}": 400} {
 		if status, answer := f.admin("POST", decide, body); status != want {
 			t.Errorf("%s: %d %s", body, status, answer)
 		}

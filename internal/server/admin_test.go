@@ -68,16 +68,22 @@ func (f *fakeAdmin) key() *kinora.Key {
 
 func (f *fakeAdmin) Keys(_ context.Context, org string) ([]*kinora.Key, error) {
 	revoked := f.key()
-	revoked.RevokedAt = testTime.Add(time.Hour)
+	revoked.RevokedAt, revoked.ReplacedBy = testTime.Add(time.Hour), "key_2"
 	return []*kinora.Key{f.key(), revoked}, f.call("keys %s", org)
 }
 
-func (f *fakeAdmin) CreateKey(_ context.Context, org, name, kind string) (*kinora.Key, string, error) {
-	return f.key(), "sk-the-whole-key", f.call("key %s %s %s", org, name, kind)
+func (f *fakeAdmin) CreateKey(_ context.Context, org, name, kind string, expires time.Time) (*kinora.Key, string, error) {
+	key := f.key()
+	key.ExpiresAt = expires
+	return key, "sk-the-whole-key", f.call("key %s %s %s", org, name, kind)
 }
 
-func (f *fakeAdmin) ImportKey(_ context.Context, org, name, text string) (*kinora.Key, error) {
+func (f *fakeAdmin) ImportKey(_ context.Context, org, name, text string, _ time.Time) (*kinora.Key, error) {
 	return f.key(), f.call("import %s %s %s", org, name, text)
+}
+
+func (f *fakeAdmin) RotateKey(_ context.Context, org, key string, overlap time.Duration) (*kinora.Key, string, error) {
+	return f.key(), "sk-the-next-key", f.call("rotate key %s %s %s", org, key, overlap)
 }
 
 func (f *fakeAdmin) RevokeKey(_ context.Context, org, key string) error {
@@ -102,19 +108,27 @@ func (f *fakeAdmin) Generation(_ context.Context, generation string) (*kinora.Ge
 	return f.generation, nil, f.call("generation %s", generation)
 }
 
-func (f *fakeAdmin) Candidates(_ context.Context, generation string) ([]kinora.Output, error) {
-	return []kinora.Output{
-		{ID: "out_1", Role: "primary", State: kinora.OutputPublished, Attempt: 1, Kind: kinora.KindVideo, ContentType: "video/mp4", Bytes: 7, SHA256: "ab", Width: 2, Height: 1, Duration: 1500 * time.Millisecond, BlobKey: "outputs/x.mp4"},
-		{ID: "out_2", Role: "alternate", State: kinora.OutputRejected, Ordinal: -1, Kind: kinora.KindVideo, Verdict: &kinora.Verdict{Score: 0.25}},
-	}, f.call("candidates %s", generation)
+func (f *fakeAdmin) History(_ context.Context, generation string) (*kinora.History, error) {
+	h := &kinora.History{
+		Generation: f.generation,
+		Outputs: []kinora.Output{
+			{ID: "out_1", Role: "primary", State: kinora.OutputPublished, Attempt: 1, Kind: kinora.KindVideo, ContentType: "video/mp4", Bytes: 7, SHA256: "ab", Width: 2, Height: 1, Duration: 1500 * time.Millisecond, BlobKey: "outputs/x.mp4"},
+			{ID: "out_2", Role: "alternate", State: kinora.OutputRejected, Ordinal: -1, Kind: kinora.KindVideo, Verdict: &kinora.Verdict{Score: 0.25}},
+		},
+		Attempts: []*kinora.Attempt{{
+			GenerationID: taskOne, Ordinal: 1, Provider: "kling", Account: "main", State: kinora.AttemptFailed, UpstreamID: "up-1", CallbackMode: kinora.CallbackManaged,
+			Handle: json.RawMessage(`"hush-handle"`), Result: json.RawMessage(`"hush-result"`), CallbackToken: "hush-token",
+			Tries: 2, Polls: 3, ErrorClass: "rate", ErrorCode: "1303", ErrorMessage: "too many at once", CreatedAt: testTime,
+		}},
+		Event: &kinora.Event{ID: "evt_1", Type: kinora.EventCompleted, Body: "hush", CreatedAt: testTime},
+		Entry: &kinora.UsageEntry{ID: "bev_1", Type: kinora.UsageGeneration, Billable: true, Amount: 80_000, CreatedAt: testTime},
+	}
+	return h, f.call("history %s", generation)
 }
 
-func (f *fakeAdmin) Attempts(_ context.Context, generation string) ([]*kinora.Attempt, error) {
-	return []*kinora.Attempt{{
-		GenerationID: taskOne, Ordinal: 1, Provider: "kling", Account: "main", State: kinora.AttemptFailed, UpstreamID: "up-1", CallbackMode: kinora.CallbackManaged,
-		Handle: json.RawMessage(`"hush-handle"`), Result: json.RawMessage(`"hush-result"`), CallbackToken: "hush-token",
-		Tries: 2, Polls: 3, ErrorClass: "rate", ErrorCode: "1303", ErrorMessage: "too many at once", CreatedAt: testTime,
-	}}, f.call("attempts %s", generation)
+func (f *fakeAdmin) Origin(_ context.Context, g *kinora.Generation) (*kinora.Origin, error) {
+	return &kinora.Origin{By: &kinora.Actor{Kind: kinora.ActorPerson, ID: "per_1", Name: "ada@example.com", Address: "hush"}, IdempotencyKey: "order-17",
+		Regenerations: []kinora.Relative{{ID: generationTwo, State: kinora.GenerationQueued}}}, f.call("origin %s", g.ID)
 }
 
 func (f *fakeAdmin) delivery() *kinora.Delivery {
@@ -149,6 +163,7 @@ func (f *fixture) admin(method, path, body string, change ...func(*http.Request)
 const (
 	orgText      = `"id":"org_00000000000000000000000001","name":"acme","default_webhook":"","webhook_hosts":[],"operator_hook":"","disabled":false,"created_at":"2026-06-14T10:30:00Z","allowance":{"limits":{},"in_flight_jobs":null,"budget_usd":null,"included":0}`
 	keyText      = `"id":"key_01HF8Z3KQX2A6Y4N3R8M5W7V9P","name":"ci","start":"sk-abcdef","created_at":"2026-06-14T10:30:00Z","last_used_at":"2026-06-14T10:31:00Z","revoked_at":`
+	lasting      = `"expires_at":null,"replaced_by":null`
 	deliveryText = `"id":"dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P","event_id":"evt_1","event_type":"generation.failed","organisation_id":"org_00000000000000000000000001","generation_id":"task_01HF8Z3KQX2A6Y4N3R8M5W7V9P",` +
 		`"endpoint_id":"ep_1","url":"https://redacted@a.example/hook?redacted","state":"dead","attempt_count":2,"last_status":500,"last_error":"the receiver answered 500","due_at":null,` +
 		`"created_at":"2026-06-14T10:30:00Z","finished_at":"2026-06-14T11:30:00Z"`
@@ -169,10 +184,13 @@ func TestAdminOperations(t *testing.T) {
 		"get": {"GET", orgPath, "", 200, `{` + orgText + `}`, []string{"get " + ownID}},
 		"patch": {"PATCH", orgPath, `{"disabled":true,"default_webhook":""}`, 200, `{` + orgText + `}`,
 			[]string{"update " + ownID + ` {"name":null,"default_webhook":"","webhook_hosts":null,"operator_hook":null,"disabled":true,"allowance":null}`}},
-		"keys":                {"GET", orgPath + "/keys", "", 200, `{"keys":[{` + keyText + `null},{` + keyText + `"2026-06-14T11:30:00Z"}],"truncated":false}`, []string{"keys " + ownID}},
-		"key":                 {"POST", orgPath + "/keys", `{"name":"ci"}`, 201, `{` + keyText + `null,"key":"sk-the-whole-key"}`, []string{"key " + ownID + " ci sk"}},
-		"key of a kind":       {"POST", orgPath + "/keys", `{"name":"ci","kind":"kat_live"}`, 201, `{` + keyText + `null,"key":"sk-the-whole-key"}`, []string{"key " + ownID + " ci kat_live"}},
-		"import":              {"POST", orgPath + "/keys", `{"name":"ci","key":"kat_live_a.b"}`, 201, `{` + keyText + `null}`, []string{"import " + ownID + " ci kat_live_a.b"}},
+		"keys":                {"GET", orgPath + "/keys", "", 200, `{"keys":[{` + keyText + `null,` + lasting + `},{` + keyText + `"2026-06-14T11:30:00Z","expires_at":null,"replaced_by":"key_2"}],"truncated":false}`, []string{"keys " + ownID}},
+		"key":                 {"POST", orgPath + "/keys", `{"name":"ci"}`, 201, `{` + keyText + `null,` + lasting + `,"key":"sk-the-whole-key"}`, []string{"key " + ownID + " ci sk"}},
+		"key of a kind":       {"POST", orgPath + "/keys", `{"name":"ci","kind":"kat_live"}`, 201, `{` + keyText + `null,` + lasting + `,"key":"sk-the-whole-key"}`, []string{"key " + ownID + " ci kat_live"}},
+		"key with an end":     {"POST", orgPath + "/keys", `{"name":"ci","expires_at":"2027-01-31T13:00:00+01:00"}`, 201, `{` + keyText + `null,"expires_at":"2027-01-31T12:00:00Z","replaced_by":null,"key":"sk-the-whole-key"}`, []string{"key " + ownID + " ci sk"}},
+		"rotate a key":        {"POST", orgPath + "/keys/" + keyOne + "/rotate", `{}`, 201, `{` + keyText + `null,` + lasting + `,"key":"sk-the-next-key"}`, []string{"rotate key " + ownID + " " + keyOne + " 24h0m0s"}},
+		"and end it at once":  {"POST", orgPath + "/keys/" + keyOne + "/rotate", `{"overlap_seconds":0}`, 201, `{` + keyText + `null,` + lasting + `,"key":"sk-the-next-key"}`, []string{"rotate key " + ownID + " " + keyOne + " 0s"}},
+		"import":              {"POST", orgPath + "/keys", `{"name":"ci","key":"kat_live_a.b"}`, 201, `{` + keyText + `null,` + lasting + `}`, []string{"import " + ownID + " ci kat_live_a.b"}},
 		"revoke":              {"DELETE", orgPath + "/keys/" + keyOne, "", 204, "", []string{"revoke " + ownID + " " + keyOne}},
 		"rotate":              {"POST", orgPath + "/webhook-secrets", `{}`, 201, `{"id":"sec_3","secret":"whsec_fresh","created_at":"2026-06-14T10:30:00Z","expires_at":null}`, []string{"rotate " + ownID + ` "" 24h0m0s`}},
 		"rotate at once":      {"POST", orgPath + "/webhook-secrets", `{"overlap_seconds":0}`, 201, `{"id":"sec_3","secret":"whsec_fresh","created_at":"2026-06-14T10:30:00Z","expires_at":null}`, []string{"rotate " + ownID + ` "" 0s`}},
@@ -190,6 +208,8 @@ func TestAdminOperations(t *testing.T) {
 		"empty patch":         {"PATCH", orgPath, `{}`, 400, `{"error":{"code":"invalid","message":"the body sets nothing; give name, default_webhook, webhook_hosts, operator_hook, disabled or allowance"}}`, nil},
 		"wrong type":          {"PATCH", orgPath, `{"disabled":"yes"}`, 400, `{"error":{"code":"invalid","message":"disabled must not be a JSON string"}}`, nil},
 		"not JSON":            {"POST", orgPath + "/keys", `name=ci`, 400, `{"error":{"code":"malformed","message":"invalid JSON body"}}`, nil},
+		"end of a key":        {"POST", orgPath + "/keys", `{"name":"ci","expires_at":"tomorrow"}`, 400, `{"error":{"code":"invalid","message":"expires_at must be a time such as 2027-01-31T12:00:00Z"}}`, nil},
+		"overlap of a key":    {"POST", orgPath + "/keys/" + keyOne + "/rotate", `{"overlap_seconds":-1}`, 400, `{"error":{"code":"invalid","message":"overlap_seconds must be between 0 and 2592000 (30 days)"}}`, nil},
 		"kind of an import":   {"POST", orgPath + "/keys", `{"name":"ci","key":"x","kind":"sk"}`, 400, `{"error":{"code":"invalid","message":"kind cannot be given together with key, which shows its own"}}`, nil},
 		"negative overlap":    {"POST", orgPath + "/webhook-secrets", `{"overlap_seconds":-1}`, 400, `{"error":{"code":"invalid","message":"overlap_seconds must be between 0 and 2592000 (30 days)"}}`, nil},
 		"overlap beyond all":  {"POST", orgPath + "/webhook-secrets", `{"overlap_seconds":2592001}`, 400, `{"error":{"code":"invalid","message":"overlap_seconds must be between 0 and 2592000 (30 days)"}}`, nil},
@@ -222,6 +242,7 @@ func TestAdminShowsGenerationsWithoutSecrets(t *testing.T) {
 	}
 	if g.OrganisationID != otherID || len(g.Attempts) != 1 || g.Attempts[0].ID != taskOne+"_1" || g.Attempts[0].ErrorMessage != "too many at once" || g.Attempts[0].Polls != 3 ||
 		len(g.Outputs) != 2 || *g.Outputs[0].Role != "primary" || g.Outputs[0].Attempt != taskOne+"_1" || g.Outputs[1].Role != nil || g.Outputs[1].Verdict.Score != 0.25 ||
+		g.Entry.Amount != 80_000 || g.Event.ID != "evt_1" || g.SubmittedBy.Name != "ada@example.com" || *g.IdempotencyKey != "order-17" || g.Regenerated[0].ID != generationTwo || g.ParentID != nil ||
 		g.Outputs[1].State != kinora.OutputRejected || g.Outputs[0].DurationMS != 1500 || g.Input.Images[0] != "https://a.example/1.png?redacted" || g.Input.CallbackURL != "https://b.example/cb?redacted" || g.Webhook != "https://c.example/" {
 		t.Errorf("answered %s", answer)
 	}

@@ -41,18 +41,24 @@ func (s *Server) adminUsage(ctx context.Context, x *exchange, r *http.Request) e
 	}
 	writeJSON(x, http.StatusOK, usageView{
 		OrganisationID: o.ID, BillingPeriod: periodOf(at), Usage: countUsage(u, o.Allowance.Included), Jobs: countJobs(u), InFlight: u.InFlight,
-		Spent: u.Amount, Reserved: u.Reserved, Budget: o.Allowance.Budget, RateLimits: s.rateLimits(o),
+		Spent: u.Amount, Reserved: u.Reserved, Budget: o.Allowance.Budget, RateLimits: s.RateLimits(o),
 	})
 	return nil
 }
 
 // adminBillingEvents reads an organisation's ledger as its own keys do.
 func (s *Server) adminBillingEvents(ctx context.Context, x *exchange, r *http.Request) error {
-	limit, cursor, err := eventsPage(r)
+	work, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
+	defer cancel()
+	o, err := s.cfg.Admin.Organisation(work, r.PathValue("organisation_id"))
 	if err != nil {
 		return err
 	}
-	o, err := s.cfg.Admin.Organisation(ctx, r.PathValue("organisation_id"))
+	if wantsCSV(r.Header) {
+		return s.exportLedger(ctx, x, r, o.ID)
+	}
+	ctx = work
+	limit, cursor, err := eventsPage(r)
 	if err != nil {
 		return err
 	}

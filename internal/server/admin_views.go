@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"net/url"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -57,32 +56,6 @@ func viewOrganisation(o *kinora.Organisation) organisationView {
 	}
 }
 
-type keyList struct {
-	Keys      []keyView `json:"keys"`
-	Truncated bool      `json:"truncated"`
-}
-
-type keyView struct {
-	ID         string  `json:"id"`
-	Name       string  `json:"name"`
-	Start      string  `json:"start"` // first characters
-	CreatedAt  *string `json:"created_at"`
-	LastUsedAt *string `json:"last_used_at"` // to about a minute; null = never
-	RevokedAt  *string `json:"revoked_at"`   // null = live
-}
-
-type newKeyView struct {
-	keyView
-	Key string `json:"key"` // shown this once
-}
-
-func viewKey(k *kinora.Key) keyView {
-	return keyView{
-		ID: k.ID, Name: k.Name, Start: k.Start,
-		CreatedAt: apiTime(k.CreatedAt), LastUsedAt: apiTime(k.LastUsedAt), RevokedAt: apiTime(k.RevokedAt),
-	}
-}
-
 type secretList struct {
 	WebhookSecrets []secretView `json:"webhook_secrets"`
 	Truncated      bool         `json:"truncated"`
@@ -116,6 +89,14 @@ type generationView struct {
 	Metadata       json.RawMessage        `json:"metadata"`
 	Webhook        string                 `json:"webhook"` // of this generation only; "" = the organisation's default
 	Failure        *kinora.Failure        `json:"failure"`
+	SourceAssetID  *string                `json:"source_asset_id"` // null = none
+	ParentID       *string                `json:"parent_id"`       // that it was made anew from
+	Regenerated    []relativeView         `json:"regenerated_as"`
+	SubmittedBy    *actorView             `json:"submitted_by"`    // null = one of the organisation's keys
+	IdempotencyKey *string                `json:"idempotency_key"` // known for a day
+	Price          kinora.Money           `json:"price_usd"`       // what it costs if it succeeds
+	Entry          *entryView             `json:"usage_entry"`     // null unless it succeeded
+	Event          *eventView             `json:"event"`           // null until it has ended
 	Outputs        []adminOutputView      `json:"outputs"`
 	Attempts       []attemptView          `json:"attempts"`
 	Reviews        []reviewView           `json:"reviews"`
@@ -123,6 +104,32 @@ type generationView struct {
 	UpdatedAt      *string                `json:"updated_at"`
 	CompletedAt    *string                `json:"completed_at"`
 	DeadlineAt     *string                `json:"deadline_at"`
+}
+
+// relativeView is a generation that another one names.
+type relativeView struct {
+	ID    string                 `json:"id"`
+	State kinora.GenerationState `json:"state"`
+}
+
+type actorView struct {
+	Kind kinora.ActorKind `json:"kind"`
+	ID   string           `json:"id"`
+	Name string           `json:"name"`
+}
+
+type entryView struct {
+	ID        string           `json:"id"`
+	Type      kinora.UsageType `json:"type"`
+	Billable  bool             `json:"billable"`
+	Amount    kinora.Money     `json:"amount_usd"`
+	CreatedAt *string          `json:"created_at"`
+}
+
+type eventView struct {
+	ID        string           `json:"id"`
+	Type      kinora.EventType `json:"type"`
+	CreatedAt *string          `json:"created_at"`
 }
 
 // inputView leaves out the query of every URL: that is where signatures stand.
@@ -148,7 +155,9 @@ type adminOutputView struct {
 	Width       int                `json:"width"`
 	Height      int                `json:"height"`
 	DurationMS  int64              `json:"duration_ms"`
-	Key         string             `json:"key"`        // in storage
+	Key         string             `json:"key"` // in storage
+	URL         *string            `json:"url"` // signed; null = the file is not kept
+	PreviewURL  *string            `json:"preview_url"`
 	RemovedAt   *string            `json:"removed_at"` // null = the file is kept
 }
 
@@ -164,6 +173,7 @@ type attemptView struct {
 	Account       string              `json:"account"` // "" while it waits for one
 	UpstreamModel string              `json:"upstream_model"`
 	UpstreamID    string              `json:"upstream_id"`
+	ContestedID   string              `json:"contested_id"` // named for it although another attempt has it; "" = none
 	Callback      kinora.CallbackMode `json:"callback"`
 	Tries         int                 `json:"tries"`
 	Polls         int                 `json:"polls"`
@@ -181,19 +191,36 @@ type attemptView struct {
 	DeadlineAt    *string             `json:"deadline_at"`
 }
 
-func viewGeneration(g *kinora.Generation, outputs []kinora.Output, attempts []*kinora.Attempt) generationView {
+func viewGeneration(h *kinora.History, origin *kinora.Origin) generationView {
+	g, outputs, attempts := h.Generation, h.Outputs, h.Attempts
 	v := generationView{
 		ID: g.ID, OrganisationID: g.OrganisationID, Surface: g.Surface, Model: g.Model, Kind: g.Kind, State: g.State, Progress: g.Progress,
 		Input: inputView{
 			Prompt: g.Input.Prompt, Size: g.Input.Size, Images: make([]string, len(g.Input.Images)), Duration: g.Input.Duration,
-			Metadata: g.Input.Metadata, CallbackURL: redacted(g.Input.CallbackURL),
+			Metadata: g.Input.Metadata, CallbackURL: kinora.ShownURL(g.Input.CallbackURL),
 		},
-		Reference: g.Reference, Metadata: g.Metadata, Webhook: redacted(g.WebhookURL), Failure: g.Failure,
-		Outputs: make([]adminOutputView, len(outputs)), Attempts: make([]attemptView, len(attempts)), Reviews: []reviewView{},
+		Reference: g.Reference, Metadata: g.Metadata, Webhook: kinora.ShownURL(g.WebhookURL), Failure: g.Failure,
+		SourceAssetID: optional(g.SourceAssetID), ParentID: optional(g.ParentID), IdempotencyKey: optional(origin.IdempotencyKey), Price: g.Price,
+		Regenerated: []relativeView{}, Outputs: make([]adminOutputView, len(outputs)), Attempts: make([]attemptView, len(attempts)), Reviews: []reviewView{},
 		CreatedAt: apiTime(g.CreatedAt), UpdatedAt: apiTime(g.UpdatedAt), CompletedAt: apiTime(g.CompletedAt), DeadlineAt: apiTime(g.DeadlineAt),
 	}
 	for i, image := range g.Input.Images {
-		v.Input.Images[i] = redacted(image)
+		v.Input.Images[i] = kinora.ShownURL(image)
+	}
+	for _, r := range origin.Regenerations {
+		v.Regenerated = append(v.Regenerated, relativeView(r))
+	}
+	if by := origin.By; by != nil {
+		v.SubmittedBy = &actorView{Kind: by.Kind, ID: by.ID, Name: by.Name}
+	}
+	if e := h.Entry; e != nil {
+		v.Entry = &entryView{ID: e.ID, Type: e.Type, Billable: e.Billable, Amount: e.Amount, CreatedAt: apiTime(e.CreatedAt)}
+	}
+	if e := h.Event; e != nil {
+		v.Event = &eventView{ID: e.ID, Type: e.Type, CreatedAt: apiTime(e.CreatedAt)}
+	}
+	for _, r := range h.Reviews {
+		v.Reviews = append(v.Reviews, viewReview(r))
 	}
 	if v.Input.Metadata == nil {
 		v.Input.Metadata = map[string]json.RawMessage{}
@@ -208,15 +235,19 @@ func viewGeneration(g *kinora.Generation, outputs []kinora.Output, attempts []*k
 		}
 	}
 	for i, a := range attempts {
-		v.Attempts[i] = attemptView{
-			ID: a.ID(), State: a.State, Part: a.Part, Parts: max(1, a.Parts), Round: a.Round, Route: a.Route, Failure: a.Failure, Provider: a.Provider, Account: a.Account, UpstreamModel: a.UpstreamModel, UpstreamID: a.UpstreamID,
-			Callback: a.CallbackMode, Tries: a.Tries, Polls: a.Polls, ReadErrors: a.ReadErrors,
-			ErrorClass: a.ErrorClass, ErrorCode: a.ErrorCode, ErrorMessage: a.ErrorMessage, Node: a.LeaseOwner,
-			DueAt: apiTime(a.DueAt), CreatedAt: apiTime(a.CreatedAt), SubmittedAt: apiTime(a.SubmittedAt), AcceptedAt: apiTime(a.AcceptedAt),
-			DoneAt: apiTime(a.DoneAt), FinishedAt: apiTime(a.FinishedAt), DeadlineAt: apiTime(a.DeadlineAt),
-		}
+		v.Attempts[i] = viewAttempt(a)
 	}
 	return v
+}
+
+func viewAttempt(a *kinora.Attempt) attemptView {
+	return attemptView{
+		ID: a.ID(), State: a.State, Part: a.Part, Parts: max(1, a.Parts), Round: a.Round, Route: a.Route, Failure: a.Failure, Provider: a.Provider, Account: a.Account, UpstreamModel: a.UpstreamModel, UpstreamID: a.UpstreamID,
+		ContestedID: a.ContestedID, Callback: a.CallbackMode, Tries: a.Tries, Polls: a.Polls, ReadErrors: a.ReadErrors,
+		ErrorClass: a.ErrorClass, ErrorCode: a.ErrorCode, ErrorMessage: a.ErrorMessage, Node: a.LeaseOwner,
+		DueAt: apiTime(a.DueAt), CreatedAt: apiTime(a.CreatedAt), SubmittedAt: apiTime(a.SubmittedAt), AcceptedAt: apiTime(a.AcceptedAt),
+		DoneAt: apiTime(a.DoneAt), FinishedAt: apiTime(a.FinishedAt), DeadlineAt: apiTime(a.DeadlineAt),
+	}
 }
 
 type deliveryList struct {
@@ -288,7 +319,7 @@ func viewRequest(a *kinora.LoggedAttempt) *requestView {
 
 func summariseDelivery(d *kinora.Delivery) deliverySummary {
 	return deliverySummary{
-		ID: d.ID, EventID: d.EventID, EventType: d.EventType, OrganisationID: d.OrganisationID, GenerationID: d.GenerationID, EndpointID: d.EndpointID, URL: redacted(d.URL),
+		ID: d.ID, EventID: d.EventID, EventType: d.EventType, OrganisationID: d.OrganisationID, GenerationID: d.GenerationID, EndpointID: d.EndpointID, URL: kinora.ShownURL(d.URL),
 		State: d.State, AttemptCount: d.Attempts, LastStatus: d.LastStatus, LastError: d.LastError,
 		DueAt: apiTime(d.DueAt), CreatedAt: apiTime(d.CreatedAt), FinishedAt: apiTime(d.FinishedAt),
 	}
@@ -311,22 +342,3 @@ func viewDeliveryAttempt(a *kinora.DeliveryAttempt) deliveryAttemptView {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// redacted shows a caller's URL without what may be a secret in it: the query, and a user's name and password.
-func redacted(text string) string {
-	if text == "" {
-		return ""
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return "[unreadable]"
-	}
-	if u.User != nil {
-		u.User = url.User("redacted")
-	}
-	if u.RawQuery != "" {
-		u.RawQuery = "redacted"
-	}
-	u.Fragment, u.RawFragment = "", ""
-	return u.String()
-}

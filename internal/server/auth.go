@@ -16,6 +16,9 @@ const maxKeyBytes = 512
 // authenticate finds out who sends the request, on routes that ask for it. Which kinds of keys there are is the
 // Authenticator's knowledge: here a key is whatever a Bearer header can carry.
 func (s *Server) authenticate(ctx context.Context, x *exchange, r *http.Request) error {
+	if a := actingOf(ctx); a != nil {
+		return s.authenticateActor(ctx, x, a)
+	}
 	switch x.route.auth {
 	case keyed:
 		token, ok := bearer(r.Header)

@@ -275,6 +275,11 @@ func (s *Server) fail(ctx context.Context, x *exchange, err error) {
 		message = strings.ToLower(http.StatusText(a.status))
 	}
 	retryAfter := retryAfterSeconds(a.status, e.RetryAfter)
+	if w, ok := x.w.(refuser); ok {
+		x.status = a.status
+		w.refuse(e, message, retryAfter)
+		return
+	}
 	h := x.Header()
 	if retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))

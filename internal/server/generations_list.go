@@ -16,7 +16,7 @@ func (s *Server) listGenerations(ctx context.Context, x *exchange, r *http.Reque
 	p := parameters{values: r.URL.Query()}
 	q := kinora.GenerationSearch{
 		State:     generationState(p.one("status", generationWords()...)),
-		Reference: p.text("reference"), Model: p.text("model"), Workflow: p.text("workflow"),
+		Reference: p.text("reference"), ReferencePrefix: p.text("reference_prefix"), Model: p.text("model"), Workflow: p.text("workflow"), Source: p.text("source_asset_id"),
 		Since: p.time("created_after"), Until: p.time("created_before"),
 	}
 	limit, cursor := p.number("limit", defaultPage, maxListPage), p.text("cursor")

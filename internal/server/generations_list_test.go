@@ -33,14 +33,14 @@ func decodeRecord(t *testing.T, w *httptest.ResponseRecorder) (record shownRecor
 func TestListGenerations(t *testing.T) {
 	f := newFixture(t)
 	is(t, f.do("GET", "/api/v1/generations", ""), 200, `{"generations":[],"next_cursor":null}`)
-	is(t, f.do("GET", "/api/v1/generations?status=processing&reference=listing%201&model=m&workflow=w&created_after=2026-06-14T10:30:00%2B02:00&created_before=2026-06-15T00:00:00Z", ""),
+	is(t, f.do("GET", "/api/v1/generations?status=processing&reference=listing%201&model=m&workflow=w&source_asset_id=src_1&created_after=2026-06-14T10:30:00%2B02:00&created_before=2026-06-15T00:00:00Z", ""),
 		200, `{"generations":[],"next_cursor":null}`)
-	want := []kinora.GenerationSearch{{}, {State: kinora.GenerationRunning, Reference: "listing 1", Model: "m", Workflow: "w",
+	want := []kinora.GenerationSearch{{}, {State: kinora.GenerationRunning, Reference: "listing 1", Model: "m", Workflow: "w", Source: "src_1",
 		Since: time.Date(2026, 6, 14, 8, 30, 0, 0, time.UTC), Until: time.Date(2026, 6, 15, 0, 0, 0, 0, time.UTC)}}
 	if diff := cmp.Diff(want, f.generations.searches, cmp.Comparer(time.Time.Equal)); diff != "" {
 		t.Errorf("asked for:\n%s", diff)
 	}
-	for _, query := range []string{"status=running", "status=", "limit=0", "limit=101", "limit=x", "cursor=x", "created_after=yesterday", "reference=", "model=a&model=b", "colour=red", "reference=%ff"} {
+	for _, query := range []string{"status=running", "status=", "limit=0", "limit=101", "limit=x", "cursor=x", "created_after=yesterday", "reference=", "source_asset_id=", "model=a&model=b", "colour=red", "reference=%ff"} {
 		if w := f.do("GET", "/api/v1/generations?"+query, ""); w.Code != 400 || !strings.Contains(w.Body.String(), `"code":"bad_request"`) {
 			t.Errorf("%s: answered %d %s", query, w.Code, w.Body)
 		}

@@ -164,11 +164,15 @@ func (s *Server) refusal(class limitClass, v verdict) error {
 // clientAddress is where the request comes from: the peer, or what trusted proxies say of it. It is read from the
 // right, because everything left of the last trusted entry is whatever the client wrote.
 func (s *Server) clientAddress(r *http.Request) string {
+	return clientAddress(s.cfg.TrustedProxies, r)
+}
+
+func clientAddress(proxies []netip.Prefix, r *http.Request) string {
 	address := r.RemoteAddr
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		address = host
 	}
-	if len(s.cfg.TrustedProxies) == 0 || !s.trusted(address) {
+	if len(proxies) == 0 || !trusted(proxies, address) {
 		return address
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -177,20 +181,20 @@ func (s *Server) clientAddress(r *http.Request) string {
 		if _, err := netip.ParseAddr(hop); err != nil {
 			break
 		}
-		if address = hop; !s.trusted(hop) {
+		if address = hop; !trusted(proxies, hop) {
 			break
 		}
 	}
 	return address
 }
 
-func (s *Server) trusted(address string) bool {
+func trusted(proxies []netip.Prefix, address string) bool {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return false
 	}
 	a = a.Unmap()
-	for _, p := range s.cfg.TrustedProxies {
+	for _, p := range proxies {
 		if p.Contains(a) {
 			return true
 		}
@@ -198,9 +202,11 @@ func (s *Server) trusted(address string) bool {
 	return false
 }
 
-// bucketAddress is the client's address, or its /64 where it is an IPv6 address: that much belongs to one customer.
-func (s *Server) bucketAddress(r *http.Request) string {
-	address := s.clientAddress(r)
+// bucketAddress is the network of the client's address.
+func (s *Server) bucketAddress(r *http.Request) string { return network(s.clientAddress(r)) }
+
+// network is an address, or its /64 where it is one of IPv6: that much belongs to one customer.
+func network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return address

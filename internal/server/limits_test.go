@@ -285,3 +285,26 @@ func TestClientAddress(t *testing.T) {
 		})
 	}
 }
+
+// Who is not signed in to the dashboard is counted by what one customer has of addresses, as trusted proxies tell it.
+func TestClientNetwork(t *testing.T) {
+	of := ClientNetwork([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
+	for _, c := range []struct{ peer, forwarded, want string }{
+		{"203.0.113.7:4711", "", "203.0.113.7"},
+		{"203.0.113.7:4711", "198.51.100.1", "203.0.113.7"}, // hearsay
+		{"10.0.0.1:4711", "198.51.100.1", "198.51.100.1"},
+		{"10.0.0.1:4711", "192.0.2.9, 2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"},
+		{"10.0.0.1:4711", "2001:db8:1:2:bbbb::2", "2001:db8:1:2::/64"},
+		{"10.0.0.1:4711", "2001:db8:1:3::1", "2001:db8:1:3::/64"},
+		{"[::ffff:203.0.113.7]:4711", "", "203.0.113.7"},
+	} {
+		r := httptest.NewRequest("GET", "/dashboard", nil)
+		r.RemoteAddr = c.peer
+		if c.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", c.forwarded)
+		}
+		if got := of(r); got != c.want {
+			t.Errorf("%s for %q is counted as %s, want %s", c.peer, c.forwarded, got, c.want)
+		}
+	}
+}

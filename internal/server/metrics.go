@@ -29,7 +29,8 @@ type routeMetrics struct {
 
 type counterBox struct{ prometheus.Counter }
 
-func newMetrics(registerer prometheus.Registerer, routes []route) (*metrics, error) {
+// newMetrics makes them for the table of routes, and for the dashboard where there is one.
+func newMetrics(registerer prometheus.Registerer, routes []route, dashboard *route) (*metrics, error) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kinora_http_requests_total",
 		Help: "HTTP requests answered, by route and status.",
@@ -52,6 +53,9 @@ func newMetrics(registerer prometheus.Registerer, routes []route) (*metrics, err
 	for i := range routes {
 		rt := &routes[i]
 		m.routes[rt] = &routeMetrics{method: rt.method, pattern: rt.pattern, took: took.WithLabelValues(rt.method, rt.pattern)}
+	}
+	if dashboard != nil {
+		m.routes[dashboard] = &routeMetrics{method: dashboard.method, pattern: dashboard.pattern, took: took.WithLabelValues(dashboard.method, dashboard.pattern)}
 	}
 	m.other = &routeMetrics{method: "any", pattern: unmatched, took: took.WithLabelValues("any", unmatched)}
 	return m, nil

@@ -22,7 +22,7 @@ func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	h["Content-Security-Policy"] = noContent
 	h["Cache-Control"] = noStore
 
-	x.place.gate = s.gateOf(rt)
+	x.place.gate = s.gateOf(rt, actingOf(r.Context()) != nil)
 	if err := x.place.take(); err != nil {
 		s.fail(r.Context(), x, err)
 		s.record(r, x)
@@ -63,15 +63,22 @@ func (s *Server) answer(ctx context.Context, x *exchange, r *http.Request) error
 	if err := s.admit(ctx, x, r); err != nil {
 		return err
 	}
+	if x.route.auth == adminned { // whatever a header says of who it is would be hearsay
+		ctx = kinora.WithActor(ctx, kinora.Actor{Kind: kinora.ActorOperator, Address: s.clientAddress(r)})
+	}
 	return x.route.handler(ctx, x, r)
 }
 
-func (s *Server) gateOf(rt *route) *gate {
+// gateOf is the gate that a request on a route has to pass; acted = it comes by As.
+func (s *Server) gateOf(rt *route, acted bool) *gate {
 	if rt.auth == adminned {
 		return s.operators // no caller shuts the operator out
 	}
 	switch rt.load {
 	case ordinary, holding:
+		if acted {
+			return s.actors // people at a dashboard and programs do not shut each other out
+		}
 		return s.inFlight
 	case transfer:
 		return s.transfers
@@ -79,6 +86,8 @@ func (s *Server) gateOf(rt *route) *gate {
 		return s.streams
 	case inbound:
 		return s.inbound
+	case browsing:
+		return s.browsers
 	}
 	return nil
 }

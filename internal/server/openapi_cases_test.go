@@ -20,8 +20,8 @@ const generationTwo = "task_01HF8Z3KQX2A6Y4N3R8M5W7V9Q"
 // documentedIDs fill the wildcards of patterns with things that exist.
 var documentedIDs = map[string]string{
 	"task_id": taskOne, "image_id": taskOne, "video_id": videoOne, "job_id": jobOne, "generation_id": taskOne, "organisation_id": ownID, "key_id": "key_1",
-	"endpoint_id": "ep_1", "ingest_id": ingestOne, "asset_id": ingestOne,
-	"delivery_id": "dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "replay_id": "rpl_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "provider": "kling", "token": callbackToken, "key": "out/1.png",
+	"endpoint_id": "ep_1", "person_id": personOne, "session_id": sessionOne, "ingest_id": ingestOne, "asset_id": ingestOne,
+	"attempt_id": attemptOne, "delivery_id": "dlv_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "replay_id": "rpl_01HF8Z3KQX2A6Y4N3R8M5W7V9P", "provider": "kling", "token": callbackToken, "key": "out/1.png", "path": "api/v1/generations",
 }
 
 // newDocumented is a fixture with all surfaces, in which all of documentedIDs exist.
@@ -30,10 +30,13 @@ func newDocumented(t *testing.T, change ...func(*Config)) *fixture {
 		c.Uploads, c.Admin, c.MasterKeys, c.Webhooks = documentedUploads{}, documentedAdmin{}, documentedMasterKeys{}, documentedWebhooks{}
 		c.Accounts = fakeAccounts{}
 		c.Reviews = fakeReviews{}
+		c.Operator, c.Installation = documentedOperator{}, documentedInstallation{}
+		c.Organisations = fakeOrganisations{}
+		c.People, c.DashboardURL = fakePeople{}, "https://kinora.example/dashboard"
 		c.Streams, c.Assets = documentedStreams{}, documentedAssets{}
 		c.Usage = fakeUsage{ledger: map[string][]kinora.UsageEntry{ownID: {entry(3), entry(2), entry(1)}}}
 		c.Videos = fakeVideos{c.Generations.(*fakeGenerations)}
-		c.Workflows = builtIns(t)
+		c.Workflows, c.Catalogue = builtIns(t), fakeCatalogue{}
 		c.Checks = []Check{{Name: "database", Run: func(context.Context) error { return nil }}}
 	}}, change...)
 	f := newFixture(t, all...)
@@ -89,6 +92,12 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(200, "GET", "/api/v1/usage/summary", "")
 	add(200, "GET", "/api/v1/billing/events?limit=2", "")
 	add(400, "GET", "/api/v1/billing/events?cursor=x", "")
+	asCSV := header("Accept", "text/csv")
+	add(200, "GET", "/api/v1/billing/events?from=2026-06-01", "", asCSV)
+	add(422, "GET", "/api/v1/billing/events?from=yesterday", "", asCSV)
+	add(200, "GET", "/api/v1/usage/series?step=hour&by=workflow", "")
+	add(200, "GET", "/api/v1/usage/series", "", asCSV)
+	add(422, "GET", "/api/v1/usage/series?step=year", "")
 	add(402, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrBudget, "the budget is spent"))
 	add(503, "POST", submitPath, input("")).before = accept(kinora.Errorf(kinora.ErrNoUpstream, "no account"))
 
@@ -143,6 +152,12 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(200, "GET", "/v1/models", "")
 	add(200, "GET", "/v1/models/kling-v1", "")
 	add(404, "GET", "/v1/models/none", "")
+	add(200, "GET", "/api/v1/models", "")
+	add(200, "GET", "/api/v1/models/kling-v1", "")
+	add(404, "GET", "/api/v1/models/none", "")
+	add(200, "GET", "/api/v1/workflows", "")
+	add(200, "GET", "/api/v1/workflows/staging", "")
+	add(404, "GET", "/api/v1/workflows/none", "")
 	addOpenAIExchanges(add)
 	add(200, "GET", eventsPath, "")
 	add(200, "GET", eventsPath+"?since=2026-06-14T10:00:00Z", "", header("Last-Event-ID", "1781433000000000-1781432000000000"))
@@ -199,12 +214,24 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(201, "POST", own+"/keys", `{"name":"a","key":"kat_live_a.b"}`)
 	add(409, "POST", own+"/keys", `{"name":"a","key":"taken"}`)
 	add(404, "POST", gone+"/keys", `{"name":"a"}`)
+	add(201, "POST", own+"/keys", `{"name":"a","expires_at":"2027-01-31T12:00:00Z"}`)
+	add(201, "POST", own+"/keys/key_1/rotate", `{}`)
+	add(201, "POST", own+"/keys/key_1/rotate", `{"overlap_seconds":0}`)
+	add(400, "POST", own+"/keys/key_1/rotate", `{"overlap_seconds":-1}`)
+	add(404, "POST", own+"/keys/key_2/rotate", `{}`)
+	add(409, "POST", own+"/keys/key_ended/rotate", `{}`)
+	add(413, "POST", own+"/keys/key_1/rotate", `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
 	add(204, "DELETE", own+"/keys/key_1", "")
 	add(404, "DELETE", own+"/keys/key_2", "")
 	add(200, "PATCH", own, `{"allowance":{"limits":{"generations_create":500,"usage_summary":-1},"in_flight_jobs":100,"budget_usd":250.5,"included":1000}}`)
 	add(200, "PATCH", own, `{"allowance":{"no_budget":true}}`)
 	add(200, "GET", own+"/usage?month=2026-05", "")
 	add(400, "GET", own+"/usage?month=May", "")
+	add(200, "GET", own+"/usage/series?from=2026-06-01", "")
+	add(200, "GET", own+"/usage/series", "", asCSV)
+	add(400, "GET", own+"/usage/series?from=May", "")
+	add(404, "GET", gone+"/usage/series", "")
+	add(200, "GET", own+"/billing-events?from=2026-06-01&to=2026-06-15", "", asCSV)
 	add(404, "GET", gone+"/usage", "")
 	add(200, "GET", own+"/billing-events?limit=2", "")
 	add(400, "GET", own+"/billing-events?limit=0", "")
@@ -235,6 +262,38 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 		add(413, "POST", path, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
 	}
 	add(413, "PATCH", own, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
+	const persons, ada = "/admin/v1/persons", "/admin/v1/persons/" + personOne
+	add(200, "GET", persons, "")
+	add(200, "GET", ada, "")
+	add(404, "GET", persons+"/per_2", "")
+	add(200, "PATCH", ada, `{"operator":true}`)
+	add(409, "PATCH", ada, `{"operator":false}`)
+	add(404, "PATCH", persons+"/per_2", `{"disabled":true}`)
+	add(201, "POST", ada+"/reset", "")
+	add(404, "POST", persons+"/per_2/reset", "")
+	addSessionExchanges(add)
+	add(200, "GET", own+"/members", "")
+	add(404, "GET", gone+"/members", "")
+	add(201, "POST", own+"/members", `{"email":"new@example.com","role":"member"}`)
+	add(201, "POST", own+"/members", `{"email":"ada@example.com","role":"owner"}`)
+	add(409, "POST", own+"/members", `{"email":"taken@example.com","role":"member"}`)
+	add(404, "POST", gone+"/members", `{"email":"new@example.com","role":"member"}`)
+	add(204, "PATCH", own+"/members/"+personOne, `{"role":"owner"}`)
+	add(409, "PATCH", own+"/members/"+personOne, `{"role":"member"}`)
+	add(404, "PATCH", own+"/members/per_2", `{"role":"owner"}`)
+	add(204, "DELETE", own+"/members/"+personOne, "")
+	add(404, "DELETE", own+"/members/per_2", "")
+	add(409, "DELETE", own+"/members/"+personOne, "").config = []func(*Config){func(c *Config) { c.People = fakePeople{full: true} }}
+	add(201, "POST", "/admin/v1/setup-link", "")
+	add(409, "POST", "/admin/v1/setup-link", "").config = []func(*Config){func(c *Config) { c.People = fakePeople{full: true} }}
+	add(200, "GET", "/admin/v1/audit?limit=1&since=2026-06-14T00:00:00Z", "")
+	add(400, "GET", "/admin/v1/audit?action=nothing", "")
+	for _, path := range []string{ada, own + "/members/" + personOne} {
+		add(400, "PATCH", path, `{"unknown":1}`)
+		add(413, "PATCH", path, `{"role":"`+strings.Repeat("x", 1<<20)+`"}`)
+	}
+	add(400, "POST", own+"/members", `{"unknown":1}`)
+	add(413, "POST", own+"/members", `{"email":"`+strings.Repeat("x", 1<<20)+`"}`)
 	add(200, "GET", "/admin/v1/accounts", "")
 	add(200, "GET", "/admin/v1/reviews?limit=1", "")
 	add(400, "GET", "/admin/v1/reviews?cursor=x", "")
@@ -243,6 +302,8 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(200, "POST", decide, `{"decision":"reject","reason":"blurred","by":"ana"}`)
 	add(400, "POST", decide, `{"decision":"maybe","by":"ana"}`)
 	add(404, "POST", "/admin/v1/reviews/"+generationTwo+"/decide", `{"decision":"approve","by":"ana"}`)
+	add(200, "POST", decide, `{"decision":"approve","by":"ana","round":1}`)
+	add(409, "POST", decide, `{"decision":"approve","by":"ana","round":0}`)
 	add(409, "POST", decide, `{"decision":"approve","by":"late"}`)
 	add(413, "POST", decide, `{"by":"`+strings.Repeat("x", 1<<20)+`"}`)
 	const masterKey = "/admin/v1/master-key"
@@ -262,6 +323,9 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 	add(200, "GET", generation+taskOne+"/deliveries", "")
 	add(404, "GET", generation+"x/deliveries", "")
 	addWebhookExchanges(add)
+	addOperatorExchanges(add)
+	addActingExchanges(add)
+	addInstallationExchanges(add)
 
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.yaml", "/api/v1/openapi"} {
 		add(200, "GET", path, "")
@@ -289,20 +353,31 @@ func documentedExchanges(t *testing.T) []exchangeCase {
 		case adminned:
 			body := "" // where the answer needs one, one that is taken
 			switch {
+			case strings.HasSuffix(rt.pattern, "/members/{person_id}") && rt.method == "PATCH":
+				body = `{"role":"owner"}`
+			case rt.pattern == "/admin/v1/persons/{person_id}" && rt.method == "PATCH":
+				body = `{"disabled":true}`
 			case rt.method == "PATCH":
 				body = `{"name":"x"}`
 			case rt.pattern == "/admin/v1/replays" && rt.method == "POST":
 				body = `{"organisation_id":"x"}`
 			case strings.HasSuffix(rt.pattern, "/decide"):
 				body = `{"decision":"approve","by":"x"}`
+			case strings.HasSuffix(rt.pattern, "/settle"):
+				body = `{"upstream_id":"up_1"}`
 			case rt.method == "POST":
 				body = `{}`
 			}
 			add(401, rt.method, path, "", key(testKey))
+			if rt.pattern == settingsPath || rt.pattern == offerPath {
+				continue // asks nobody
+			}
 			broken := func(err error) []func(*Config) {
 				return []func(*Config){func(c *Config) {
 					c.Admin, c.MasterKeys, c.Webhooks = documentedAdmin{err: err}, documentedMasterKeys{err}, documentedWebhooks{documentedAdmin{err: err}}
 					c.Accounts, c.Reviews, c.Assets = fakeAccounts{err}, fakeReviews{err}, documentedAssets{err}
+					c.Operator, c.Installation = documentedOperator{err}, documentedInstallation{err}
+					c.People, c.Organisations = fakePeople{err: err}, brokenOrganisations{err}
 				}}
 			}
 			add(500, rt.method, path, body).config = broken(errors.New("x"))
@@ -396,7 +471,7 @@ func (documentedAdmin) secret() *kinora.WebhookSecret {
 }
 
 func (documentedAdmin) key() *kinora.Key {
-	return &kinora.Key{ID: "key_1", OrganisationID: ownID, Name: "shop", Start: "sk-abc", CreatedAt: testTime, RevokedAt: testTime}
+	return &kinora.Key{ID: "key_1", OrganisationID: ownID, Name: "shop", Start: "sk-abc", CreatedAt: testTime, RevokedAt: testTime, ExpiresAt: testTime, ReplacedBy: "key_2"}
 }
 
 func (documentedAdmin) delivery() *kinora.Delivery {
@@ -423,15 +498,22 @@ func (a documentedAdmin) Keys(_ context.Context, id string) ([]*kinora.Key, erro
 	return []*kinora.Key{a.key()}, a.known(id, ownID)
 }
 
-func (a documentedAdmin) CreateKey(_ context.Context, id, _, _ string) (*kinora.Key, string, error) {
+func (a documentedAdmin) CreateKey(_ context.Context, id, _, _ string, _ time.Time) (*kinora.Key, string, error) {
 	return a.key(), "sk-text", a.known(id, ownID)
 }
 
-func (a documentedAdmin) ImportKey(_ context.Context, id, _, text string) (*kinora.Key, error) {
+func (a documentedAdmin) ImportKey(_ context.Context, id, _, text string, _ time.Time) (*kinora.Key, error) {
 	if text == "taken" {
 		return nil, kinora.Errorf(kinora.ErrConflict, "this key is known already")
 	}
 	return a.key(), a.known(id, ownID)
+}
+
+func (a documentedAdmin) RotateKey(_ context.Context, id, keyID string, _ time.Duration) (*kinora.Key, string, error) {
+	if keyID == "key_ended" {
+		return nil, "", kinora.Errorf(kinora.ErrConflict, "this key has ended, or has been rotated already")
+	}
+	return a.key(), "sk-text", errors.Join(a.known(id, ownID), a.known(keyID, "key_1"))
 }
 
 func (a documentedAdmin) RevokeKey(_ context.Context, id, keyID string) error {
@@ -485,17 +567,26 @@ func (a documentedAdmin) Generation(_ context.Context, id string) (*kinora.Gener
 	return g, nil, a.known(id, taskOne)
 }
 
-func (a documentedAdmin) Candidates(context.Context, string) ([]kinora.Output, error) {
-	return []kinora.Output{
-		{ID: "out_1", Role: "primary", State: kinora.OutputPublished, Kind: kinora.KindVideo},
-		{ID: "out_2", Attempt: 1, Ordinal: -1, State: kinora.OutputRejected, Kind: kinora.KindVideo, RemovedAt: testTime,
-			Verdict: &kinora.Verdict{Score: 0.5, Checks: []kinora.Check{{Name: "min_width", Value: 64, Limit: 512, Detail: "too small"}}}},
-	}, a.err
+func (a documentedAdmin) History(ctx context.Context, id string) (*kinora.History, error) {
+	g, _, err := a.Generation(ctx, id)
+	return &kinora.History{
+		Generation: g,
+		Outputs: []kinora.Output{
+			{ID: "out_1", Role: "primary", State: kinora.OutputPublished, Kind: kinora.KindVideo},
+			{ID: "out_2", Attempt: 1, Ordinal: -1, State: kinora.OutputRejected, Kind: kinora.KindVideo, RemovedAt: testTime,
+				Verdict: &kinora.Verdict{Score: 0.5, Checks: []kinora.Check{{Name: "min_width", Value: 64, Limit: 512, Detail: "too small"}}}},
+		},
+		Attempts: []*kinora.Attempt{{GenerationID: taskOne, State: kinora.AttemptFailed, CallbackMode: kinora.CallbackNone, CreatedAt: testTime,
+			Failure: kinora.NewFailure(kinora.FailureUpstream, "the upstream failed")}},
+		Reviews: []*kinora.Review{{GenerationID: taskOne, OrganisationID: ownID, State: kinora.ReviewRejected, Reason: "blurred", DecidedBy: "ana", CreatedAt: testTime, DecidedAt: testTime}},
+		Event:   &kinora.Event{ID: "evt_1", Type: kinora.EventFailed, CreatedAt: testTime},
+		Entry:   &kinora.UsageEntry{ID: "bev_1", Type: kinora.UsageGeneration, Billable: true, Amount: 80_000, CreatedAt: testTime},
+	}, err
 }
 
-func (a documentedAdmin) Attempts(context.Context, string) ([]*kinora.Attempt, error) {
-	return []*kinora.Attempt{{GenerationID: taskOne, State: kinora.AttemptFailed, CallbackMode: kinora.CallbackNone, CreatedAt: testTime,
-		Failure: kinora.NewFailure(kinora.FailureUpstream, "the upstream failed")}}, a.err
+func (a documentedAdmin) Origin(context.Context, *kinora.Generation) (*kinora.Origin, error) {
+	return &kinora.Origin{By: &kinora.Actor{Kind: kinora.ActorPerson, ID: "per_1", Name: "ada@example.com"}, IdempotencyKey: "order-17",
+		Regenerations: []kinora.Relative{{ID: generationTwo, State: kinora.GenerationQueued}}}, a.err
 }
 
 func (a documentedAdmin) Deliveries(context.Context, string) ([]*kinora.Delivery, error) {

@@ -96,7 +96,7 @@ func (c *contract) find(method, path string) (*routers.Route, map[string]string)
 		expr := regexp.MustCompile(`\\\{(\w+)\\\}`).ReplaceAllStringFunc(regexp.QuoteMeta(template), func(wildcard string) string {
 			name := strings.Trim(wildcard, `\{}`)
 			names = append(names, name)
-			if name == "key" {
+			if name == "key" || name == "path" {
 				return "(.+)"
 			}
 			return "([^/]+)"
@@ -136,7 +136,11 @@ func (c *contract) check(r *http.Request, body []byte, w *httptest.ResponseRecor
 	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
 		return err
 	}
-	c.seen[fmt.Sprint(r.Method, " ", rt.Path, " ", w.Code)] = true
+	status := fmt.Sprint(w.Code)
+	if rt.Operation.Responses.Value(status) == nil {
+		status = "default"
+	}
+	c.seen[fmt.Sprint(r.Method, " ", rt.Path, " ", status)] = true
 	return nil
 }
 

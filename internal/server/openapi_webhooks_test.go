@@ -101,7 +101,7 @@ func (w documentedWebhooks) CancelReplay(_ context.Context, _, id string) (*kino
 }
 
 func (w documentedWebhooks) trial() *kinora.Trial {
-	return &kinora.Trial{ID: documentedIDs["delivery_id"], OrganisationID: ownID, URL: "https://hooks.studio.example/", EventID: "evt_1", JobID: "task_TEST",
+	return &kinora.Trial{ID: documentedIDs["delivery_id"], OrganisationID: ownID, URL: "https://hooks.studio.example/", EventID: "evt_1", EventType: kinora.EventCompleted, Sample: "image", JobID: "task_TEST",
 		Attempt: kinora.LoggedAttempt{DeliveryAttempt: kinora.DeliveryAttempt{Number: 1, StartedAt: testTime, Status: 200, Sent: kinora.SentRequest{UserAgent: "Kinora/1"}}, RequestHeaders: []kinora.HeaderLine{}}}
 }
 

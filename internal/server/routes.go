@@ -28,6 +28,8 @@ const (
 	holding                   // counted against MaxInFlight until it is held, see wait.go; bounds its work itself
 	streaming                 // counted against maxStreams; lasts until one side ends it
 	inbound                   // calls of upstreams: as ordinary, but counted apart, because anybody can make them
+	browsing                  // counted against maxBrowsing; the dashboard bounds its work itself
+	relayed                   // let in by its own gate, then bounded and counted by the route that answers
 	operation                 // never refused: probes must be answered under load as well
 )
 
@@ -57,6 +59,7 @@ func (s *Server) allRoutes() []route {
 		s.usageRoutes(),
 		s.streamRoutes(),
 		s.modelRoutes(),
+		s.catalogueRoutes(),
 		s.videoRoutes(),
 		s.imageRoutes(),
 		s.fileRoutes(),
@@ -65,9 +68,13 @@ func (s *Server) allRoutes() []route {
 		s.webhookRoutes(),
 		s.recoveryRoutes(),
 		s.adminAssetRoutes(),
+		s.actingRoutes(),
 		s.masterKeyRoutes(),
 		s.accountRoutes(),
 		s.reviewRoutes(),
+		s.operatorRoutes(),
+		s.installationRoutes(),
+		s.peopleRoutes(),
 		s.healthRoutes(),
 		s.metricsRoutes(),
 		s.openapiRoutes(),
@@ -110,6 +117,9 @@ func (s *Server) mount() http.Handler {
 	mux.HandleFunc("/", notFound)
 	mux.HandleFunc(strings.TrimSuffix(blob.FilesPath, "/"), notFound) // else redirected to the path with the slash
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.browses(w, r) {
+			return
+		}
 		// The mux would answer a path that is not clean, and one that lacks a trailing slash, with a redirect of
 		// its own making. Ours have one spelling.
 		if !cleanPath(r.URL.EscapedPath()) {

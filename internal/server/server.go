@@ -103,16 +103,22 @@ type Check struct {
 // a surface whose service is nil is not served.
 type Config struct {
 	Authenticator Authenticator
+	Organisations Organisations // nil: nobody acts without a key, see As
 	Generations   Generations
 	Callbacks     Callbacks // nil: no inbound callbacks
 	Files         Files
 	FileSigner    FileSigner
 	// FileURL makes a fresh signed URL for the object under blobKey and says when it expires.
 	FileURL func(blobKey string) (url string, expires time.Time)
-	Models  Models  // nil: no model list
-	Videos  Videos  // nil: no /v1/videos
-	Uploads Uploads // nil: no uploads
-	Assets  Assets  // nil: no source assets, and no generations made from them
+	// PreviewURL makes one for the small picture of an image, by the image's key and size in pixels; "" = it has none. nil:
+	// nothing has one.
+	PreviewURL func(blobKey string, width, height int) string
+	Models     Models // nil: no model list
+	// Catalogue describes models and workflows; nil: nothing does.
+	Catalogue Catalogue
+	Videos    Videos  // nil: no /v1/videos
+	Uploads   Uploads // nil: no uploads
+	Assets    Assets  // nil: no source assets, and no generations made from them
 	// Workflows is what generations are made by; nil: none are made by the generations API. It needs Assets.
 	Workflows Workflows
 	Streams   Streams // nil: no streams of events
@@ -125,6 +131,16 @@ type Config struct {
 	Accounts Accounts
 	// Reviews is its part for generations that wait for a person; nil: none.
 	Reviews Reviews
+	// People keeps the persons who sign in to the dashboard, for the admin API; nil: it has no routes for them.
+	People People
+	// DashboardURL is where browsers find the dashboard: what links for persons begin with.
+	DashboardURL string
+	// Dashboard answers browsers below DashboardPath, in whatever way it likes; nil: there is none.
+	Dashboard http.Handler
+	// Operator is its part for whoever runs the server; nil: none.
+	Operator Operator
+	// Installation is its part for what is installed and offered; nil: none.
+	Installation Installation
 	// AdminToken opens the admin API. Empty: no admin API. At least MinAdminToken bytes.
 	AdminToken string
 	// CursorKeys prove that the cursors of lists were given out here; the first one signs, all
@@ -146,8 +162,8 @@ type Config struct {
 	// MaxBody is the largest JSON body, in bytes. 0 means DefaultMaxBody.
 	MaxBody int64
 	// MaxInFlight is how many requests are worked on at once; what exceeds it is answered with 503. Uploads and
-	// downloads are counted apart, by MaxTransfers; inbound callbacks and the admin API may each be a quarter of
-	// MaxInFlight beside it. A request whose body is still awaited is not worked on: see body.go. Neither is one that is
+	// downloads are counted apart, by MaxTransfers; inbound callbacks, the admin API and what comes by As may each be a
+	// quarter of MaxInFlight beside it. A request whose body is still awaited is not worked on: see body.go. Neither is one that is
 	// held until a generation ends, of which there may be as many again: see wait.go. 0 means DefaultMaxInFlight and
 	// DefaultMaxTransfers.
 	MaxInFlight, MaxTransfers int
@@ -184,12 +200,14 @@ type Server struct {
 	now     func() time.Time
 	routes  []route
 	handler http.Handler
-	limits  *limiter
-	metrics *metrics
-	cursors cursors
-	admin   [32]byte // SHA-256 of the admin token
+	// dashboard is what browsers are answered by; nil = nothing.
+	dashboard *route
+	limits    *limiter
+	metrics   *metrics
+	cursors   cursors
+	admin     [32]byte // SHA-256 of the admin token
 
-	inFlight, transfers, held, streams, inbound, operators *gate
+	inFlight, actors, transfers, held, streams, inbound, operators, browsers *gate
 
 	bodies, news, orders *budget // memory for the bodies of requests, of inbound callbacks, and of the admin API
 
@@ -233,6 +251,7 @@ func New(cfg Config) (*Server, error) {
 		limits:    newLimiter(cfg.Limits, cfg.SharedRates, cfg.Now),
 		cursors:   newCursors(cfg.CursorKeys),
 		inFlight:  newGate(cfg.MaxInFlight, cfg.OrganisationInFlight),
+		actors:    newGate(max(1, cfg.MaxInFlight/4), 0),
 		transfers: newGate(cfg.MaxTransfers, 0),
 		held:      newGate(cfg.MaxInFlight, cfg.OrganisationInFlight),
 		streams:   newGate(maxStreams, 0),
@@ -241,6 +260,7 @@ func New(cfg Config) (*Server, error) {
 		heartbeat: streamHeartbeat,
 		inbound:   newGate(max(1, cfg.MaxInFlight/4), 0),
 		operators: newGate(max(1, cfg.MaxInFlight/4), 0),
+		browsers:  newGate(maxBrowsing, 0),
 		bodies:    newBudget(cfg.MaxBody),
 		news:      newBudget(maxCallbackBody),
 		orders:    newBudget(cfg.MaxBody),
@@ -251,7 +271,8 @@ func New(cfg Config) (*Server, error) {
 	s.ready.checks = cfg.Checks
 	s.routes = s.allRoutes()
 	var err error
-	if s.metrics, err = newMetrics(cfg.Registerer, s.routes); err != nil {
+	s.dashboard = s.dashboardRoute()
+	if s.metrics, err = newMetrics(cfg.Registerer, s.routes, s.dashboard); err != nil {
 		return nil, err
 	}
 	s.handler = s.mount()

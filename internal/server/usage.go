@@ -10,12 +10,14 @@ import (
 	"github.com/kinora/kinora/internal/id"
 )
 
-// Usage reads what organisations have used. Errors of both methods: kinora.ErrUnavailable.
+// Usage reads what organisations have used. Errors of all methods: kinora.ErrUnavailable.
 type Usage interface {
 	// Usage sums up the billing period that an instant lies in; what is in flight counts in the present one.
 	Usage(ctx context.Context, organisationID string, at time.Time) (kinora.Usage, error)
 	// Ledger reads usage entries, the newest first, those older than the entry before; empty = from the newest on.
 	Ledger(ctx context.Context, organisationID, before string, limit int) ([]kinora.UsageEntry, error)
+	// UsageSeries sums up what ended, step by step, in the order of time and name.
+	UsageSeries(ctx context.Context, organisationID string, q kinora.UsageQuestion) ([]kinora.UsagePoint, error)
 }
 
 const (
@@ -30,7 +32,8 @@ func (s *Server) usageRoutes() []route {
 	}
 	return []route{
 		{method: http.MethodGet, pattern: "/api/v1/usage/summary", dialect: &generationsDialect, auth: keyed, limit: limitUsage, handler: s.usageSummary},
-		{method: http.MethodGet, pattern: "/api/v1/billing/events", dialect: &generationsDialect, auth: keyed, limit: limitBilling, handler: s.billingEvents},
+		{method: http.MethodGet, pattern: "/api/v1/usage/series", dialect: &generationsDialect, auth: keyed, limit: limitUsage, handler: s.usageOverTime},
+		{method: http.MethodGet, pattern: "/api/v1/billing/events", dialect: &generationsDialect, auth: keyed, limit: limitBilling, load: holding, handler: s.billingEvents},
 	}
 }
 
@@ -98,7 +101,7 @@ func (s *Server) usageSummary(ctx context.Context, x *exchange, _ *http.Request)
 	writeJSON(x, http.StatusOK, usageSummary{
 		Entitlement: entitlement{APIAccess: true, Plan: "self-hosted", Status: "active"}, Access: access{Enabled: true},
 		BillingPeriod: periodOf(now), Usage: countUsage(u, x.organisation.Allowance.Included), Jobs: countJobs(u),
-		RateLimits: s.rateLimits(x.organisation),
+		RateLimits: s.RateLimits(x.organisation),
 	})
 	return nil
 }
@@ -106,8 +109,8 @@ func (s *Server) usageSummary(ctx context.Context, x *exchange, _ *http.Request)
 // inFlightJobs is the name of that limit beside those of the routes.
 const inFlightJobs = "in_flight_jobs"
 
-// rateLimits are the limits that hold for an organisation, by name; 0 = no limit.
-func (s *Server) rateLimits(o *kinora.Organisation) map[string]int {
+// RateLimits are the limits that hold for an organisation, by kinora.RateKinds and "in_flight_jobs"; 0 = no limit.
+func (s *Server) RateLimits(o *kinora.Organisation) map[string]int {
 	limits := map[string]int{inFlightJobs: s.cfg.JobsInFlight}
 	if own := o.Allowance.JobsInFlight; own != nil {
 		limits[inFlightJobs] = *own
@@ -147,8 +150,13 @@ func billingEventOf(e kinora.UsageEntry) billingEvent {
 }
 
 // billingEvents reads the ledger page by page. A cursor is the place behind an entry: what is written meanwhile comes
-// before the first page.
+// before the first page. As CSV it comes whole.
 func (s *Server) billingEvents(ctx context.Context, x *exchange, r *http.Request) error {
+	if wantsCSV(r.Header) {
+		return s.exportLedger(ctx, x, r, x.organisation.ID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
+	defer cancel()
 	limit, cursor, err := eventsPage(r)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 // fakeUsage is what an organisation has used, and its ledger: the newest entry first.
 type fakeUsage struct {
 	used   kinora.Usage
+	points []kinora.UsagePoint
 	ledger map[string][]kinora.UsageEntry
 	err    error
 }
@@ -30,6 +31,10 @@ func (f fakeUsage) Ledger(_ context.Context, organisationID, before string, limi
 		list = list[slices.IndexFunc(list, func(e kinora.UsageEntry) bool { return e.ID < before }):]
 	}
 	return list[:min(limit, len(list))], f.err
+}
+
+func (f fakeUsage) UsageSeries(context.Context, string, kinora.UsageQuestion) ([]kinora.UsagePoint, error) {
+	return f.points, f.err
 }
 
 func entry(n int) kinora.UsageEntry {
@@ -59,7 +64,7 @@ func TestUsageSummaryOfAnAllowance(t *testing.T) {
 	seven := 7
 	o := &kinora.Organisation{Allowance: kinora.Allowance{Included: 20, JobsInFlight: &seven, Limits: map[string]int{"usage_summary": 0, "generations_create": 9}}}
 	f := newFixture(t)
-	limits := f.rateLimits(o)
+	limits := f.RateLimits(o)
 	if limits["usage_summary"] != 0 || limits["generations_create"] != 9 || limits["in_flight_jobs"] != 7 || limits["generations_read"] != 1200 {
 		t.Errorf("%v", limits)
 	}

@@ -44,6 +44,19 @@ func (tx *Tx) Ingest(organisation, ingestID string) (*kinora.SourceAsset, error)
 		ingestID, organisation, organisation))
 }
 
+// Ingests reads those of the organisation among several ingests, in one round trip.
+func (tx *Tx) Ingests(organisation string, ingestIDs []string) ([]*kinora.SourceAsset, error) {
+	var list []*kinora.SourceAsset
+	err := tx.queryEach(`SELECT `+assetColumns+` FROM source_assets WHERE ingest_id = ?`, ingestIDs, func(row Row) error {
+		a, err := scanAsset(row)
+		if err == nil && a.OrganisationID == organisation {
+			list = append(list, a)
+		}
+		return err
+	})
+	return list, err
+}
+
 // Asset is Ingest by the asset's own id, in whatever state it is.
 func (tx *Tx) Asset(organisation, id string) (*kinora.SourceAsset, error) {
 	return scanAsset(tx.QueryRow(`SELECT `+assetColumns+` FROM source_assets WHERE id = ? AND (? = '' OR organisation_id = ?)`,
@@ -199,6 +212,13 @@ func (tx *Tx) AgedAssets(state kinora.AssetState, before time.Time, limit int) (
 func (tx *Tx) KnownAssetFile(key string) (bool, error) {
 	var n int
 	err := tx.QueryRow(knownAssetFileQuery, key, key).Scan(&n)
+	return n > 0, err
+}
+
+// OwnsAssetFile tells whether a stored object is the kept file of an asset of the organisation.
+func (tx *Tx) OwnsAssetFile(organisation, key string) (bool, error) {
+	var n int
+	err := tx.QueryRow(`SELECT count(*) FROM asset_files WHERE blob_key = ? AND organisation_id = ?`, key, organisation).Scan(&n)
 	return n > 0, err
 }
 

@@ -51,6 +51,12 @@ func TestAssetsAreTheirOrganisations(t *testing.T) {
 					t.Errorf("%+v, %v; want %+v", got, err, a)
 				}
 			}
+			if got, err := tx.Ingests("org_a", []string{a.IngestID, id.New(id.Ingest, assetTime)}); err != nil || len(got) != 1 || *got[0] != *a {
+				t.Errorf("among others: %v, %v", got, err)
+			}
+			if got, err := tx.Ingests("org_b", []string{a.IngestID}); err != nil || len(got) != 0 {
+				t.Errorf("another organisation reads it among others: %v, %v", got, err)
+			}
 			if _, err := tx.Ingest("org_b", a.IngestID); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("another organisation reads it: %v", err)
 			}

@@ -13,22 +13,24 @@ import (
 const attemptColumns = `generation_id, ordinal, organisation_id, lane, model, provider, account, upstream_model, state,
 	upstream_id, handle, callback_hash, callback_mode, due_at, lease_owner, version, tries, polls, read_errors, result,
 	error_class, error_code, error_message, created_at, submitted_at, accepted_at, done_at, finished_at, deadline_at, hinted_at,
-	part, parts, round, route, routes_left, move_at, progress, failure_code, failure_message`
+	part, parts, round, route, routes_left, move_at, progress, failure_code, failure_message,
+	named_by, contested_id`
 
 func scanAttempt(row Row) (*kinora.Attempt, error) {
 	var (
 		a                                                                               kinora.Attempt
-		state, handle, mode, result, routesLeft, failureCode, failureMessage            string
+		state, handle, mode, result, routesLeft, failureCode, failureMessage, namedBy   string
 		due, created, submitted, accepted, finishedUp, finished, deadline, hinted, move int64
 	)
 	err := row.Scan(&a.GenerationID, &a.Ordinal, &a.OrganisationID, &a.Lane, &a.Model, &a.Provider, &a.Account, &a.UpstreamModel, &state,
 		&a.UpstreamID, &handle, &a.CallbackHash, &mode, &due, &a.LeaseOwner, &a.Version, &a.Tries, &a.Polls, &a.ReadErrors, &result,
 		&a.ErrorClass, &a.ErrorCode, &a.ErrorMessage, &created, &submitted, &accepted, &finishedUp, &finished, &deadline, &hinted,
-		&a.Part, &a.Parts, &a.Round, &a.Route, &routesLeft, &move, &a.Progress, &failureCode, &failureMessage)
+		&a.Part, &a.Parts, &a.Round, &a.Route, &routesLeft, &move, &a.Progress, &failureCode, &failureMessage,
+		&namedBy, &a.ContestedID)
 	if err != nil {
 		return nil, err
 	}
-	a.State, a.CallbackMode = kinora.AttemptState(state), kinora.CallbackMode(mode)
+	a.State, a.CallbackMode, a.NamedBy = kinora.AttemptState(state), kinora.CallbackMode(mode), kinora.JobNaming(namedBy)
 	a.Handle, a.Result = raw(handle), raw(result)
 	a.DueAt, a.CreatedAt, a.SubmittedAt, a.AcceptedAt = Time(due), Time(created), Time(submitted), Time(accepted)
 	a.DoneAt, a.FinishedAt, a.DeadlineAt = Time(finishedUp), Time(finished), Time(deadline)
@@ -134,7 +136,8 @@ func (tx *Tx) NextDue(lane string, state kinora.AttemptState) (time.Time, error)
 }
 
 // SaveAttempt writes every mutable field of a, provided that the row still has the state
-// and version that the caller read, else ErrStale. The row's version grows by one; the
+// and version that the caller read, else ErrStale, and that no other attempt of the account has the upstream's job,
+// else ErrTaken. The row's version grows by one; the
 // one in memory does not, because the transaction may still fail and be run again.
 //
 // What callbacks wrote meanwhile is kept: an empty upstream id leaves the row's as it is,
@@ -183,7 +186,7 @@ func (tx *Tx) SaveAttempts(saves []AttemptSave) (stale []*kinora.Attempt, err er
 		submitted_at = ?, accepted_at = ?, done_at = ?, finished_at = ?, deadline_at = ?, progress = ?, failure_code = ?, failure_message = ?, version = version + 1
 		WHERE generation_id = ? AND ordinal = ? AND state = ? AND version = ?`, sets)
 	if err != nil {
-		return nil, err
+		return nil, takenJob(err)
 	}
 	for i, n := range changed {
 		if n == 0 {
@@ -258,40 +261,6 @@ func (tx *Tx) HintAttempt(a *kinora.Attempt, now time.Time) error {
 		WHERE generation_id = ? AND ordinal = ? AND state IN ('submitting', 'unsettled', 'open')`,
 		Micros(now), Micros(now), Micros(now), a.GenerationID, a.Ordinal)
 	return err
-}
-
-// NoteUpstreamID keeps the upstream's id that a callback brought for an attempt whose
-// submit call has not been settled, and reports whether there was such a one. It leaves
-// lease and version of a call alone: whoever is submitting goes on, and settling finds the
-// id if that call is lost. An attempt whose call was taken for one that created nothing, and
-// that waits for the next, becomes unsettled: no second call may be made.
-func (tx *Tx) NoteUpstreamID(a *kinora.Attempt, upstreamID string, handle json.RawMessage, now time.Time) (bool, error) {
-	n, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, handle = ?,
-		due_at = CASE WHEN state = 'queued' OR state = 'unsettled' AND due_at > 0 THEN ? ELSE due_at END,
-		done_at = CASE WHEN state = 'queued' THEN ? ELSE done_at END,
-		version = CASE WHEN state = 'queued' THEN version + 1 ELSE version END,
-		state = CASE WHEN state = 'queued' THEN 'unsettled' ELSE state END
-		WHERE generation_id = ? AND ordinal = ? AND state IN ('queued', 'submitting', 'unsettled') AND upstream_id = '' AND callback_hash = ? AND callback_hash <> ''`,
-		upstreamID, string(handle), Micros(now), Micros(now), a.GenerationID, a.Ordinal, a.CallbackHash)
-	return n > 0, err
-}
-
-// NotedUpstreamID reads the upstream's id of an attempt, and keeps others from writing one
-// until the transaction ends.
-func (tx *Tx) NotedUpstreamID(a *kinora.Attempt) (string, error) {
-	var id string
-	err := tx.QueryRow(`SELECT upstream_id FROM attempts WHERE generation_id = ? AND ordinal = ? {for update}`, a.GenerationID, a.Ordinal).Scan(&id)
-	return id, err
-}
-
-// NoteLateUpstreamID keeps the upstream's id that came for an attempt that had ended without
-// one, and when the submit call was answered with it (zero = a callback brought it). It
-// reports whether there was such an attempt, whose end stays as it is.
-func (tx *Tx) NoteLateUpstreamID(a *kinora.Attempt, upstreamID string, accepted time.Time) (bool, error) {
-	n, err := tx.Exec(`UPDATE attempts SET upstream_id = ?, accepted_at = CASE WHEN accepted_at = 0 THEN ? ELSE accepted_at END
-		WHERE generation_id = ? AND ordinal = ? AND upstream_id = ''
-		AND state IN ('cancelled', 'failed') AND callback_hash = ? AND callback_hash <> ''`, upstreamID, Micros(accepted), a.GenerationID, a.Ordinal, a.CallbackHash)
-	return n > 0, err
 }
 
 // LeasedAttempts lists the attempts that a node holds.

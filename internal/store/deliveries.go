@@ -98,6 +98,25 @@ func (tx *Tx) Delivery(organisation, id string) (*kinora.Delivery, error) {
 		id, organisation, organisation))
 }
 
+// DeliveryVersion reads a delivery's version alone, or ErrNotFound.
+func (tx *Tx) DeliveryVersion(organisation, id string) (version int64, err error) {
+	err = tx.QueryRow(`SELECT version FROM deliveries WHERE id = ? AND (? = '' OR organisation_id = ?)`, id, organisation, organisation).Scan(&version)
+	return version, err
+}
+
+// DeliveriesByID reads an organisation's deliveries by their ids; those that are not there are left out.
+func (tx *Tx) DeliveriesByID(organisation string, ids []string) (map[string]*kinora.Delivery, error) {
+	found := make(map[string]*kinora.Delivery, len(ids))
+	err := tx.queryEach(`SELECT `+deliveryColumns+` FROM deliveries WHERE id = ?`, ids, func(row Row) error {
+		d, err := scanDelivery(row)
+		if err == nil && d.OrganisationID == organisation {
+			found[d.ID] = d
+		}
+		return err
+	})
+	return found, err
+}
+
 // DeliveriesOf reads the deliveries of a generation's event.
 func (tx *Tx) DeliveriesOf(generationID string) ([]*kinora.Delivery, error) {
 	return tx.deliveries(`SELECT `+deliveryColumns+` FROM deliveries WHERE event_id IN

@@ -248,6 +248,15 @@ func (tx *Tx) ReviveMissed(endpoint string, from, until time.Time, limit int) (i
 	return int(n), err
 }
 
+// MissedLeft tells whether deliveries of an endpoint that died between two instants are still dead: ReviveMissed passes over what another
+// transaction has in hand, which may come to nothing.
+func (tx *Tx) MissedLeft(endpoint string, from, until time.Time) (bool, error) {
+	var n int
+	err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE endpoint_id = ? AND state = 'dead' AND endpoint_id <> ''
+		AND finished_at >= ? AND finished_at <= ? LIMIT 1) AS remaining`, endpoint, Micros(from), Micros(until)).Scan(&n)
+	return n > 0, err
+}
+
 // LastMissed tells when the last of an endpoint's deliveries died that are dead; zero = none is.
 func (tx *Tx) LastMissed(endpoint string) (time.Time, error) {
 	var last int64

@@ -55,8 +55,55 @@ func (db *DB) MigrateDown(ctx context.Context, version int64) error {
 
 // The statements whose plans tests look at.
 const (
-	LedgerQuery    = ledgerQuery
-	UsageQuery     = usageQuery
-	ApprovedQuery  = approvedQuery
-	AssetFileQuery = knownAssetFileQuery
+	LedgerQuery      = ledgerQuery
+	UsageQuery       = usageQuery
+	CommitmentsQuery = commitmentsQuery
+	ApprovedQuery    = approvedQuery
+	AssetFileQuery   = knownAssetFileQuery
+
+	RegenerationsQuery = regenerationsQuery
+	PendingOfAll       = pendingOfAll
+	PendingOfOne       = pendingOfOne
 )
+
+// BriefAttemptsQuery is what the attempts of so many deliveries are asked for by.
+func BriefAttemptsQuery(deliveries int) string { return briefAttempts(deliveries) }
+
+// AuditStatements returns what a page of the audit log asks the database, when its reach ends at floor.
+func AuditStatements(db *DB, f kinora.AuditFilter, floor string) (texts []string, args [][]any) {
+	w, rest, first, end := walkAudit(f)
+	for _, q := range []statement{auditFloor(db.dialect, w, first, end, 1000), auditRows(db.dialect, w, rest, max(first, floor), end, 50)} {
+		texts, args = append(texts, q.text), append(args, q.args)
+	}
+	return texts, args
+}
+
+// OperatorStatement is a query of what operators look at, with its arguments and what its plan may not lack.
+type OperatorStatement struct {
+	Name, Text string
+	Args       []any
+	Indexes    []string // that its plan names, on both databases
+}
+
+// OperatorStatements are the queries that operators' views ask.
+func OperatorStatements(now time.Time) []OperatorStatement {
+	at := Micros(now)
+	return []OperatorStatement{
+		{"unsettled", unsettledAttempts, []any{50}, []string{"attempts_unsettled"}},
+		{"unreadable", unreadableAttempts, []any{50}, []string{"attempts_unreadable"}},
+		{"unknown", unknownAttempts, []any{at, 50}, []string{"attempts_unknown"}},
+		{"contested", contestedAttempts, []any{at, 50}, []string{"attempts_contested"}},
+		{"job holders", jobHolders, []any{"up_1", "fake", "main", "up_1", "fake", "main"}, []string{"attempts_jobs", "attempts_ended_jobs"}},
+		{"live", liveAttempts, []any{10_000}, []string{"attempts_deadline"}},
+		{"ended generations", endedGenerations, []any{at, 10_000}, []string{"generations_done"}},
+		{"lanes", laneDepths, []any{at, 100, at, 100}, []string{"attempts_due"}},
+		{"work", workDepths, workDepthArgs(now, 100), []string{"attempts_leased", "deliveries_due", "deliveries_leased", "deliveries_held", "deliveries_dead",
+			"replays_running", "source_assets_due", "source_assets_leased", "reviews_pending"}},
+		{"nodes", nodeList, []any{100}, []string{"attempts_leased", "deliveries_leased", "source_assets_leased"}},
+		{"outputs kept", outputsKept, []any{1000}, []string{"outputs_kept"}},
+		{"held", heldFor, []any{"org_1 https://a.example:443", 100}, []string{"deliveries_held"}},
+	}
+}
+
+// UsageSeriesQuery is what a settled question asks the database.
+func UsageSeriesQuery(q kinora.UsageQuestion) string { return usageSeriesQuery(q) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/kinora/kinora"
 )
@@ -38,12 +39,18 @@ func parsePlace(text string) (place, error) {
 	return place{n, id}, nil
 }
 
-// walkGenerations is the index that a list goes along: by reference where one is asked for, else the organisation's
-// generations by age. Both end in (created_at, id). rest is what each generation is held against besides; the empty
+// walkGenerations is the index that a list goes along: by source asset or by reference where one is asked
+// for, else the organisation's generations by age. All end in (created_at, id). rest is what each generation is held against besides; the empty
 // string in it keeps a planner from another index.
 func walkGenerations(organisation string, f kinora.GenerationSearch) (along condition, rest []condition) {
 	along = condition{`organisation_id = ?`, []any{organisation}}
-	if f.Reference != "" {
+	if f.Source != "" {
+		along.text += ` AND source_asset_id = ? AND source_asset_id <> ''` // the second tells planners of the index
+		along.args = append(along.args, f.Source)
+		if f.Reference != "" {
+			rest = append(rest, condition{`reference || '' = ?`, []any{f.Reference}})
+		}
+	} else if f.Reference != "" {
 		along.text += ` AND reference = ?`
 		along.args = append(along.args, f.Reference)
 	}
@@ -55,6 +62,9 @@ func walkGenerations(organisation string, f kinora.GenerationSearch) (along cond
 		along.text += ` AND created_at < ?`
 		along.args = append(along.args, Micros(f.Until))
 	}
+	if f.ReferencePrefix != "" && f.Reference == "" {
+		rest = append(rest, beginsWith(f.ReferencePrefix))
+	}
 	for _, c := range []struct{ column, value string }{
 		{"state", string(f.State)}, {"model", f.Model}, {"workflow", f.Workflow},
 	} {
@@ -63,6 +73,12 @@ func walkGenerations(organisation string, f kinora.GenerationSearch) (along cond
 		}
 	}
 	return along, rest
+}
+
+// beginsWith holds a reference against how it should begin, character by character: a pattern would have signs of its own, and mean
+// another case too on one of the databases.
+func beginsWith(prefix string) condition {
+	return condition{`substr(reference || '', 1, ?) = ?`, []any{utf8.RuneCountInString(prefix), prefix}}
 }
 
 const newestFirst = ` ORDER BY created_at DESC, id DESC`

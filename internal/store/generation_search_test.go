@@ -31,6 +31,7 @@ func listable(n int, organisation string) *kinora.Generation {
 	if n%2 == 1 {
 		g.Request = &kinora.WorkflowRequest{Workflow: []string{"staging", "pro_capture"}[n/2%2], RoomTypes: []string{"Kitchen"}}
 	}
+	g.SourceAssetID = []string{"", "", "src_1", "src_2"}[n/2%4]
 	return g
 }
 
@@ -56,7 +57,8 @@ func wanted(f kinora.GenerationSearch, g *kinora.Generation) bool {
 		workflow = g.Request.Workflow
 	}
 	return (f.State == "" || f.State == g.State) && (f.Model == "" || f.Model == g.Model) && (f.Workflow == "" || f.Workflow == workflow) &&
-		(f.Reference == "" || g.Reference != nil && *g.Reference == f.Reference) &&
+		(f.Source == "" || f.Source == g.SourceAssetID) && (f.Reference == "" || g.Reference != nil && *g.Reference == f.Reference) &&
+		(f.Reference != "" || f.ReferencePrefix == "" || g.Reference != nil && len(*g.Reference) >= len(f.ReferencePrefix) && (*g.Reference)[:len(f.ReferencePrefix)] == f.ReferencePrefix) &&
 		!g.CreatedAt.Before(f.Since) && (f.Until.IsZero() || g.CreatedAt.Before(f.Until))
 }
 
@@ -80,11 +82,13 @@ func TestListFindsWhatMatches(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			organisation := rapid.SampledFrom(append(orgs, "org_3")).Draw(t, "organisation")
 			f := kinora.GenerationSearch{
-				State:     rapid.SampledFrom(append(kinora.GenerationStates(), "", "", "")).Draw(t, "state"),
-				Reference: rapid.SampledFrom([]string{"", "", "listing-1", "listing-4", "x"}).Draw(t, "reference"),
-				Model:     rapid.SampledFrom([]string{"", "", "m", "x"}).Draw(t, "model"),
-				Workflow:  rapid.SampledFrom([]string{"", "", "staging", "x"}).Draw(t, "workflow"),
+				State:           rapid.SampledFrom(append(kinora.GenerationStates(), "", "", "")).Draw(t, "state"),
+				Reference:       rapid.SampledFrom([]string{"", "", "listing-1", "listing-4", "x"}).Draw(t, "reference"),
+				ReferencePrefix: rapid.SampledFrom([]string{"", "", "l", "listing-1", "listing-", "LIST", "li%", "x"}).Draw(t, "prefix"),
+				Model:           rapid.SampledFrom([]string{"", "", "m", "x"}).Draw(t, "model"),
+				Workflow:        rapid.SampledFrom([]string{"", "", "staging", "x"}).Draw(t, "workflow"),
 			}
+			f.Source = rapid.SampledFrom([]string{"", "", "src_1", "x"}).Draw(t, "source")
 			if rapid.Bool().Draw(t, "since") {
 				f.Since = t0.Add(time.Duration(rapid.IntRange(0, 42).Draw(t, "from")) * time.Second)
 			}
@@ -93,6 +97,9 @@ func TestListFindsWhatMatches(t *testing.T) {
 			}
 			var want, got []string
 			for _, g := range all {
+				if f.Matches(g) != wanted(f, g) {
+					t.Fatalf("%+v: Matches is %v for %+v", f, f.Matches(g), g)
+				}
 				if g.OrganisationID == organisation && wanted(f, g) {
 					want = append(want, g.ID)
 				}
@@ -138,9 +145,9 @@ func insertAny(t *rapid.T, db *store.DB, g *kinora.Generation) {
 func TestListGoesAlongAnIndex(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		run(t, db, `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
-			INSERT INTO generations (id, organisation_id, surface, model, kind, state, input, reference, created_at, updated_at, deadline_at)
+			INSERT INTO generations (id, organisation_id, surface, model, kind, state, input, reference, created_at, updated_at, deadline_at, source_asset_id)
 			SELECT 'task_' || i, 'org_' || (i % 3), 'submit', 'm', 'image', CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'succeeded' END, '{}', 'r' || (i % 100),
-				CAST(? AS BIGINT) + CAST(i AS BIGINT) * 1000000, 0, 0 FROM n`, store.Micros(t0))
+				CAST(? AS BIGINT) + CAST(i AS BIGINT) * 1000000, 0, 0, CASE WHEN i % 4 = 0 THEN 'src_' || (i % 100) ELSE '' END FROM n`, store.Micros(t0))
 		if db.Name() == "postgres" {
 			run(t, db, `ANALYZE generations`)
 		}
@@ -149,10 +156,15 @@ func TestListGoesAlongAnIndex(t *testing.T) {
 			"everything":   {},
 			"by state":     {State: kinora.GenerationFailed},
 			"by reference": {Reference: "r4"},
+			"by beginning": {ReferencePrefix: "r4"},
+			"by source":    {Source: "src_4", State: kinora.GenerationSucceeded},
+			"by both":      {Source: "src_4", Reference: "r4"},
 			"by age":       {Since: t0.Add(20_000 * time.Second), Until: t0.Add(29_500 * time.Second), Model: "m", Workflow: "staging"},
 		} {
 			index := "generations_by_age"
-			if f.Reference != "" {
+			if f.Source != "" {
+				index = "generations_by_source"
+			} else if f.Reference != "" {
 				index = "generations_by_reference"
 			}
 			texts, args := store.GenerationStatements("org_1", f, floor)

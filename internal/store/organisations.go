@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -61,6 +62,39 @@ func (tx *Tx) Organisations() ([]*kinora.Organisation, error) {
 	return list, err
 }
 
+// NewestOrganisations lists the limit organisations made last, newest first.
+func (tx *Tx) NewestOrganisations(limit int) ([]*kinora.Organisation, error) {
+	var list []*kinora.Organisation
+	err := tx.Query(`SELECT `+organisationColumns+` FROM organisations ORDER BY id DESC LIMIT ?`, []any{limit}, func(row Row) error {
+		o, err := scanOrganisation(row)
+		if err == nil {
+			list = append(list, o)
+		}
+		return err
+	})
+	return list, err
+}
+
+// OrganisationNames reads the names of organisations, by id. Ids that there are not are left out.
+func (tx *Tx) OrganisationNames(ids []string) (map[string]string, error) {
+	names := make(map[string]string, len(ids))
+	if len(ids) == 0 {
+		return names, nil
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	places := strings.TrimSuffix(strings.Repeat("?,", len(ids)), ",")
+	err := tx.Query(`SELECT id, name FROM organisations WHERE id IN (`+places+`)`, args, func(row Row) error {
+		var id, name string
+		err := row.Scan(&id, &name)
+		names[id] = name
+		return err
+	})
+	return names, err
+}
+
 func scanOrganisation(row Row) (*kinora.Organisation, error) {
 	var r organisationRow
 	if err := row.Scan(r.into()...); err != nil {
@@ -94,14 +128,19 @@ func (r *organisationRow) organisation() (*kinora.Organisation, error) {
 
 // InsertKey writes a new key under the hash of its text.
 func (tx *Tx) InsertKey(k *kinora.Key, hash string) error {
-	_, err := tx.Exec(`INSERT INTO keys (id, organisation_id, name, start, hash, created_at) VALUES (?,?,?,?,?,?)`,
-		k.ID, k.OrganisationID, k.Name, k.Start, hash, Micros(k.CreatedAt))
+	_, err := tx.Exec(`INSERT INTO keys (id, organisation_id, name, start, hash, created_at, expires_at) VALUES (?,?,?,?,?,?,?)`,
+		k.ID, k.OrganisationID, k.Name, k.Start, hash, Micros(k.CreatedAt), Micros(k.ExpiresAt))
 	return err
 }
 
-const keyColumns = `id, organisation_id, name, start, created_at, last_used_at, revoked_at`
+const keyColumns = `id, organisation_id, name, start, created_at, last_used_at, revoked_at, expires_at, replaced_by`
 
-// KeyByHash finds a key by the hash of its text, revoked ones too, or ErrNotFound.
+// Key reads a key of an organisation, or ErrNotFound.
+func (tx *Tx) Key(organisation, id string) (*kinora.Key, error) {
+	return scanKey(tx.QueryRow(`SELECT `+keyColumns+` FROM keys WHERE id = ? AND organisation_id = ?`, id, organisation))
+}
+
+// KeyByHash finds a key by the hash of its text, one that has ended too, or ErrNotFound.
 func (tx *Tx) KeyByHash(hash string) (*kinora.Key, error) {
 	return scanKey(tx.QueryRow(`SELECT `+keyColumns+` FROM keys WHERE hash = ?`, hash))
 }
@@ -121,22 +160,34 @@ func (tx *Tx) Keys(organisation string) ([]*kinora.Key, error) {
 
 func scanKey(row Row) (*kinora.Key, error) {
 	var (
-		k                      kinora.Key
-		created, used, revoked int64
+		k                            kinora.Key
+		created, used, revoked, ends int64
 	)
-	if err := row.Scan(&k.ID, &k.OrganisationID, &k.Name, &k.Start, &created, &used, &revoked); err != nil {
+	if err := row.Scan(&k.ID, &k.OrganisationID, &k.Name, &k.Start, &created, &used, &revoked, &ends, &k.ReplacedBy); err != nil {
 		return nil, err
 	}
-	k.CreatedAt, k.LastUsedAt, k.RevokedAt = Time(created), Time(used), Time(revoked)
+	k.CreatedAt, k.LastUsedAt, k.RevokedAt, k.ExpiresAt = Time(created), Time(used), Time(revoked), Time(ends)
 	return &k, nil
 }
 
-// RevokeKey ends a key of an organisation; ErrNotFound when it has none of that id.
-func (tx *Tx) RevokeKey(organisation, id string, now time.Time) error {
-	n, err := tx.Exec(`UPDATE keys SET revoked_at = CASE WHEN revoked_at = 0 THEN ? ELSE revoked_at END
-		WHERE id = ? AND organisation_id = ?`, Micros(now), id, organisation)
+// RevokeKey ends a key of an organisation, and tells whether it was live until now; ErrNotFound when it has none of that id.
+func (tx *Tx) RevokeKey(organisation, id string, now time.Time) (revoked bool, err error) {
+	n, err := tx.Exec(`UPDATE keys SET revoked_at = ? WHERE id = ? AND organisation_id = ? AND revoked_at = 0`, Micros(now), id, organisation)
+	if err != nil || n > 0 {
+		return n > 0, err
+	}
+	var one int
+	return false, tx.QueryRow(`SELECT 1 FROM keys WHERE id = ? AND organisation_id = ?`, id, organisation).Scan(&one)
+}
+
+// ReplaceKey notes which key has been made in a key's place and when the old one ends; ErrStale where it has ended or been
+// replaced already.
+func (tx *Tx) ReplaceKey(old *kinora.Key, by string, ends, now time.Time) error {
+	n, err := tx.Exec(`UPDATE keys SET expires_at = ?, replaced_by = ?
+		WHERE id = ? AND organisation_id = ? AND revoked_at = 0 AND replaced_by = '' AND (expires_at = 0 OR expires_at > ?)`,
+		Micros(ends), by, old.ID, old.OrganisationID, Micros(now))
 	if err == nil && n == 0 {
-		return ErrNotFound
+		return ErrStale
 	}
 	return err
 }

@@ -115,7 +115,9 @@ func (db *DB) oncePostgres(ctx context.Context, o pgx.TxOptions, fn func(*Tx) er
 		defer cancel()
 		_ = t.Rollback(back)
 	}()
-	if err := protect(func() error { return fn(&Tx{ctx: try, db: db, pg: t}) }); err != nil {
+	tx := &Tx{ctx: try, db: db, pg: t}
+	tx.actor, _ = kinora.ActorOf(ctx)
+	if err := protect(func() error { return fn(tx) }); err != nil {
 		return interrupted(ctx, try, err)
 	}
 	// The commit must not be torn away by a caller that has gone: its outcome decides

@@ -14,7 +14,40 @@ const reviewColumns = `generation_id, round, organisation_id, state, outputs, re
 func (tx *Tx) InsertReview(r *kinora.Review) error {
 	_, err := tx.Exec(`INSERT INTO reviews (generation_id, round, organisation_id, state, created_at) VALUES (?,?,?,'pending',?)`,
 		r.GenerationID, r.Round, r.OrganisationID, Micros(r.CreatedAt))
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.hold(r.GenerationID, 1)
+}
+
+// hold marks a generation as one that waits for a review (1), or no longer does (0), and moves its price into the sums of its
+// organisation's reviews, or out of them.
+func (tx *Tx) hold(generationID string, held int64) error {
+	type moved struct {
+		organisation string
+		price        int64
+	}
+	var list []moved
+	err := tx.Query(`UPDATE generations SET held = ? WHERE id = ? AND held <> ? RETURNING organisation_id, price_micros`, []any{held, generationID, held}, func(row Row) error {
+		var m moved
+		err := row.Scan(&m.organisation, &m.price)
+		list = append(list, m)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	sign := 2*held - 1
+	for _, m := range list {
+		if _, err := tx.Exec(`INSERT INTO review_sums (organisation_id, stripe, waiting, price_micros) VALUES (?,?,?,?)
+			ON CONFLICT (organisation_id, stripe) DO UPDATE SET
+				waiting = review_sums.waiting + excluded.waiting,
+				price_micros = review_sums.price_micros + excluded.price_micros`,
+			m.organisation, tx.usageStripe(), sign, sign*m.price); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PendingReview reads the review that a generation waits for, or ErrNotFound.
@@ -22,13 +55,24 @@ func (tx *Tx) PendingReview(generationID string) (*kinora.Review, error) {
 	return scanReview(tx.QueryRow(`SELECT `+reviewColumns+` FROM reviews WHERE generation_id = ? AND state = 'pending'`, generationID))
 }
 
-// PendingReviews reads reviews that wait, the oldest first, from behind a position on.
-func (tx *Tx) PendingReviews(after kinora.ReviewPosition, limit int) ([]*kinora.Review, error) {
+// PendingReviews reads reviews of an organisation that wait, the oldest first, from behind a position on. An empty organisation
+// reads everybody's.
+func (tx *Tx) PendingReviews(organisationID string, after kinora.ReviewPosition, limit int) ([]*kinora.Review, error) {
 	at := Micros(after.CreatedAt)
-	return tx.reviews(`SELECT `+reviewColumns+` FROM reviews WHERE state = 'pending'
-		AND (created_at > ? OR created_at = ? AND generation_id > ?) ORDER BY created_at, generation_id LIMIT ?`,
-		at, at, after.GenerationID, limit)
+	if organisationID == "" {
+		return tx.reviews(pendingOfAll, at, after.GenerationID, limit)
+	}
+	return tx.reviews(pendingOfOne, organisationID, at, after.GenerationID, organisationID, limit)
 }
+
+// The queues of reviews. That of an organisation is a range of organisations, so that PostgreSQL does not go along everybody's:
+// see walk.between.
+const (
+	pendingOfAll = `SELECT ` + reviewColumns + ` FROM reviews WHERE state = 'pending' AND (created_at, generation_id) > (?, ?)
+		ORDER BY created_at, generation_id LIMIT ?`
+	pendingOfOne = `SELECT ` + reviewColumns + ` FROM reviews WHERE state = 'pending' AND (organisation_id, created_at, generation_id) > (?, ?, ?)
+		AND organisation_id <= ? ORDER BY organisation_id, created_at, generation_id LIMIT ?`
+)
 
 // Reviews reads all reviews of a generation, in order of their rounds.
 func (tx *Tx) Reviews(generationID string) ([]*kinora.Review, error) {
@@ -68,9 +112,12 @@ func (tx *Tx) EndReview(r *kinora.Review) error {
 		WHERE generation_id = ? AND round = ? AND state = 'pending'`,
 		string(r.State), outputs, r.Reason, r.DecidedBy, Micros(r.DecidedAt), r.GenerationID, r.Round)
 	if err == nil && n == 0 {
-		return ErrStale
+		err = ErrStale
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.hold(r.GenerationID, 0)
 }
 
 // WithdrawReview ends the review that a generation waits for without a decision, because the
@@ -78,9 +125,12 @@ func (tx *Tx) EndReview(r *kinora.Review) error {
 func (tx *Tx) WithdrawReview(generationID string, now time.Time) error {
 	n, err := tx.Exec(`UPDATE reviews SET state = 'withdrawn', decided_at = ? WHERE generation_id = ? AND state = 'pending'`, Micros(now), generationID)
 	if err == nil && n == 0 {
-		return ErrStale
+		err = ErrStale
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.hold(generationID, 0)
 }
 
 func scanReview(row Row) (*kinora.Review, error) {

@@ -265,7 +265,9 @@ func (s *sqlite) runOne(ctx context.Context, lite liteConn, w *groupedWrite) err
 	var failed error
 	own := lite
 	own.failed = &failed
-	w.err = protect(func() error { return w.fn(&Tx{ctx: ctx, db: w.db, lite: own}) })
+	tx := &Tx{ctx: ctx, db: w.db, lite: own}
+	tx.actor, _ = kinora.ActorOf(w.ctx) // not of the writer's context, which is nobody's
+	w.err = protect(func() error { return w.fn(tx) })
 	if w.err == nil && failed != nil {
 		w.err = classify("write", failed)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/id"
 )
 
 // Options say where the database is and how it is used.
@@ -37,6 +38,8 @@ type DB struct {
 	pg      *pgxpool.Pool
 	budget  time.Duration // of one try on PostgreSQL; see tryBudget
 	rebound sync.Map      // query text → text for the dialect
+
+	auditIDs id.Sequence // entries of one transaction stand in the order in which they were written
 }
 
 type dialect int

@@ -6,15 +6,18 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/kinora/kinora"
 )
 
 // Tx is a transaction on either database. It is not safe for concurrent use and must
 // not outlive the function it was handed to.
 type Tx struct {
-	ctx  context.Context
-	db   *DB
-	lite liteConn
-	pg   pgx.Tx
+	ctx   context.Context
+	db    *DB
+	lite  liteConn
+	pg    pgx.Tx
+	actor kinora.Actor // of the context that Update was called with; zero = none
 }
 
 // Rows are the rows of a query, for both drivers.

@@ -51,10 +51,18 @@ func (s *usageSums) add(t kinora.UsageType) {
 	}
 }
 
-func (tx *Tx) addUsage(g *kinora.Generation, s usageSums) error {
-	stripe := 0
+// usageStripe is the row of an organisation's sums that this write goes to.
+func (tx *Tx) usageStripe() int {
 	if tx.db.Shared() {
-		stripe = rand.IntN(usageStripes)
+		return rand.IntN(usageStripes)
+	}
+	return 0
+}
+
+func (tx *Tx) addUsage(g *kinora.Generation, s usageSums) error {
+	stripe := tx.usageStripe()
+	if err := tx.addUsageHour(g, s, stripe); err != nil {
+		return err
 	}
 	month, _ := kinora.BillingPeriod(g.CompletedAt)
 	_, err := tx.Exec(`INSERT INTO usage_months (organisation_id, month, stripe, succeeded, failed, outputs, regenerations, cache_hits, billable, amount_micros)
@@ -97,20 +105,30 @@ const usageQuery = `SELECT ` +
 	(SELECT CAST(COALESCE(sum(price_micros), 0) AS BIGINT) FROM generations WHERE organisation_id = ? AND completed_at = 0 AND CAST(? AS BIGINT) = 1)
 	FROM usage_months WHERE organisation_id = ? AND month = ?`
 
-// Commitments reads, in one snapshot, how many jobs of the generations API an organisation has
-// in flight, and what it has spent in the billing period of an instant together with what all
-// of its generations in flight will cost if they succeed. An end moves its amount from one to
-// the other in one commit, so that the sum never misses it.
-func (tx *Tx) Commitments(organisation string, at time.Time) (jobs int, committed kinora.Money, err error) {
+// Commitments is what an organisation has let itself in for.
+type Commitments struct {
+	Jobs    int          // of the generations API that are being worked on; those that wait for a review are not
+	Reviews int          // generations that wait for a review
+	Money   kinora.Money // spent in the billing period, and what all generations in flight will cost if they succeed
+}
+
+// Commitments reads them in one snapshot, for the billing period of an instant. An
+// end moves its amount from what is in flight to what is spent in one commit, and a review between what is worked on
+// and what waits, so that the sum never misses it. What it costs depends on what is being worked on, never on how many wait.
+func (tx *Tx) Commitments(organisation string, at time.Time) (c Commitments, err error) {
 	month, _ := kinora.BillingPeriod(at)
 	var sum int64
-	err = tx.QueryRow(`SELECT
-		(SELECT count(*) FROM generations WHERE organisation_id = ? AND surface = 'generations' AND completed_at = 0),
-		(SELECT CAST(COALESCE(sum(price_micros), 0) AS BIGINT) FROM generations WHERE organisation_id = ? AND completed_at = 0) +
-		(SELECT CAST(COALESCE(sum(amount_micros), 0) AS BIGINT) FROM usage_months WHERE organisation_id = ? AND month = ?)`,
-		organisation, organisation, organisation, Micros(month)).Scan(&jobs, &sum)
-	return jobs, kinora.Money(sum), err
+	err = tx.QueryRow(commitmentsQuery, organisation, organisation, organisation, organisation, organisation, Micros(month)).Scan(&c.Jobs, &c.Reviews, &sum)
+	c.Money = kinora.Money(sum)
+	return c, err
 }
+
+const commitmentsQuery = `SELECT
+	(SELECT count(*) FROM generations WHERE organisation_id = ? AND held = 0 AND surface = 'generations' AND completed_at = 0),
+	(SELECT CAST(COALESCE(sum(waiting), 0) AS BIGINT) FROM review_sums WHERE organisation_id = ?),
+	(SELECT CAST(COALESCE(sum(price_micros), 0) AS BIGINT) FROM generations WHERE organisation_id = ? AND held = 0 AND completed_at = 0) +
+	(SELECT CAST(COALESCE(sum(price_micros), 0) AS BIGINT) FROM review_sums WHERE organisation_id = ?) +
+	(SELECT CAST(COALESCE(sum(amount_micros), 0) AS BIGINT) FROM usage_months WHERE organisation_id = ? AND month = ?)`
 
 // LockAllowance reads what an organisation may use, and keeps others who lock it waiting until
 // the transaction ends: so that what is counted afterwards holds until the commit.
@@ -148,27 +166,31 @@ func (tx *Tx) Ledger(organisation, before string, limit int) ([]kinora.UsageEntr
 		before = beyondLedger
 	}
 	err := tx.Query(ledgerQuery, []any{organisation, before, limit}, func(row Row) error {
-		var (
-			u                    kinora.UsageEntry
-			kind                 string
-			billable             int
-			price, amount, since int64
-		)
-		if err := row.Scan(&u.ID, &u.OrganisationID, &u.GenerationID, &u.SourceAssetID, &kind, &u.Fingerprint, &u.Model, &u.Outputs,
-			&billable, &price, &amount, &since); err != nil {
-			return err
-		}
-		u.Type, u.Billable, u.CreatedAt = kinora.UsageType(kind), billable != 0, Time(since)
-		u.UnitPrice, u.Amount = kinora.Money(price), kinora.Money(amount)
+		u, err := scanEntry(row)
 		list = append(list, u)
-		return nil
+		return err
 	})
 	return list, err
+}
+
+func scanEntry(row Row) (u kinora.UsageEntry, err error) {
+	var (
+		kind                 string
+		billable             int
+		price, amount, since int64
+	)
+	err = row.Scan(&u.ID, &u.OrganisationID, &u.GenerationID, &u.SourceAssetID, &kind, &u.Fingerprint, &u.Model, &u.Outputs,
+		&billable, &price, &amount, &since)
+	u.Type, u.Billable, u.CreatedAt = kinora.UsageType(kind), billable != 0, Time(since)
+	u.UnitPrice, u.Amount = kinora.Money(price), kinora.Money(amount)
+	return u, err
 }
 
 // beyondLedger sorts behind every id of an entry, whatever the database's collation.
 const beyondLedger = "bev_ZZZZZZZZZZZZZZZZZZZZZZZZZZ"
 
-const ledgerQuery = `SELECT id, organisation_id, generation_id, source_asset_id, usage_type, fingerprint, model, outputs,
-		billable, unit_price_micros, amount_micros, created_at
+const entryColumns = `id, organisation_id, generation_id, source_asset_id, usage_type, fingerprint, model, outputs,
+		billable, unit_price_micros, amount_micros, created_at`
+
+const ledgerQuery = `SELECT ` + entryColumns + `
 	FROM usage_entries WHERE organisation_id = ? AND id < ? ORDER BY id DESC LIMIT ?`

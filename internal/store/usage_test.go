@@ -93,9 +93,9 @@ func TestUsageCountsEachEndInItsMonth(t *testing.T) {
 			}
 		}
 		err = db.View(t.Context(), func(tx *store.Tx) error {
-			jobs, committed, err := tx.Commitments("org_a", september)
-			if jobs != 1 || committed != 3_500_000 {
-				t.Errorf("%d jobs, %s committed", jobs, committed)
+			c, err := tx.Commitments("org_a", september)
+			if c.Jobs != 1 || c.Reviews != 0 || c.Money != 3_500_000 {
+				t.Errorf("%+v", c)
 			}
 			return err
 		})

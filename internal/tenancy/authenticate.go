@@ -18,10 +18,10 @@ type caller struct {
 	org *kinora.Organisation
 }
 
-// errUnauthorized has one text for keys that are missing, malformed, unknown and revoked:
+// errUnauthorized has one text for keys that are missing, malformed, unknown, expired and revoked:
 // which of them it is helps only those who guess keys.
 func errUnauthorized() error {
-	return kinora.Errorf(kinora.ErrUnauthorized, "the API key is missing, not known or revoked")
+	return kinora.Errorf(kinora.ErrUnauthorized, "the API key is missing, not known, expired or revoked")
 }
 
 // Authenticate finds the live key whose text is text, and its organisation. Both are the
@@ -38,6 +38,9 @@ func (s *Service) Authenticate(ctx context.Context, text string) (*kinora.Key, *
 	c, err := s.callers.get(ctx, hash, func(ctx context.Context) (caller, error) { return s.readCaller(ctx, hash) })
 	if err != nil {
 		return nil, nil, err
+	}
+	if !c.key.Live(s.now()) { // it may have expired while it was kept here
+		return nil, nil, errUnauthorized()
 	}
 	if c.org.Disabled {
 		return nil, nil, kinora.Errorf(kinora.ErrForbidden, "API access of this organisation is switched off")
@@ -60,7 +63,7 @@ func (s *Service) readCaller(ctx context.Context, hash string) (c caller, err er
 		return caller{}, errUnauthorized()
 	case err != nil:
 		return caller{}, err
-	case !c.key.RevokedAt.IsZero():
+	case !c.key.Live(s.now()):
 		return caller{}, errUnauthorized()
 	}
 	return c, nil

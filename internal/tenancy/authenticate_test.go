@@ -21,7 +21,7 @@ func TestAuthenticate(t *testing.T) {
 		n := newNode(t, db, newClock(), nil)
 		org := n.organisation(t, "acme")
 		for _, kind := range []KeyKind{KeySK, KeyKatLive} {
-			made, text, err := n.CreateKey(t.Context(), org.ID, " ci ", kind)
+			made, text, err := n.CreateKey(t.Context(), org.ID, " ci ", kind, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}

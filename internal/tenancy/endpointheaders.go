@@ -38,7 +38,7 @@ func (s *Service) changeHeaders(e *kinora.Endpoint, change map[string]*string) e
 	named := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(change)) {
 		if lower := strings.ToLower(name); named[lower] {
-			return kinora.Errorf(kinora.ErrInvalid, "headers: %s is there twice", lower)
+			return kinora.FieldErrorf(kinora.ErrInvalid, "headers", "headers: %s is there twice", lower)
 		} else {
 			named[lower] = true
 		}
@@ -53,7 +53,7 @@ func (s *Service) changeHeaders(e *kinora.Endpoint, change map[string]*string) e
 		switch {
 		case value == nil:
 		case *value == kinora.HiddenHeader:
-			return kinora.Errorf(kinora.ErrInvalid, "headers: %s stands for a value that is not shown; leave the header out to keep it", kinora.HiddenHeader)
+			return kinora.FieldErrorf(kinora.ErrInvalid, "headers", "headers: %s stands for a value that is not shown; leave the header out to keep it", kinora.HiddenHeader)
 		default:
 			after[name] = *value
 		}

@@ -31,10 +31,10 @@ func (s *Service) CreateEndpoint(ctx context.Context, organisationID string, cha
 		change.Name = new(string) // refused by apply
 	}
 	if change.URL == nil {
-		return nil, kinora.Errorf(kinora.ErrInvalid, "url is required")
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "url", "url is required")
 	}
 	if change.ReplayMissed {
-		return nil, kinora.Errorf(kinora.ErrInvalid, "replay_missed: a new endpoint has missed nothing")
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "replay_missed", "replay_missed: a new endpoint has missed nothing")
 	}
 	e := &kinora.Endpoint{ID: id.New(id.Endpoint, now), OrganisationID: organisationID, EventTypes: []kinora.EventType{}, HeaderNames: []string{},
 		CreatedAt: now, UpdatedAt: now}
@@ -53,7 +53,11 @@ func (s *Service) CreateEndpoint(ctx context.Context, organisationID string, cha
 		if err := s.applyEndpoint(tx, org, e, change); err != nil {
 			return err
 		}
-		return tx.InsertEndpoint(e)
+		if err := tx.InsertEndpoint(e); err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditEndpointCreate, organisationID, e.ID, map[string]any{"name": e.Name, "url": kinora.AuditURL(e.URL),
+			"event_types": e.EventTypes, "headers": e.HeaderNames, "rate_per_second": e.Rate, "enabled": e.Enabled()})
 	})
 	if err != nil {
 		return nil, err
@@ -123,10 +127,14 @@ func (s *Service) UpdateEndpoint(ctx context.Context, organisationID, endpointID
 		if e, err = s.lockEndpoint(tx, org, endpointID); err != nil {
 			return err
 		}
+		old := *e
 		if err := s.applyEndpoint(tx, org, e, change); err != nil {
 			return err
 		}
-		return tx.SaveEndpoint(e)
+		if err := tx.SaveEndpoint(e); err != nil {
+			return err
+		}
+		return auditEndpoint(tx, &old, e, change)
 	})
 	if err != nil {
 		return nil, err
@@ -161,7 +169,14 @@ func (s *Service) DeleteEndpoint(ctx context.Context, organisationID, endpointID
 		if endpointID == kinora.DefaultEndpointID(organisationID) {
 			return kinora.Errorf(kinora.ErrInvalid, `the default callback URL is removed by setting the organisation's default_webhook to ""`)
 		}
-		return absent(tx.DeleteEndpoint(organisationID, endpointID), "endpoint not found")
+		e, err := tx.Endpoint(organisationID, endpointID)
+		if err != nil {
+			return absent(err, "endpoint not found")
+		}
+		if err := tx.DeleteEndpoint(organisationID, endpointID); err != nil {
+			return absent(err, "endpoint not found")
+		}
+		return tx.Audit(kinora.AuditEndpointDelete, organisationID, endpointID, map[string]any{"name": e.Name, "url": kinora.AuditURL(e.URL)})
 	})
 }
 
@@ -196,7 +211,7 @@ func applyName(tx *store.Tx, e *kinora.Endpoint, text *string) error {
 		return err
 	}
 	if name == kinora.DefaultEndpointName {
-		return kinora.Errorf(kinora.ErrConflict, "the name %q is that of the default callback URL", name)
+		return kinora.FieldErrorf(kinora.ErrConflict, "name", "the name %q is that of the default callback URL", name)
 	}
 	others, err := tx.Endpoints(e.OrganisationID)
 	if err != nil {
@@ -204,7 +219,7 @@ func applyName(tx *store.Tx, e *kinora.Endpoint, text *string) error {
 	}
 	for _, other := range others {
 		if other.Name == name && other.ID != e.ID {
-			return kinora.Errorf(kinora.ErrConflict, "another endpoint of the organisation is called %q", name)
+			return kinora.FieldErrorf(kinora.ErrConflict, "name", "another endpoint of the organisation is called %q", name)
 		}
 	}
 	e.Name = name
@@ -227,12 +242,14 @@ func (s *Service) applyURL(org *kinora.Organisation, e *kinora.Endpoint, url *st
 // checkURL refuses a URL that events cannot go to, in the name of the field that it was given in.
 func (s *Service) checkURL(org *kinora.Organisation, field, url string) error {
 	if len(url) > maxURL {
-		return kinora.Errorf(kinora.ErrInvalid, "%s is longer than %d bytes", field, maxURL)
+		return kinora.FieldErrorf(kinora.ErrInvalid, field, "%s is longer than %d bytes", field, maxURL)
 	}
 	if err := s.check(org, url); err != nil {
 		// The check names the field of a generation's request, where it is used too.
 		message := strings.TrimPrefix(messageOf(err), "webhook.url: ")
-		return &kinora.Error{Code: kinora.ErrInvalid, Message: field + ": " + message, Err: err}
+		refused := kinora.FieldErrorf(kinora.ErrInvalid, field, "%s: %s", field, message)
+		refused.Err = err
+		return refused
 	}
 	return nil
 }
@@ -242,10 +259,10 @@ func applyDescription(e *kinora.Endpoint, text *string) error {
 		return nil
 	}
 	if !utf8.ValidString(*text) || strings.ContainsFunc(*text, func(r rune) bool { return r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }) {
-		return kinora.Errorf(kinora.ErrInvalid, "description must be text without control characters")
+		return kinora.FieldErrorf(kinora.ErrInvalid, "description", "description must be text without control characters")
 	}
 	if utf8.RuneCountInString(*text) > maxDescription {
-		return kinora.Errorf(kinora.ErrInvalid, "description is longer than %d characters", maxDescription)
+		return kinora.FieldErrorf(kinora.ErrInvalid, "description", "description is longer than %d characters", maxDescription)
 	}
 	e.Description = strings.TrimSpace(*text)
 	return nil
@@ -259,7 +276,7 @@ func applyEventTypes(e *kinora.Endpoint, names *[]string) error {
 	for i, name := range *names {
 		t := kinora.EventType(name)
 		if !slices.Contains(kinora.EndpointEventTypes(), t) {
-			return kinora.Errorf(kinora.ErrInvalid, "event_types[%d] must be one of %s and %s", i, kinora.EventCompleted, kinora.EventFailed)
+			return kinora.FieldErrorf(kinora.ErrInvalid, "event_types", "event_types[%d] must be one of %s and %s", i, kinora.EventCompleted, kinora.EventFailed)
 		}
 		if !slices.Contains(types, t) {
 			types = append(types, t)
@@ -275,7 +292,7 @@ func applyRate(e *kinora.Endpoint, rate *int) error {
 		return nil
 	}
 	if *rate < 0 || *rate > MaxEndpointRate {
-		return kinora.Errorf(kinora.ErrInvalid, "rate_per_second must be between 0, for no limit, and %d", MaxEndpointRate)
+		return kinora.FieldErrorf(kinora.ErrInvalid, "rate_per_second", "rate_per_second must be between 0, for no limit, and %d", MaxEndpointRate)
 	}
 	e.Rate = *rate
 	return nil
@@ -289,7 +306,7 @@ func (s *Service) applyEnabled(tx *store.Tx, e *kinora.Endpoint, enabled *bool, 
 	}
 	switch {
 	case replay && !on:
-		return kinora.Errorf(kinora.ErrInvalid, "replay_missed: the endpoint is disabled; set enabled with it")
+		return kinora.FieldErrorf(kinora.ErrInvalid, "replay_missed", "replay_missed: the endpoint is disabled; set enabled with it")
 	case on && (!e.Enabled() || replay):
 		until := now
 		if replay {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
@@ -65,45 +66,55 @@ func startOf(text string) string {
 	return text[:min(len(text)/2, shown)]
 }
 
-// CreateKey makes a key for an organisation. text is the key itself: it is returned this
-// once and cannot be recovered. Errors: ErrInvalid, ErrNotFound.
-func (s *Service) CreateKey(ctx context.Context, organisationID, name string, kind KeyKind) (key *kinora.Key, text string, err error) {
-	switch kind {
-	case KeySK:
-		text = skPrefix + randomBase62(skLength)
-	case KeyKatLive:
-		text = katPrefix + randomBase64URL(12) + "." + randomBase64URL(32)
-	default:
-		return nil, "", kinora.Errorf(kinora.ErrInvalid, "kind must be %q or %q", KeySK, KeyKatLive)
+// CreateKey makes a key for an organisation, which ends by itself at expires; zero = never. text is
+// the key itself: it is returned this once and cannot be recovered. Errors: ErrInvalid, ErrNotFound.
+func (s *Service) CreateKey(ctx context.Context, organisationID, name string, kind KeyKind, expires time.Time) (key *kinora.Key, text string, err error) {
+	if text = newKeyText(kind); text == "" {
+		return nil, "", kinora.FieldErrorf(kinora.ErrInvalid, "kind", "kind must be %q or %q", KeySK, KeyKatLive)
 	}
-	key, err = s.insertKey(ctx, organisationID, name, text)
+	key, err = s.insertKey(ctx, kinora.AuditKeyCreate, organisationID, name, text, expires)
 	if err != nil {
 		return nil, "", err
 	}
 	return key, text, nil
 }
 
+// newKeyText makes up a key; "" for a kind that there is not.
+func newKeyText(kind KeyKind) string {
+	switch kind {
+	case KeySK:
+		return skPrefix + randomBase62(skLength)
+	case KeyKatLive:
+		return katPrefix + randomBase64URL(12) + "." + randomBase64URL(32)
+	}
+	return ""
+}
+
 // ImportKey makes a key of a text that already exists, so that clients of another service
 // keep theirs: any "kat_live_<id>.<secret>", or "sk-" with at least 20 characters behind it.
-// Errors: ErrInvalid, ErrNotFound, ErrConflict when the key is known already, be it revoked
-// or another organisation's.
-func (s *Service) ImportKey(ctx context.Context, organisationID, name, text string) (*kinora.Key, error) {
+// It ends by itself at expires; zero = never. Errors: ErrInvalid, ErrNotFound, ErrConflict when
+// the key is known already, be it ended or another organisation's.
+func (s *Service) ImportKey(ctx context.Context, organisationID, name, text string, expires time.Time) (*kinora.Key, error) {
 	switch kind := kindOf(text); {
 	case kind == "":
 		return nil, kinora.Errorf(kinora.ErrInvalid, "the key must be kat_live_<id>.<secret> or sk-<text>, without spaces")
 	case kind == KeySK && len(text) < minImported:
 		return nil, kinora.Errorf(kinora.ErrInvalid, "an imported sk- key needs at least 20 characters behind its prefix")
 	}
-	return s.insertKey(ctx, organisationID, name, text)
+	return s.insertKey(ctx, kinora.AuditKeyImport, organisationID, name, text, expires)
 }
 
-func (s *Service) insertKey(ctx context.Context, organisationID, name, text string) (*kinora.Key, error) {
+func (s *Service) insertKey(ctx context.Context, action kinora.AuditAction, organisationID, name, text string, expires time.Time) (*kinora.Key, error) {
 	name, err := checkName(name)
 	if err != nil {
 		return nil, err
 	}
 	now := s.instant()
-	key := &kinora.Key{ID: id.New(id.Key, now), OrganisationID: organisationID, Name: name, Start: startOf(text), CreatedAt: now}
+	expires = expires.UTC().Truncate(time.Microsecond)
+	if !expires.IsZero() && !expires.After(now) {
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "expires_at", "expires_at must lie in the future")
+	}
+	key := &kinora.Key{ID: id.New(id.Key, now), OrganisationID: organisationID, Name: name, Start: startOf(text), CreatedAt: now, ExpiresAt: expires}
 	hash := hashOf(text)
 	err = s.change(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Organisation(organisationID); err != nil {
@@ -112,7 +123,10 @@ func (s *Service) insertKey(ctx context.Context, organisationID, name, text stri
 		if err := unknown(tx, hash); err != nil {
 			return err
 		}
-		return tx.InsertKey(key, hash)
+		if err := tx.InsertKey(key, hash); err != nil {
+			return err
+		}
+		return tx.Audit(action, organisationID, key.ID, map[string]any{"name": name, "start": key.Start})
 	})
 	if err != nil && kinora.CodeOf(err) == kinora.ErrInternal {
 		// Another node may have imported the same text between the look and the write.
@@ -126,6 +140,8 @@ func (s *Service) insertKey(ctx context.Context, organisationID, name, text stri
 	return key, nil
 }
 
+const noKey = "key not found"
+
 // unknown fails when a key of that hash exists.
 func unknown(tx *store.Tx, hash string) error {
 	_, err := tx.KeyByHash(hash)
@@ -138,7 +154,62 @@ func unknown(tx *store.Tx, hash string) error {
 	return kinora.Errorf(kinora.ErrConflict, "this key is known already")
 }
 
-// Keys lists an organisation's keys, revoked ones too, oldest first. Errors: ErrNotFound.
+// RotateKey makes a key in the place of another one: of its name and kind, and made to live as
+// long. The old one goes on for overlap, 0 to MaxOverlap, or to its own end where that is sooner,
+// and then ends by itself on all nodes. With 0 it ends as a revoked one does: here before the
+// method returns, on other nodes within DefaultCacheFor. text is the new key: it is returned this once.
+//
+// Errors: ErrInvalid; ErrNotFound, also for another organisation's key; ErrConflict when the old key
+// has ended, or has been rotated already.
+func (s *Service) RotateKey(ctx context.Context, organisationID, keyID string, overlap time.Duration) (key *kinora.Key, text string, err error) {
+	if overlap < 0 || overlap > MaxOverlap {
+		return nil, "", kinora.FieldErrorf(kinora.ErrInvalid, "overlap", "overlap must be between 0 and %d days", MaxOverlap/(24*time.Hour))
+	}
+	now := s.instant()
+	err = s.change(ctx, func(tx *store.Tx) error {
+		old, err := tx.Key(organisationID, keyID)
+		if err != nil {
+			return absent(err, noKey)
+		}
+		key, text = successor(old, now)
+		ends := now.Add(overlap)
+		if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(ends) {
+			ends = old.ExpiresAt
+		}
+		// The condition of this write is what lets one of two rotations win.
+		err = tx.ReplaceKey(old, key.ID, ends, now)
+		if errors.Is(err, store.ErrStale) {
+			return kinora.Errorf(kinora.ErrConflict, "this key has ended, or has been rotated already")
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.InsertKey(key, hashOf(text)); err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditKeyRotate, organisationID, keyID, map[string]any{"replaced_by": key.ID, "name": key.Name, "ends_at": ends})
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return key, text, nil
+}
+
+// successor makes up the key that comes after one.
+func successor(old *kinora.Key, now time.Time) (key *kinora.Key, text string) {
+	kind := KeySK
+	if strings.HasPrefix(old.Start, katPrefix) {
+		kind = KeyKatLive
+	}
+	text = newKeyText(kind)
+	key = &kinora.Key{ID: id.New(id.Key, now), OrganisationID: old.OrganisationID, Name: old.Name, Start: startOf(text), CreatedAt: now}
+	if !old.ExpiresAt.IsZero() {
+		key.ExpiresAt = now.Add(old.ExpiresAt.Sub(old.CreatedAt))
+	}
+	return key, text
+}
+
+// Keys lists an organisation's keys, those that have ended too, oldest first. Errors: ErrNotFound.
 func (s *Service) Keys(ctx context.Context, organisationID string) ([]*kinora.Key, error) {
 	var list []*kinora.Key
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -156,7 +227,11 @@ func (s *Service) Keys(ctx context.Context, organisationID string) ([]*kinora.Ke
 // for another organisation's key.
 func (s *Service) RevokeKey(ctx context.Context, organisationID, keyID string) error {
 	return s.change(ctx, func(tx *store.Tx) error {
-		return absent(tx.RevokeKey(organisationID, keyID, s.instant()), "key not found")
+		revoked, err := tx.RevokeKey(organisationID, keyID, s.instant())
+		if err != nil || !revoked {
+			return absent(err, noKey)
+		}
+		return tx.Audit(kinora.AuditKeyRevoke, organisationID, keyID, nil)
 	})
 }
 

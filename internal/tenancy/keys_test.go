@@ -23,7 +23,7 @@ func TestKeyShapes(t *testing.T) {
 	} {
 		seen := map[string]bool{}
 		for range 5 {
-			key, text, err := n.CreateKey(t.Context(), org.ID, "k", kind)
+			key, text, err := n.CreateKey(t.Context(), org.ID, "k", kind, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -36,7 +36,7 @@ func TestKeyShapes(t *testing.T) {
 			}
 		}
 	}
-	_, _, err := n.CreateKey(t.Context(), org.ID, "k", "rsa")
+	_, _, err := n.CreateKey(t.Context(), org.ID, "k", "rsa", time.Time{})
 	wantCode(t, "unknown kind", err, kinora.ErrInvalid)
 }
 
@@ -65,7 +65,7 @@ func TestImportKey(t *testing.T) {
 			"kat_live_" + strings.Repeat("p", 40) + ".x.y.z": "kat_live_" + strings.Repeat("p", 16),
 			"sk-" + strings.Repeat("q", 20):                  "sk-qqqqqq",
 		} {
-			key, err := n.ImportKey(t.Context(), org.ID, "imported", text)
+			key, err := n.ImportKey(t.Context(), org.ID, "imported", text, time.Time{})
 			if err != nil {
 				t.Errorf("%s: %v", text, err)
 				continue
@@ -76,16 +76,16 @@ func TestImportKey(t *testing.T) {
 			if got, _, err := n.Authenticate(t.Context(), text); err != nil || got.ID != key.ID {
 				t.Errorf("%s: %v", text, err)
 			}
-			_, err = n.ImportKey(t.Context(), other.ID, "again", text)
+			_, err = n.ImportKey(t.Context(), other.ID, "again", text, time.Time{})
 			wantCode(t, "another organisation imports it too", err, kinora.ErrConflict)
 			if err := n.RevokeKey(t.Context(), org.ID, key.ID); err != nil {
 				t.Error(err)
 			}
-			_, err = n.ImportKey(t.Context(), org.ID, "again", text)
+			_, err = n.ImportKey(t.Context(), org.ID, "again", text, time.Time{})
 			wantCode(t, "import after revoke", err, kinora.ErrConflict)
 		}
 		for _, text := range []string{"", "x", "sk-short", "kat_live_ab", "kat_test_a.b", "sk-" + strings.Repeat("q", 19), "kat_live_a b.c", "kat_live_a.b\n", "sk-" + strings.Repeat("ü", 20), "sk-" + strings.Repeat("q", 600)} {
-			_, err := n.ImportKey(t.Context(), org.ID, "bad", text)
+			_, err := n.ImportKey(t.Context(), org.ID, "bad", text, time.Time{})
 			wantCode(t, text, err, kinora.ErrInvalid)
 			if len(text) > 3 && err != nil && strings.Contains(err.Error(), text) {
 				t.Errorf("the error repeats the key: %v", err)
@@ -104,7 +104,7 @@ func TestImportKeyAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				_, err := n.ImportKey(t.Context(), org.ID, "k", "kat_live_same.secret")
+				_, err := n.ImportKey(t.Context(), org.ID, "k", "kat_live_same.secret", time.Time{})
 				mu.Lock()
 				defer mu.Unlock()
 				codes[kinora.CodeOf(err)]++
@@ -128,7 +128,7 @@ func TestKeysOfOthersAreNotFound(t *testing.T) {
 		wantCode(t, "revoke an unknown key", n.RevokeKey(t.Context(), org.ID, "key_x"), kinora.ErrNotFound)
 		_, err := n.Keys(t.Context(), nobody)
 		wantCode(t, "keys of nobody", err, kinora.ErrNotFound)
-		_, _, err = n.CreateKey(t.Context(), nobody, "k", KeySK)
+		_, _, err = n.CreateKey(t.Context(), nobody, "k", KeySK, time.Time{})
 		wantCode(t, "key for nobody", err, kinora.ErrNotFound)
 		if _, _, err := n.Authenticate(t.Context(), text); err != nil {
 			t.Errorf("the key was hurt: %v", err)

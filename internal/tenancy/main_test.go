@@ -98,7 +98,7 @@ func (n node) organisation(t testing.TB, name string) *kinora.Organisation {
 
 func (n node) key(t testing.TB, org *kinora.Organisation) (*kinora.Key, string) {
 	t.Helper()
-	k, text, err := n.CreateKey(t.Context(), org.ID, "a key", KeySK)
+	k, text, err := n.CreateKey(t.Context(), org.ID, "a key", KeySK, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

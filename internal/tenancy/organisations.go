@@ -50,7 +50,11 @@ func (s *Service) CreateOrganisation(ctx context.Context, change OrganisationCha
 		if err := tx.InsertOrganisation(org); err != nil {
 			return err
 		}
-		return tx.InsertWebhookSecret(org.ID, sealed, now)
+		if err := tx.InsertWebhookSecret(org.ID, sealed, now); err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditOrganisationCreate, org.ID, "", map[string]any{"name": org.Name,
+			"default_webhook": kinora.AuditURL(org.DefaultWebhook), "webhook_hosts": org.WebhookHosts})
 	})
 	if err != nil {
 		return nil, nil, err
@@ -83,6 +87,26 @@ func (s *Service) ListOrganisations(ctx context.Context) ([]*kinora.Organisation
 	return list, err
 }
 
+// NewestOrganisations reads the limit organisations made last, newest first.
+func (s *Service) NewestOrganisations(ctx context.Context, limit int) ([]*kinora.Organisation, error) {
+	var list []*kinora.Organisation
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.NewestOrganisations(limit)
+		return err
+	})
+	return list, err
+}
+
+// OrganisationNames reads names by ids, in one query. Ids that there are not are left out.
+func (s *Service) OrganisationNames(ctx context.Context, ids []string) (map[string]string, error) {
+	var names map[string]string
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		names, err = tx.OrganisationNames(ids)
+		return err
+	})
+	return names, err
+}
+
 // UpdateOrganisation changes an organisation and returns it as it then is. Disabling it
 // cuts its keys off on this node before the method returns, on others within
 // DefaultCacheFor; generations under way run on. Errors: ErrInvalid, ErrNotFound.
@@ -92,6 +116,7 @@ func (s *Service) UpdateOrganisation(ctx context.Context, organisationID string,
 		if org, err = lock(tx, organisationID); err != nil {
 			return err
 		}
+		old := copyOf(org)
 		if err := s.apply(org, change); err != nil {
 			return err
 		}
@@ -100,7 +125,14 @@ func (s *Service) UpdateOrganisation(ctx context.Context, organisationID string,
 				return err
 			}
 		}
-		return tx.SaveOrganisation(org)
+		if err := tx.SaveOrganisation(org); err != nil {
+			return err
+		}
+		changes := organisationChanges(old, org)
+		if len(changes) == 0 {
+			return nil
+		}
+		return tx.Audit(kinora.AuditOrganisationUpdate, org.ID, "", changes)
 	})
 	if err != nil {
 		return nil, err
@@ -175,11 +207,11 @@ func checkName(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	switch {
 	case name == "":
-		return "", kinora.Errorf(kinora.ErrInvalid, "name is required")
+		return "", kinora.FieldErrorf(kinora.ErrInvalid, "name", "name is required")
 	case !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }):
-		return "", kinora.Errorf(kinora.ErrInvalid, "name must be text without control characters")
+		return "", kinora.FieldErrorf(kinora.ErrInvalid, "name", "name must be text without control characters")
 	case utf8.RuneCountInString(name) > maxName:
-		return "", kinora.Errorf(kinora.ErrInvalid, "name is longer than %d characters", maxName)
+		return "", kinora.FieldErrorf(kinora.ErrInvalid, "name", "name is longer than %d characters", maxName)
 	}
 	return name, nil
 }
@@ -188,7 +220,7 @@ func checkName(name string) (string, error) {
 // without a trailing dot, each entry once, "*." in front where all names below are meant.
 func checkHosts(entries []string) ([]string, error) {
 	if len(entries) > MaxWebhookHosts {
-		return nil, kinora.Errorf(kinora.ErrInvalid, "webhook_hosts has more than %d entries", MaxWebhookHosts)
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "webhook_hosts", "webhook_hosts has more than %d entries", MaxWebhookHosts)
 	}
 	hosts := make([]string, 0, len(entries))
 	seen := make(map[string]bool)
@@ -197,7 +229,7 @@ func checkHosts(entries []string) ([]string, error) {
 		name, ok := foldHost(name)
 		// "*.com" would be as good as no list.
 		if !ok || below && !strings.Contains(name, ".") {
-			return nil, kinora.Errorf(kinora.ErrInvalid,
+			return nil, kinora.FieldErrorf(kinora.ErrInvalid, "webhook_hosts",
 				"webhook_hosts[%d] must be a host name such as hooks.example.com, or *.example.com for all names below one", i)
 		}
 		if below {

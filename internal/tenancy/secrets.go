@@ -30,7 +30,7 @@ const (
 // This node signs with it when the method returns, other nodes within DefaultCacheFor.
 // Errors: ErrInvalid, ErrNotFound.
 func (s *Service) RotateWebhookSecret(ctx context.Context, organisationID string, overlap time.Duration) (*kinora.WebhookSecret, error) {
-	return s.replaceSecret(ctx, organisationID, randomSecret(), overlap)
+	return s.replaceSecret(ctx, kinora.AuditSecretRotate, organisationID, randomSecret(), overlap)
 }
 
 // ImportWebhookSecret is RotateWebhookSecret with a secret that exists already: 16 to 512
@@ -41,14 +41,14 @@ func (s *Service) ImportWebhookSecret(ctx context.Context, organisationID, text 
 		ok = ok && text[i] > ' ' && text[i] <= '~'
 	}
 	if !ok {
-		return nil, kinora.Errorf(kinora.ErrInvalid, "secret must be %d to %d visible ASCII characters", minSecret, maxSecret)
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "secret", "secret must be %d to %d visible ASCII characters", minSecret, maxSecret)
 	}
-	return s.replaceSecret(ctx, organisationID, text, overlap)
+	return s.replaceSecret(ctx, kinora.AuditSecretImport, organisationID, text, overlap)
 }
 
-func (s *Service) replaceSecret(ctx context.Context, organisationID, text string, overlap time.Duration) (*kinora.WebhookSecret, error) {
+func (s *Service) replaceSecret(ctx context.Context, action kinora.AuditAction, organisationID, text string, overlap time.Duration) (*kinora.WebhookSecret, error) {
 	if overlap < 0 || overlap > MaxOverlap {
-		return nil, kinora.Errorf(kinora.ErrInvalid, "overlap must be between 0 and %d days", MaxOverlap/(24*time.Hour))
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "overlap", "overlap must be between 0 and %d days", MaxOverlap/(24*time.Hour))
 	}
 	now := s.instant()
 	secret, sealed, err := s.newSecret(organisationID, text, now)
@@ -60,7 +60,10 @@ func (s *Service) replaceSecret(ctx context.Context, organisationID, text string
 		if _, err := lock(tx, organisationID); err != nil {
 			return err
 		}
-		return tx.InsertWebhookSecret(organisationID, sealed, now.Add(overlap))
+		if err := tx.InsertWebhookSecret(organisationID, sealed, now.Add(overlap)); err != nil {
+			return err
+		}
+		return tx.Audit(action, organisationID, secret.ID, map[string]any{"overlap": overlap.String()})
 	})
 	if err != nil {
 		return nil, err

@@ -204,11 +204,19 @@ func (s *Service) finish(ctx context.Context, u *kinora.Upload, now time.Time, r
 	if err := s.inspect(ctx, u); err != nil {
 		return err
 	}
-	err := s.cfg.DB.Update(ctx, func(tx *store.Tx) error { return tx.InsertUpload(u) })
+	err := s.cfg.DB.Update(ctx, func(tx *store.Tx) error { return insertUpload(tx, u) })
 	if err != nil {
 		return fmt.Errorf("upload: %w", err)
 	}
 	return nil
+}
+
+// insertUpload writes an upload, and who sent it where that is a person.
+func insertUpload(tx *store.Tx, u *kinora.Upload) error {
+	if err := tx.InsertUpload(u); err != nil {
+		return err
+	}
+	return tx.Audit(kinora.AuditUploadCreate, u.OrganisationID, u.ID, map[string]any{"type": u.ContentType, "bytes": u.Bytes})
 }
 
 // inspect reads the stored file's headers, and looks whether there is a picture behind them: what merely begins like an

@@ -380,3 +380,27 @@ func FuzzFolderOf(f *testing.F) {
 		}
 	})
 }
+
+func TestWhoUploadsIsKept(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		f := newFixture(t, db)
+		if _, err := f.save(pngFile()); err != nil { // by a key
+			t.Fatal(err)
+		}
+		asAda := kinora.WithActor(t.Context(), kinora.Actor{Kind: kinora.ActorPerson, ID: "per_ada"})
+		u, err := f.Save(asAda, testOrg, "cat.png", "", bytes.NewReader(pngFile()), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []kinora.AuditEntry
+		if err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+			list, _, err = tx.AuditEntries(kinora.AuditFilter{}, store.SearchPage{Limit: 10, Reach: 10_000})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 1 || list[0].Action != kinora.AuditUploadCreate || list[0].Actor.ID != "per_ada" || list[0].Target != u.ID || !strings.Contains(string(list[0].Detail), "image/png") {
+			t.Fatalf("the log has %+v", list)
+		}
+	})
+}

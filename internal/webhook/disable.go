@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/kinora/kinora"
@@ -157,6 +156,9 @@ func (s *Dispatcher) learn(tx *store.Tx, list []result) ([]*kinora.Endpoint, err
 			if err := s.tell(tx, x, last); err != nil {
 				return nil, err
 			}
+			if err := auditDisabled(tx, x, last); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return disabled, tx.SaveEndpointHealth(changed...)
@@ -222,7 +224,7 @@ type disabledNotice struct {
 	OrganisationID string               `json:"organisation_id"`
 	EndpointID     string               `json:"endpoint_id"`
 	Name           string               `json:"name"`
-	URL            string               `json:"url"` // without its query
+	URL            string               `json:"url"` // without what may be a secret: see kinora.BriefURL
 	Reason         kinora.DisableReason `json:"reason"`
 	DisabledAt     time.Time            `json:"disabled_at"`
 	FailingSince   *time.Time           `json:"failing_since"` // null = it did not fail before
@@ -242,7 +244,7 @@ func (s *Dispatcher) tell(tx *store.Tx, x *kinora.Endpoint, last *news) error {
 		return err
 	}
 	notice := disabledNotice{EventType: kinora.EventEndpointDisabled, OrganisationID: org.ID, EndpointID: x.ID, Name: x.Name,
-		URL: addressOf(x.URL), Reason: x.Reason, DisabledAt: x.DisabledAt.Truncate(time.Second), MissedSince: x.MissedSince.Truncate(time.Second),
+		URL: kinora.BriefURL(x.URL), Reason: x.Reason, DisabledAt: x.DisabledAt.Truncate(time.Second), MissedSince: x.MissedSince.Truncate(time.Second),
 		LastStatus: last.status, LastError: last.err}
 	if !x.FailingSince.IsZero() {
 		since := x.FailingSince.Truncate(time.Second)
@@ -261,14 +263,10 @@ func (s *Dispatcher) tell(tx *store.Tx, x *kinora.Endpoint, last *news) error {
 		Destination: Destination(org.ID, org.OperatorHook), State: kinora.DeliveryPending, DueAt: now, CreatedAt: now}})
 }
 
-// addressOf is a URL without query, fragment and credentials; empty where it cannot be read.
-func addressOf(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	u.RawQuery, u.Fragment, u.User = "", "", nil
-	return u.String()
+// auditDisabled writes that the server itself has disabled an endpoint.
+func auditDisabled(tx *store.Tx, x *kinora.Endpoint, last *news) error {
+	return tx.AuditBy(kinora.Actor{Kind: kinora.ActorSystem}, kinora.AuditEndpointDisable, x.OrganisationID, x.ID,
+		map[string]any{"name": x.Name, "url": kinora.AuditURL(x.URL), "reason": x.Reason, "failures": x.Failures, "last_status": last.status})
 }
 
 // announce says that endpoints were disabled, once that is committed.

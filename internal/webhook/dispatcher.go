@@ -52,6 +52,9 @@ type Config struct {
 	// does not know of; 0 = 3 s.
 	Rescan time.Duration
 
+	// HealthLife is how long a report of destinations is given out before another one is made; 0 = 5 s.
+	HealthLife time.Duration
+
 	Now     func() time.Time      // nil = time.Now
 	Random  func() float64        // in [0, 1), for jitter; nil = math/rand
 	Logger  *slog.Logger          // nil = discard
@@ -72,6 +75,7 @@ type Dispatcher struct {
 	missedBell chan struct{} // rings when a replay of what was missed may have been asked for
 	replays    *replays
 	trials     *trials
+	health     healthReports
 
 	unreadable unreadable
 
@@ -110,6 +114,9 @@ func New(cfg Config) (*Dispatcher, error) {
 	}
 	if cfg.Rescan <= 0 {
 		cfg.Rescan = 3 * time.Second
+	}
+	if cfg.HealthLife == 0 {
+		cfg.HealthLife = 5 * time.Second
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

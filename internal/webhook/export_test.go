@@ -17,3 +17,10 @@ func (s *Dispatcher) Leased() int {
 	defer s.leases.mu.Unlock()
 	return len(s.leases.inHand)
 }
+
+// KeptReports is how many reports of destinations are kept.
+func (s *Dispatcher) KeptReports() int {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	return len(s.health.kept)
+}

@@ -240,9 +240,9 @@ func TestTenThousandDestinations(t *testing.T) {
 			}
 			return answer{status: 200}
 		})
-		for from := 0; from < n; from += 1000 {
+		for from := 0; from < n; from += 200 {
 			w.update(func(tx *store.Tx) error {
-				for i := from; i < from+1000; i++ {
+				for i := from; i < from+200; i++ {
 					o := &kinora.Organisation{ID: fmt.Sprintf("org_%d", i), DefaultWebhook: rcv.url(), CreatedAt: w.clock.now()}
 					if err := tx.InsertOrganisation(o); err != nil {
 						return err

@@ -166,7 +166,7 @@ func TestLogIsThereWithTheOutcome(t *testing.T) {
 }
 
 // A delivered event costs no more than 2 KB beside its payload, indexes and all, when the
-// receiver says as much as receivers usually do.
+// receiver says as much as receivers usually do and its first attempt is the last one.
 func TestStoredBytesPerDeliveredEvent(t *testing.T) {
 	const events, most = 2000, 2000
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
@@ -176,7 +176,7 @@ func TestStoredBytesPerDeliveredEvent(t *testing.T) {
 		})
 		const name = "org_01HF8Z3KQX2A6Y4N3R8M5W7V9P"
 		org := w.organisation(name, rcv.url())
-		before := stored(t, w)
+		before, beforeLog := stored(t, w, "events", "deliveries"), stored(t, w, "delivery_attempts")
 		w.events(events, func(int) (string, string) { return org, "" })
 		d := w.dispatcher(t, nil)
 		w.start(t, d)
@@ -184,36 +184,56 @@ func TestStoredBytesPerDeliveredEvent(t *testing.T) {
 		if err := d.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		each := (stored(t, w) - before) / events
-		t.Logf("%d bytes per delivered event", each)
+		// On a busy machine some take a second attempt, which is stored as well.
+		attempts := 0
+		w.view(func(tx *store.Tx) error { return tx.QueryRow(`SELECT count(*) FROM delivery_attempts`).Scan(&attempts) })
+		if attempts < events {
+			t.Fatalf("%d attempts for %d events", attempts, events)
+		}
+		each := (stored(t, w, "events", "deliveries")-before)/events + (stored(t, w, "delivery_attempts")-beforeLog)/attempts
+		t.Logf("%d bytes per delivered event, %d attempts", each, attempts)
 		if each > most || each < 200 {
 			t.Errorf("%d bytes per delivered event, at most %d are wanted", each, most)
 		}
 	})
 }
 
-// stored is the size of what deliveries leave, once the database has tidied up.
-func stored(t *testing.T, w *world) (bytes int) {
+// stored is the size of rows and index entries of tables. What is left of earlier versions of rows is not counted, nor are half-empty pages: how full they
+// are hangs on the order in which results came to be written, and so on what else the machine does.
+func stored(t *testing.T, w *world, tables ...string) (bytes int) {
 	t.Helper()
-	if pool := w.db.Postgres(); pool != nil {
-		for _, table := range []string{"events", "deliveries", "delivery_attempts"} {
-			var n int
-			if _, err := pool.Exec(t.Context(), `VACUUM FULL `+table); err != nil {
-				t.Fatal(err)
-			}
-			if err := pool.QueryRow(t.Context(), `SELECT pg_total_relation_size($1::regclass)`, table).Scan(&n); err != nil {
-				t.Fatal(err)
-			}
-			bytes += n
+	for _, table := range tables {
+		if w.db.Postgres() != nil {
+			bytes += storedPostgres(t, w, table)
+			continue
 		}
-		return bytes
-	}
-	w.view(func(tx *store.Tx) error {
-		// Rows and their index entries are all that is counted, not half-empty pages.
-		return tx.Query(`SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE aggregate = TRUE AND name IN
-			(SELECT name FROM sqlite_schema WHERE tbl_name IN ('events', 'deliveries', 'delivery_attempts'))`, nil, func(row store.Row) error {
-			return row.Scan(&bytes)
+		w.view(func(tx *store.Tx) error {
+			var n int
+			err := tx.QueryRow(`SELECT coalesce(sum(pgsize - unused), 0) FROM dbstat WHERE aggregate = TRUE AND name IN
+				(SELECT name FROM sqlite_schema WHERE tbl_name = ?)`, table).Scan(&n)
+			bytes += n
+			return err
 		})
-	})
+	}
+	return bytes
+}
+
+// storedPostgres copies a table, and so nothing but its rows as they are: VACUUM FULL would keep earlier versions for as long as anybody on the
+// server holds a snapshot, such as a connection that another test begins.
+func storedPostgres(t *testing.T, w *world, table string) (bytes int) {
+	t.Helper()
+	tx, err := w.db.Postgres().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	for _, statement := range []string{`CREATE TABLE copied (LIKE ` + table + ` INCLUDING ALL)`, `INSERT INTO copied SELECT * FROM ` + table, `REINDEX TABLE copied`} {
+		if _, err := tx.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.QueryRow(t.Context(), `SELECT pg_total_relation_size('copied'::regclass)`).Scan(&bytes); err != nil {
+		t.Fatal(err)
+	}
 	return bytes
 }

@@ -75,6 +75,10 @@ func (s *Dispatcher) revive(endpointID string, limit int) (n int, err error) {
 		if n, err = tx.ReviveMissed(x.ID, x.ReplayFrom, x.ReplayUntil, limit); err != nil || n == limit {
 			return err
 		}
+		left, err := tx.MissedLeft(x.ID, x.ReplayFrom, x.ReplayUntil)
+		if err != nil || left {
+			return err // what somebody else holds is looked at again
+		}
 		x.EndpointHealth = x.Replayed()
 		return tx.SaveEndpointHealth(x)
 	})

@@ -33,7 +33,9 @@ var errNotAllowed = errors.New("the host is not on the organisation's allowlist"
 // webhook.url.
 func (p Policy) CheckDestination(org *kinora.Organisation, rawURL string) error {
 	if _, err := p.permit(org.WebhookHosts, rawURL); err != nil {
-		return &kinora.Error{Code: kinora.ErrInvalid, Op: "check webhook.url", Message: "webhook.url: " + err.Error()}
+		refused := kinora.FieldErrorf(kinora.ErrInvalid, "webhook.url", "webhook.url: %s", err)
+		refused.Op = "check webhook.url"
+		return refused
 	}
 	return nil
 }

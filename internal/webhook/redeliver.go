@@ -16,7 +16,7 @@ import (
 // Errors: ErrNotFound, also for another organisation's delivery; ErrConflict while the
 // delivery is still on its way; ErrUnavailable.
 func (s *Dispatcher) Redeliver(ctx context.Context, organisation, deliveryID string) (*kinora.Delivery, error) {
-	return s.sendAgain(ctx, organisation, deliveryID, func(d *kinora.Delivery) error {
+	return s.sendAgain(ctx, organisation, deliveryID, "once", func(d *kinora.Delivery) error {
 		if d.State != kinora.DeliveryDelivered && d.State != kinora.DeliveryDead {
 			return kinora.Errorf(kinora.ErrConflict, "delivery %s is still on its way", deliveryID)
 		}
@@ -30,7 +30,7 @@ func (s *Dispatcher) Redeliver(ctx context.Context, organisation, deliveryID str
 // Errors: ErrNotFound, also for another organisation's delivery; ErrConflict when it is not
 // dead; ErrUnavailable.
 func (s *Dispatcher) Revive(ctx context.Context, organisation, deliveryID string) (*kinora.Delivery, error) {
-	return s.sendAgain(ctx, organisation, deliveryID, func(d *kinora.Delivery) error {
+	return s.sendAgain(ctx, organisation, deliveryID, "schedule", func(d *kinora.Delivery) error {
 		if d.State != kinora.DeliveryDead {
 			return kinora.Errorf(kinora.ErrConflict, "delivery %s is not dead", deliveryID)
 		}
@@ -39,8 +39,9 @@ func (s *Dispatcher) Revive(ctx context.Context, organisation, deliveryID string
 	})
 }
 
-// sendAgain makes a delivery due now that change agrees to.
-func (s *Dispatcher) sendAgain(ctx context.Context, organisation, deliveryID string, change func(*kinora.Delivery) error) (*kinora.Delivery, error) {
+// sendAgain makes a delivery due now that change agrees to. tries says for the audit log how it goes on: "once", or by the whole
+// "schedule".
+func (s *Dispatcher) sendAgain(ctx context.Context, organisation, deliveryID, tries string, change func(*kinora.Delivery) error) (*kinora.Delivery, error) {
 	var d *kinora.Delivery
 	err := s.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
 		if d, err = tx.Delivery(organisation, deliveryID); err != nil {
@@ -54,7 +55,10 @@ func (s *Dispatcher) sendAgain(ctx context.Context, organisation, deliveryID str
 		if err == nil && len(stale) > 0 {
 			return kinora.Errorf(kinora.ErrConflict, "delivery %s is being changed by somebody else", deliveryID)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditDeliveryRedeliver, d.OrganisationID, d.ID, map[string]any{"tries": tries, "event": d.EventID, "generation": d.GenerationID})
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, kinora.Errorf(kinora.ErrNotFound, "there is no delivery %s", deliveryID)

@@ -40,7 +40,11 @@ func (s *Dispatcher) StartReplay(ctx context.Context, q kinora.ReplayRequest) (*
 		if len(running) == maxRunningReplays {
 			return &kinora.Error{Code: kinora.ErrConflict, Message: "the organisation has ten replays that have not ended", Hint: "wait for one of them, or cancel it"}
 		}
-		return tx.InsertReplay(r)
+		if err := tx.InsertReplay(r); err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditReplayStart, r.OrganisationID, r.ID, map[string]any{"endpoint": q.Endpoint, "url": kinora.AuditURL(q.Destination),
+			"event_type": q.EventType, "since": q.Since.UTC(), "until": q.Until.UTC(), "delivered": q.Delivered, "rate": r.Rate})
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, kinora.Errorf(kinora.ErrNotFound, "organisation not found")
@@ -61,7 +65,7 @@ func replayEndpoint(tx *store.Tx, q kinora.ReplayRequest) error {
 	}
 	_, err := tx.Endpoint(q.Organisation, q.Endpoint)
 	if errors.Is(err, store.ErrNotFound) {
-		return kinora.Errorf(kinora.ErrNotFound, "endpoint not found")
+		return kinora.FieldErrorf(kinora.ErrNotFound, "endpoint_id", "endpoint not found")
 	}
 	return err
 }
@@ -73,9 +77,9 @@ func (s *Dispatcher) newReplay(q kinora.ReplayRequest) (*kinora.Replay, error) {
 	now := s.cfg.Now()
 	switch {
 	case q.Rate < 1 || q.Rate > kinora.MaxReplayRate:
-		return nil, kinora.Errorf(kinora.ErrInvalid, "rate must be from 1 to %d deliveries a second", kinora.MaxReplayRate)
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "rate", "rate must be from 1 to %d deliveries a second", kinora.MaxReplayRate)
 	case !q.Since.IsZero() && q.Since.After(now):
-		return nil, kinora.Errorf(kinora.ErrInvalid, "since lies in the future")
+		return nil, kinora.FieldErrorf(kinora.ErrInvalid, "since", "since lies in the future")
 	}
 	if err := checkFilters(q.EventType, q.Destination, q.Since, q.Until); err != nil {
 		return nil, err
@@ -132,7 +136,10 @@ func (s *Dispatcher) CancelReplay(ctx context.Context, organisation, replayID st
 		}
 		now := s.cfg.Now()
 		r.State, r.LeaseOwner, r.UpdatedAt, r.FinishedAt = kinora.ReplayCancelled, "", now, now
-		return tx.SaveReplay(r)
+		if err := tx.SaveReplay(r); err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditReplayCancel, r.OrganisationID, r.ID, nil)
 	}
 	err := store.ErrStale
 	// Whoever works on it writes several times a second, and may come between look and write.

@@ -15,7 +15,7 @@ import (
 func deliveryFilter(s kinora.DeliverySearch) (store.DeliveryFilter, error) {
 	f := store.DeliveryFilter{Organisation: s.Organisation, Generation: s.Generation, Endpoint: s.Endpoint, EventType: s.EventType, State: s.State, Status: s.Status}
 	if s.Organisation == "" && s.Destination+s.Endpoint != "" {
-		return f, kinora.Errorf(kinora.ErrInvalid, "destination and endpoint_id need organisation_id: each organisation has its own")
+		return f, kinora.FieldErrorf(kinora.ErrInvalid, "destination", "destination and endpoint_id need organisation_id: each organisation has its own")
 	}
 	if err := checkFilters(s.EventType, s.Destination, s.Since, s.Until); err != nil {
 		return f, err
@@ -38,16 +38,16 @@ func checkFilters(eventType kinora.EventType, destination string, since, until t
 	switch eventType {
 	case "", kinora.EventCompleted, kinora.EventFailed, kinora.EventEndpointDisabled:
 	default:
-		return kinora.Errorf(kinora.ErrInvalid, "event_type must be %s, %s or %s", kinora.EventCompleted, kinora.EventFailed, kinora.EventEndpointDisabled)
+		return kinora.FieldErrorf(kinora.ErrInvalid, "event_type", "event_type must be %s, %s or %s", kinora.EventCompleted, kinora.EventFailed, kinora.EventEndpointDisabled)
 	}
 	if destination != "" {
 		u, err := url.Parse(destination)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !utf8.ValidString(u.Host) {
-			return kinora.Errorf(kinora.ErrInvalid, "destination must be a URL with http:// or https:// and a host")
+			return kinora.FieldErrorf(kinora.ErrInvalid, "destination", "destination must be a URL with http:// or https:// and a host")
 		}
 	}
 	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
-		return kinora.Errorf(kinora.ErrInvalid, "since must lie before until")
+		return kinora.FieldErrorf(kinora.ErrInvalid, "since", "since must lie before until")
 	}
 	return nil
 }
@@ -71,6 +71,16 @@ func (s *Dispatcher) Search(ctx context.Context, q kinora.DeliverySearch, before
 	return page, next, err
 }
 
+// Deliveries reads an organisation's deliveries by their ids; those that there are not, and foreign ones, are left out. Errors:
+// ErrUnavailable.
+func (s *Dispatcher) Deliveries(ctx context.Context, organisation string, ids []string) (found map[string]*kinora.Delivery, err error) {
+	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = tx.DeliveriesByID(organisation, ids)
+		return err
+	})
+	return found, err
+}
+
 // Log reads a delivery with its newest hundred attempts, oldest first, and what each of them
 // sent. An empty organisation means any. Errors: ErrNotFound, also for another organisation's
 // delivery; ErrUnavailable.
@@ -86,6 +96,18 @@ func (s *Dispatcher) Log(ctx context.Context, organisation, deliveryID string) (
 		return nil, nil, kinora.Errorf(kinora.ErrNotFound, "there is no delivery %s", deliveryID)
 	}
 	return d, log, err
+}
+
+// Version tells which version of a delivery there is, by which whoever has read it sees that it has changed. Errors as of Log.
+func (s *Dispatcher) Version(ctx context.Context, organisation, deliveryID string) (version int64, err error) {
+	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		version, err = tx.DeliveryVersion(organisation, deliveryID)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, kinora.Errorf(kinora.ErrNotFound, "there is no delivery %s", deliveryID)
+	}
+	return version, err
 }
 
 func (s *Dispatcher) logged(tx *store.Tx, d *kinora.Delivery) ([]kinora.LoggedAttempt, error) {

@@ -1,9 +1,11 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,8 +17,8 @@ import (
 	"github.com/kinora/kinora/internal/store"
 )
 
-// A trial is a test event: a genuine, signed generation.completed about a generation that
-// never was, sent once and at once to show whether a receiver gets it.
+// A trial is a test event: a genuine, signed one about a generation that never was, sent once and
+// at once to show whether a receiver gets it.
 
 const (
 	// trialRate and trialBurst bound an organisation's trials on each node: otherwise whoever may
@@ -73,6 +75,10 @@ func (s *Dispatcher) SendTrial(ctx context.Context, q kinora.TrialRequest) (*kin
 	if q.Endpoint == kinora.DefaultEndpointID(q.Organisation) {
 		q.Endpoint = ""
 	}
+	sample, err := trialSample(q)
+	if err != nil {
+		return nil, err
+	}
 	address, err := s.trialAddress(ctx, q)
 	if err != nil {
 		return nil, err
@@ -87,13 +93,14 @@ func (s *Dispatcher) SendTrial(ctx context.Context, q kinora.TrialRequest) (*kin
 		return nil, &kinora.Error{Code: kinora.ErrRateLimited, Message: "too many test events are under way", RetryAfter: time.Second}
 	}
 	now := s.cfg.Now()
-	content := trialContent(q.Organisation, trialJob(now), id.New(id.Event, now), now)
+	content := trialContent(q.Organisation, trialJob(now), id.New(id.Event, now), sample, now)
 	d := &kinora.Delivery{ID: id.New(id.Delivery, now), EventID: content.Event.ID, EventType: content.Event.Type, OrganisationID: q.Organisation,
 		GenerationID: content.Generation.ID, EndpointID: q.Endpoint, URL: address, CreatedAt: now}
 	o, log, err := s.try(ctx, d, content)
 	if err != nil {
 		return nil, err
 	}
+	log.Sent.Sample = sample
 	t := &kinora.Trial{Delivered: o.verdict == delivered, ID: d.ID, OrganisationID: q.Organisation, EndpointID: q.Endpoint, URL: address,
 		EventID: d.EventID, JobID: d.GenerationID, CreatedAt: now}
 	if t.Attempt, err = s.showTrial(t, *log); err != nil {
@@ -102,14 +109,34 @@ func (s *Dispatcher) SendTrial(ctx context.Context, q kinora.TrialRequest) (*kin
 	s.metrics.trials.WithLabelValues(string(o.fault)).Inc()
 	s.log.Info("test event", "delivery", d.ID, "organisation", q.Organisation, "status", o.status, "fault", string(o.fault))
 	// The caller has gone when ctx has ended; what was sent is logged all the same.
-	err = s.cfg.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.InsertTrial(t, log) })
+	err = s.cfg.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if err := tx.InsertTrial(t, log); err != nil {
+			return err
+		}
+		return tx.Audit(kinora.AuditEndpointTest, q.Organisation, q.Endpoint, map[string]any{"url": kinora.AuditURL(address), "delivered": t.Delivered, "delivery": t.ID})
+	})
 	return t, err
+}
+
+// trialSample is what a trial tells of.
+func trialSample(q kinora.TrialRequest) (string, error) {
+	eventType := cmp.Or(q.EventType, kinora.EventCompleted)
+	samples := kinora.TrialSamples(eventType)
+	switch {
+	case samples == nil:
+		return "", kinora.FieldErrorf(kinora.ErrInvalid, "event_type", "event_type must be %s or %s", kinora.EventCompleted, kinora.EventFailed)
+	case q.Sample == "":
+		return samples[0], nil
+	case !slices.Contains(samples, q.Sample):
+		return "", kinora.FieldErrorf(kinora.ErrInvalid, "sample", "sample of %s must be one of %s", eventType, strings.Join(samples, ", "))
+	}
+	return q.Sample, nil
 }
 
 // trialAddress is where a trial goes, checked as if it were to be stored.
 func (s *Dispatcher) trialAddress(ctx context.Context, q kinora.TrialRequest) (address string, err error) {
 	if q.Endpoint != "" && q.URL != "" {
-		return "", kinora.Errorf(kinora.ErrInvalid, "give endpoint_id or url, not both")
+		return "", kinora.FieldErrorf(kinora.ErrInvalid, "url", "give endpoint_id or url, not both")
 	}
 	var org *kinora.Organisation
 	err = s.cfg.DB.View(ctx, func(tx *store.Tx) error {
@@ -121,7 +148,7 @@ func (s *Dispatcher) trialAddress(ctx context.Context, q kinora.TrialRequest) (a
 		}
 		e, err := tx.Endpoint(q.Organisation, q.Endpoint)
 		if errors.Is(err, store.ErrNotFound) {
-			return kinora.Errorf(kinora.ErrNotFound, "endpoint not found")
+			return kinora.FieldErrorf(kinora.ErrNotFound, "endpoint_id", "endpoint not found")
 		}
 		if err == nil {
 			address = e.URL
@@ -138,7 +165,9 @@ func (s *Dispatcher) trialAddress(ctx context.Context, q kinora.TrialRequest) (a
 		address = org.DefaultWebhook
 	}
 	if address == "" {
-		return "", &kinora.Error{Code: kinora.ErrInvalid, Message: "the organisation has no default callback URL", Hint: "give url or endpoint_id"}
+		missing := kinora.FieldErrorf(kinora.ErrInvalid, "endpoint_id", "the organisation has no default callback URL")
+		missing.Hint = "give url or endpoint_id"
+		return "", missing
 	}
 	return address, s.Check(org, address)
 }
@@ -148,17 +177,33 @@ func trialJob(now time.Time) string {
 	return id.Task + TrialPrefix + strings.TrimPrefix(id.New(id.Task, now), id.Task)[len(TrialPrefix):]
 }
 
-// trialContent makes up that generation, with an output. It is the same for the same arguments.
-func trialContent(organisation, jobID, eventID string, now time.Time) *store.EventContent {
+// trialContent makes up that generation and its end. It is the same for the same arguments.
+func trialContent(organisation, jobID, eventID, sample string, now time.Time) *store.EventContent {
 	reference := "test-event"
 	g := &kinora.Generation{ID: jobID, OrganisationID: organisation, State: kinora.GenerationSucceeded, Reference: &reference,
 		Metadata: json.RawMessage(`{"test":true}`), CreatedAt: now, CompletedAt: now}
-	return &store.EventContent{
+	content := &store.EventContent{
 		Event:      &kinora.Event{ID: eventID, OrganisationID: organisation, GenerationID: jobID, Type: kinora.EventCompleted, CreatedAt: now},
 		Generation: g,
-		Outputs: []kinora.Output{{ID: id.Output + strings.TrimPrefix(jobID, id.Task), GenerationID: jobID, Role: "primary", BlobKey: "test-event/sample.png",
-			Kind: kinora.KindImage, ContentType: "image/png", Width: 1024, Height: 1024, CreatedAt: now}},
 	}
+	made := strings.TrimPrefix(jobID, id.Task)
+	image := kinora.Output{ID: id.Output + made, GenerationID: jobID, Role: "primary", BlobKey: "test-event/sample.png",
+		Kind: kinora.KindImage, ContentType: "image/png", Width: 1024, Height: 1024, CreatedAt: now}
+	switch sample {
+	case "", "image":
+		content.Outputs = []kinora.Output{image}
+	case "images":
+		second := image
+		second.ID, second.Role = id.Output+"2"+made[1:], "alternate"
+		content.Outputs = []kinora.Output{image, second}
+	case "video":
+		content.Outputs = []kinora.Output{{ID: image.ID, GenerationID: jobID, Role: "primary", BlobKey: "test-event/sample.mp4",
+			Kind: kinora.KindVideo, ContentType: "video/mp4", Width: 1280, Height: 720, CreatedAt: now}}
+	default:
+		content.Event.Type, g.State = kinora.EventFailed, kinora.GenerationFailed
+		g.Failure = kinora.NewFailure(kinora.FailureCode(sample), "This is a test event.")
+	}
+	return content
 }
 
 // try makes the one attempt, prepared as that of any delivery.
@@ -187,10 +232,11 @@ func (s *Dispatcher) try(ctx context.Context, d *kinora.Delivery, content *store
 	return o, log, nil
 }
 
-// showTrial shows an attempt with what it sent.
+// showTrial shows an attempt with what it sent, and notes what the trial told of.
 func (s *Dispatcher) showTrial(t *kinora.Trial, a kinora.DeliveryAttempt) (kinora.LoggedAttempt, error) {
-	d := &kinora.Delivery{ID: t.ID, EventID: t.EventID, EventType: kinora.EventCompleted, URL: t.URL}
-	content := trialContent(t.OrganisationID, t.JobID, t.EventID, t.CreatedAt)
+	content := trialContent(t.OrganisationID, t.JobID, t.EventID, a.Sent.Sample, t.CreatedAt)
+	t.EventType, t.Sample = content.Event.Type, cmp.Or(a.Sent.Sample, kinora.TrialSamples(content.Event.Type)[0])
+	d := &kinora.Delivery{ID: t.ID, EventID: t.EventID, EventType: t.EventType, URL: t.URL}
 	body, err := SentBody(content, &a, s.cfg.FileURL)
 	return kinora.LoggedAttempt{DeliveryAttempt: a, RequestHeaders: SentHeaders(d, &a), RequestBody: body}, err
 }

@@ -92,6 +92,45 @@ func TestTrial(t *testing.T) {
 	})
 }
 
+// What a test event tells of can be chosen, and is shown again as it was sent.
+func TestTrialSamples(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		rcv := newReceiver(t, func(*call) answer { return answer{status: 200} })
+		org := w.organisation("org_1", rcv.url())
+		d := w.run(t, nil)
+		types := map[kinora.EventType]string{kinora.EventCompleted: "video", kinora.EventFailed: string(kinora.FailureTimeout)}
+		for eventType, sample := range types {
+			got, err := d.SendTrial(t.Context(), kinora.TrialRequest{Organisation: org, EventType: eventType, Sample: sample})
+			if err != nil || !got.Delivered || got.EventType != eventType || got.Sample != sample {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			calls := rcv.seen()
+			c := calls[len(calls)-1]
+			want := map[string]string{"video": `"content_type":"video/mp4"`, "timeout": `"failure":{"code":"timeout"`}[sample]
+			if c.err != nil || c.event.EventType != string(eventType) || !strings.Contains(string(c.body), want) || c.header.Get("X-Katalo-Event") != string(eventType) {
+				t.Errorf("%s: %s, %v", sample, c.body, c.err)
+			}
+		}
+		list, err := d.Trials(t.Context(), org)
+		if err != nil || len(list) != 2 {
+			t.Fatalf("%d, %v", len(list), err)
+		}
+		for i, one := range list {
+			sent := query.ReplaceAllString(string(rcv.seen()[len(list)-1-i].body), "?[hidden]")
+			if one.Sample != types[one.EventType] || one.Attempt.RequestBody != sent {
+				t.Errorf("%+v: sent %s", one, sent)
+			}
+		}
+		for _, ask := range []kinora.TrialRequest{{EventType: "endpoint.disabled"}, {Sample: "timeout"}, {EventType: kinora.EventFailed, Sample: "image"}} {
+			ask.Organisation = org
+			if _, err := d.SendTrial(t.Context(), ask); kinora.CodeOf(err) != kinora.ErrInvalid {
+				t.Errorf("%+v: %v", ask, err)
+			}
+		}
+	})
+}
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -51,17 +52,29 @@ func Own(t testing.TB) *OwnServer {
 			t.Fatal(err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	s.port = ownPort(t)
 	s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "--no-sync")
 	s.DSN = fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 	s.Start()
 	t.Cleanup(s.Stop)
 	return s
+}
+
+// ownPort finds a port that nobody listens at. It is not among those that kernels give to outgoing
+// connections, which could take it while the server is stopped.
+func ownPort(t testing.TB) int {
+	t.Helper()
+	var last error
+	for range 20 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			_ = l.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
+		last = err
+	}
+	t.Fatal(last)
+	return 0
 }
 
 func (s *OwnServer) data() string { return filepath.Join(s.dir, "data") }

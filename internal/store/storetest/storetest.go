@@ -11,10 +11,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,24 +25,70 @@ import (
 	"github.com/kinora/kinora/internal/store"
 )
 
-// Run runs fn once on each database, as the subtests "sqlite" and "postgres".
+// Run runs fn once on each database, as the parallel subtests "sqlite" and "postgres" of a
+// parallel test: most of a test's time goes into waiting. What follows Run in its test runs
+// before fn does.
 func Run(t *testing.T, fn func(t *testing.T, db *store.DB)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { fn(t, SQLite(t)) })
-	t.Run("postgres", func(t *testing.T) { fn(t, Postgres(t)) })
+	each(t, func(t *testing.T) { fn(t, SQLite(t)) }, func(t *testing.T) { fn(t, Postgres(t)) })
 }
 
 // RunDSN is Run for tests that open the database themselves, perhaps several times.
 func RunDSN(t *testing.T, fn func(t *testing.T, dsn string)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { fn(t, filepath.Join(t.TempDir(), "kinora.db")) })
-	t.Run("postgres", func(t *testing.T) { fn(t, PostgresDSN(t)) })
+	each(t, func(t *testing.T) { fn(t, filepath.Join(t.TempDir(), "kinora.db")) }, func(t *testing.T) { fn(t, PostgresDSN(t)) })
+}
+
+func each(t *testing.T, sqlite, postgres func(*testing.T)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); sqlite(t) })
+	t.Run("postgres", func(t *testing.T) { t.Parallel(); postgres(t) })
 }
 
 // SQLite opens a migrated database in a folder of the test's own.
 func SQLite(t testing.TB) *store.DB {
 	t.Helper()
-	return open(t, filepath.Join(t.TempDir(), "kinora.db"))
+	return open(t, SQLiteDSN(t))
+}
+
+// SQLiteDSN makes a database, a copy of a migrated one, in a folder of the test's own.
+func SQLiteDSN(t testing.TB) string {
+	t.Helper()
+	content, err := migratedSQLite()
+	if err != nil {
+		t.Fatalf("make a SQLite file to copy: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "kinora.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// migratedSQLite is the file that all of a process's SQLite databases are copied from.
+var migratedSQLite = sync.OnceValues(func() (content []byte, err error) {
+	folder, err := os.MkdirTemp("", "kinora-sqlite-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "kinora.db")
+	if err := migrate(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path) // closed, it is whole without its log
+})
+
+// migrate opens a database, brings it to the newest schema and closes it.
+func migrate(dsn string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	db, err := store.Open(ctx, store.Options{DSN: dsn, MaxConns: 4})
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx), db.Close())
 }
 
 // Postgres opens a migrated database of the test's own.
@@ -130,16 +178,10 @@ func ensureTemplate(ctx context.Context, admin *pgx.Conn) (string, error) {
 			return "", err
 		}
 	}
-	db, err := store.Open(ctx, store.Options{DSN: within(Server(), making), MaxConns: 4})
-	if err != nil {
+	if err := migrate(within(Server(), making)); err != nil {
 		return "", err
 	}
-	err = db.Migrate(ctx)
-	_ = db.Close()
-	if err != nil {
-		return "", err
-	}
-	_, err = admin.Exec(ctx, fmt.Sprintf(`ALTER DATABASE %s RENAME TO %s`, making, name))
+	_, err := admin.Exec(ctx, fmt.Sprintf(`ALTER DATABASE %s RENAME TO %s`, making, name))
 	return name, err
 }
 
