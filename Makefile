@@ -10,11 +10,20 @@ help: ## Show this list
 build: ## Build the one static binary into bin/
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/kinora ./cmd/kinora
 
+# Most of the tests' time is waiting: two packages more at once than there are cores keep these busy.
+PACKAGES ?= $(shell echo $$(( 2 + $$(nproc 2>/dev/null || echo 2) )))
 test: vet ## Run everything that a change must pass: vet, all tests, a short crash campaign
-	scripts/with-postgres $(GO) test -timeout 12m ./...
+	scripts/with-chromium scripts/with-postgres $(GO) test -p $(PACKAGES) -timeout 12m ./...
 
 race: ## Run all tests under the race detector
-	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 30m ./...
+	CGO_ENABLED=1 scripts/with-chromium scripts/with-postgres $(GO) test -race -timeout 30m ./...
+
+generate: ## Draw the dashboard's pages anew from their templates
+	$(GO) tool templ fmt internal/dashboard
+	$(GO) tool templ generate -path internal/dashboard
+
+screenshots: ## Take the pictures of the dashboard in docs/images anew
+	scripts/with-chromium $(GO) test ./internal/dashboard/browsertest -run '^TestScreenshots$$' -count 1 -args -pictures $(CURDIR)/docs/images
 
 ROUNDS ?= 200
 crash: ## Kill the real program ROUNDS times on each database, and count (ROUNDS=200)
@@ -53,4 +62,4 @@ tidy: ## Bring go.mod and go.sum in line with the code
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help build test race crash outage fuzz bench bench-webhooks bench-upstreams bench-river vet lint tidy clean
+.PHONY: help build generate screenshots test race crash outage fuzz bench bench-webhooks bench-upstreams bench-river vet lint tidy clean

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/kinora/kinora/internal/blob"
-	"github.com/kinora/kinora/internal/rig"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
 )
@@ -24,12 +23,11 @@ var rounds = flag.Int("rounds", 20, "how often the program is killed, on each da
 // TestNothingIsLost runs the campaign: start, submit, kill -9, again; then let everything
 // end and count.
 func TestNothingIsLost(t *testing.T) {
-	bin, err := rig.Build(t.Context(), "../../cmd/kinora", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	bin := program(t)
 	for _, database := range []string{"sqlite", "postgres"} {
 		t.Run(database, func(t *testing.T) {
+			t.Parallel()
 			dsn := ""
 			if database == "postgres" {
 				dsn = storetest.PostgresDSN(t)

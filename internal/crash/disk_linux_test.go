@@ -41,10 +41,8 @@ func (d *smallDisk) remount(t *testing.T, flags uintptr, options string) {
 // A full disk under the database: submits are refused clearly, nothing acknowledged is
 // lost, and with room again everything goes on without a restart.
 func TestFullDisk(t *testing.T) {
-	bin, err := rig.Build(t.Context(), "../../cmd/kinora", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	bin := program(t)
 	disk := newSmallDisk(t, "12m")
 	w := worldOn(t, bin, disk.dir, "")
 	p := w.start(t)
@@ -94,10 +92,8 @@ func TestFullDisk(t *testing.T) {
 // A read-only storage folder: outputs wait upstream and are fetched when it can be
 // written again; uploads are refused; nothing is half-written.
 func TestReadOnlyStorage(t *testing.T) {
-	bin, err := rig.Build(t.Context(), "../../cmd/kinora", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	bin := program(t)
 	disk := newSmallDisk(t, "64m")
 	w := worldOn(t, bin, t.TempDir(), "storage: {folder: "+disk.dir+"}")
 	p := w.start(t)

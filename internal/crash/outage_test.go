@@ -8,19 +8,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinora/kinora/internal/rig"
 	"github.com/kinora/kinora/internal/store/storetest"
 )
 
 var outage = flag.Duration("outage", 8*time.Second, "how long PostgreSQL is away")
 
 // TestDatabaseOutage takes PostgreSQL away under load. The program stays up, refuses
-// clearly, loses nothing that it acknowledged, and works again within five seconds.
+// clearly, loses nothing that it acknowledged, and works again within five seconds: so no other campaign runs beside it.
 func TestDatabaseOutage(t *testing.T) {
-	bin, err := rig.Build(t.Context(), "../../cmd/kinora", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := program(t)
 	pg := storetest.Own(t)
 	w := newWorld(t, bin, pg.DSN)
 	p := w.start(t)

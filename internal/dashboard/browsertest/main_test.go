@@ -1,0 +1,102 @@
+package browsertest_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/kinora/kinora/client"
+	"github.com/kinora/kinora/internal/app"
+	"github.com/kinora/kinora/internal/config"
+	"github.com/kinora/kinora/internal/dashboard/browsertest"
+	"github.com/kinora/kinora/internal/lifecycle"
+)
+
+func TestMain(m *testing.M) { os.Exit(browsertest.Main(m)) }
+
+// site is a whole server with the sandbox, on SQLite, reachable from receivers on this machine.
+type site struct {
+	*app.App
+	client       *client.Client
+	organisation string
+}
+
+const (
+	ownerEmail = "ada@example.com"
+	password   = "correct horse battery"
+)
+
+func startSite(t *testing.T, change func(*config.Config)) *site {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
+	cfg.Network.AllowPrefixes = []string{"127.0.0.0/8"}
+	cfg.Webhooks.AllowHTTP = true
+	cfg.ShutdownGrace = config.Duration(5 * time.Second)
+	if change != nil {
+		change(&cfg)
+	}
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := a.Stop(ctx); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	c, err := client.New(a.LocalURL(), a.Bootstrapped().KeyText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdleConnections)
+	return &site{App: a, client: c, organisation: a.Bootstrapped().Organisation.ID}
+}
+
+// path is a page of the first organisation.
+func (s *site) path(rest string) string { return "/dashboard/o/" + s.organisation + rest }
+
+// open opens a tab at which nobody is signed in.
+func (s *site) open(t *testing.T) *browsertest.Page {
+	t.Helper()
+	return browsertest.Open(t, s.LocalURL())
+}
+
+// owner makes the first person, and opens a tab at which he is signed in.
+func (s *site) owner(t *testing.T) *browsertest.Page {
+	t.Helper()
+	p := s.open(t)
+	link, err := s.People().SetupLink(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Go("/dashboard/setup?token=" + link)
+	p.Fill("E-mail address", ownerEmail)
+	p.Fill("Name", "Ada")
+	p.Fill("Password", password)
+	p.Fill("Password again", password)
+	p.Press("Create the account")
+	p.At(s.path("/generations"))
+	return p
+}
+
+// submit has the sandbox make a picture, and returns the generation's id.
+func (s *site) submit(t *testing.T, prompt string) string {
+	t.Helper()
+	return s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: prompt}})
+}
+
+func (s *site) submitAs(t *testing.T, what client.SubmitRequest) string {
+	t.Helper()
+	task, err := s.client.Submit(t.Context(), what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task.ID
+}

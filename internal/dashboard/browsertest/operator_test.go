@@ -1,0 +1,62 @@
+package browsertest_test
+
+import (
+	"testing"
+
+	"github.com/kinora/kinora/client"
+)
+
+// A person on call: the overview tells of work as it comes, an attempt is looked at and given up, and both stand in the log. Then
+// an organisation is made, gets a budget, and somebody is let in as an operator.
+func TestOperator(t *testing.T) {
+	s := startSite(t, nil)
+	p := s.owner(t)
+	p.Go("/dashboard/operator")
+	p.See("Nothing waits")
+	id := s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: "a kite", Metadata: map[string]any{"sandbox": map[string]any{"delay": "1h"}}}})
+	p.SeeIn("#overview-lanes", "open")
+	p.Picture("operator")
+
+	p.Go("/dashboard/operator/attempts/" + id + "_0")
+	p.Press("Look now")
+	p.See("is being taken")
+	p.Press("Give up")
+	p.Has("dialog[open]")
+	p.AccessibleInBoth()
+	p.Fill("Reason, for the records", "nobody waits for it")
+	p.Click("dialog[open] [type=submit]")
+	p.See("The attempt has been given up.")
+	p.Go("/dashboard/operator/audit?action=attempt.")
+	p.See("gave an attempt up: nobody waits for it")
+	p.See("had an attempt looked at")
+
+	p.Go("/dashboard/operator/organisations")
+	p.Press("New organisation")
+	p.Fill("Name", "Kites & Sons")
+	p.Press("Make the organisation")
+	p.See("It is not shown again")
+	p.AccessibleInBoth()
+	p.Size(360, 740)
+	p.FitsWidth()
+	p.Size(1280, 900)
+	p.Press("Set its limits and budget")
+	p.Allow("422")
+	p.Fill("Budget a calendar month, in US dollars", "plenty")
+	p.Press("Save limits and budget")
+	p.See("write US dollars")
+	p.AccessibleInBoth()
+	p.Fill("Budget a calendar month, in US dollars", "99.50")
+	p.Press("Save limits and budget")
+	p.See("of a budget of $99.50")
+
+	p.Go("/dashboard/operator/persons/invite")
+	p.Fill("E-mail address", "bea@example.com")
+	p.Fill("Operator of this server too", "on")
+	p.Press("Invite")
+	p.See("Invitation for bea@example.com")
+	p.Press("Back to the person")
+	p.SeeIn("main", "operator")
+	p.Press("Disable")
+	p.Click("dialog[open] [type=submit]")
+	p.See("The account has been disabled")
+}
