@@ -204,21 +204,27 @@ func await(e *runtime.EvaluateParams) {
 	e.AwaitPromise = &yes
 }
 
-// Until waits until an expression of the page is true; what says what is waited for.
+// Until waits until an expression of the page, or what it promises, is true; what says what is waited for. An expression that does
+// something does it once: it returns something true as soon as it has.
 func (p *Page) Until(what, expression string) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
 		// It fails while one page goes and another comes.
-		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+expression+")")); err == nil && ok {
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Promise.resolve("+expression+").then(Boolean)", await))
+		if err == nil && ok {
 			return
+		}
+		if ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-ctx.Done():
-			p.Fatalf("waited in vain for %s\n%s", what, p.showing())
+			p.Fatalf("waited in vain for %s (%v)\n%s", what, last, p.showing())
 		case <-tick.C:
 		}
 	}

@@ -49,7 +49,7 @@ func TestGenerationPage(t *testing.T) {
 
 	const script = `"><script>document.title = "owned"</script><img src=x onerror="document.title = 'owned'">`
 	id := s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Reference: script, Metadata: map[string]any{"note": "</code>" + script},
-		Webhook: &client.Webhook{URL: receiver.URL}, Input: client.Input{Prompt: script, Metadata: map[string]any{"sandbox": map[string]any{"delay": "4s"}}}})
+		Webhook: &client.Webhook{URL: receiver.URL}, Input: client.Input{Prompt: script, Metadata: map[string]any{"sandbox": map[string]any{"delay": "8s"}}}})
 	p.Click("#link-" + id)
 	p.At(s.path("/generations/" + id))
 	p.SeeIn("#gen-status", "running")

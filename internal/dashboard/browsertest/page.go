@@ -72,65 +72,112 @@ func (p *Page) Gone(selector string) {
 	p.Until("no "+selector, "!document.querySelector("+quote(selector)+")")
 }
 
-// Text is what can be read in what a CSS selector finds first.
-func (p *Page) Text(selector string) string {
+// Text is what can be read in what a CSS selector finds first, once it is there.
+func (p *Page) Text(selector string) (text string) {
 	p.Helper()
-	p.Has(selector)
-	return Eval[string](p, "document.querySelector("+quote(selector)+").innerText")
+	p.Until(selector, "(window.textRead = document.querySelector("+quote(selector)+")?.innerText) !== undefined")
+	return Eval[string](p, "window.textRead")
+}
+
+// Watch begins to keep what can be read in what a CSS selector finds first, for HasShown: a text that stands there for a moment is not missed
+// on a busy machine.
+func (p *Page) Watch(selector string) {
+	p.Helper()
+	p.Script(`{
+		const shown = window.shown = [];
+		const look = () => {
+			const text = document.querySelector(` + quote(selector) + `)?.innerText.toLowerCase() ?? "";
+			if (shown.at(-1) !== text) shown.push(text);
+		};
+		new MutationObserver(look).observe(document, {subtree: true, childList: true, characterData: true});
+		look();
+	}`)
+}
+
+// HasShown waits until a text could be read where Watch looks, at some time since then.
+func (p *Page) HasShown(text string) {
+	p.Helper()
+	p.Until("the text "+quote(text)+" to have been shown", "window.shown.some((s) => s.includes("+quote(strings.ToLower(text))+"))")
 }
 
 // seen finds the elements of a selector that are shown and answer to a name, as people read it or as it is read out.
 const seen = `((selector, name) => [...document.querySelectorAll(selector)].find((e) => e.checkVisibility() &&
 	((e.innerText ?? "").trim() === name || e.getAttribute("aria-label") === name)))`
 
-// Press clicks on the button or link of that name, once it is there.
+// Press clicks on the button or link of that name, once it is there. Where that leads to another page, it comes back when that is loaded.
 func (p *Page) Press(name string) {
 	p.Helper()
-	find := seen + "('button, a, summary, [role=button]', " + quote(name) + ")"
-	p.Until("the button or link "+quote(name), find)
-	Eval[chromedp.Void](p, "{ const e = "+find+"; e.scrollIntoView({block: 'center'}); e.click(); }")
+	p.click("the button or link "+quote(name), seen+"('button, a, summary, [role=button]', "+quote(name)+")")
 }
 
-// Click clicks on what a CSS selector finds first, once it is shown.
+// Click clicks on what a CSS selector finds first, once nothing lies over its middle. Where that leads to another page, it comes back when
+// that is loaded.
 func (p *Page) Click(selector string) {
 	p.Helper()
-	p.Do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	p.click(selector, uncovered+"(document.querySelector("+quote(selector)+"))")
+}
+
+// uncovered is an element that a pointer reaches at its middle, or nothing.
+const uncovered = `((e) => {
+	if (!e?.checkVisibility()) return null;
+	e.scrollIntoView({block: "center", behavior: "instant"});
+	const box = e.getBoundingClientRect(), at = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+	return e === at || e.contains(at) ? e : null;
+})`
+
+// click finds and clicks in one step, so that nothing is replaced in between. The page that is left says so itself: what the test looks for
+// next must not be found on it.
+func (p *Page) click(what, find string) {
+	p.Helper()
+	p.Until(what, `((e) => {
+		if (!e) return false;
+		navigation.addEventListener("navigate", (event) => { window.isLeft ||= !event.destination.sameDocument && event.downloadRequest === null; });
+		e.scrollIntoView({block: "center", behavior: "instant"});
+		e.click();
+		return true;
+	})(`+find+`)`)
+	p.Settle()
+}
+
+// Settle waits, if the page is being left, until the next one is loaded. A form is sent by a task of its own, behind which a timer's comes.
+func (p *Page) Settle() {
+	p.Helper()
+	p.Until("the next page", `new Promise((then) => setTimeout(() => setTimeout(() => then(!window.isLeft && document.readyState === "complete"))))`)
 }
 
 // labelled finds the control of a label.
 const labelled = `((label) => [...document.querySelectorAll("label")].find((l) => l.checkVisibility() && l.textContent.trim() === label)?.control)`
 
-// Fill gives the field of that label a value, as typing it does. A choice is made by its value; a box is ticked by "on" and
-// emptied by "".
+// Fill gives the field of that label a value, as typing it does. A choice is made by its value, once it is offered; a box is ticked by "on"
+// and emptied by "".
 func (p *Page) Fill(label, value string) {
 	p.Helper()
-	find := labelled + "(" + quote(label) + ")"
-	p.Until("the field "+quote(label), find)
-	Eval[chromedp.Void](p, `{
-		const e = `+find+`, value = `+quote(value)+`;
+	p.Until("the field "+quote(label)+" to take "+quote(value), `((e, value) => {
+		if (!e) return false;
 		e.focus();
 		if (e.type === "checkbox") { if (e.checked !== (value === "on")) e.click(); }
 		else {
 			const of = e.tagName === "TEXTAREA" ? HTMLTextAreaElement : e.tagName === "SELECT" ? HTMLSelectElement : HTMLInputElement;
 			Object.getOwnPropertyDescriptor(of.prototype, "value").set.call(e, value);
-			if (e.value !== value) throw new Error("the field does not take " + value);
+			if (e.value !== value) return false;
 			e.dispatchEvent(new Event("input", {bubbles: true}));
 			e.dispatchEvent(new Event("change", {bubbles: true}));
 		}
-	}`)
+		return true;
+	})(`+labelled+"("+quote(label)+"), "+quote(value)+")")
 }
 
 // File chooses a file for the field of that label.
 func (p *Page) File(label, name, contentType string, content []byte) {
 	p.Helper()
-	find := labelled + "(" + quote(label) + ")"
-	p.Until("the field "+quote(label), find)
-	Eval[chromedp.Void](p, `{
+	p.Until("the field "+quote(label), `((e) => {
+		if (!e) return false;
 		const bytes = Uint8Array.from(atob(`+quote(base64.StdEncoding.EncodeToString(content))+`), (c) => c.charCodeAt(0));
 		const chosen = new DataTransfer();
 		chosen.items.add(new File([bytes], `+quote(name)+`, {type: `+quote(contentType)+`}));
-		`+find+`.files = chosen.files;
-	}`)
+		e.files = chosen.files;
+		return true;
+	})(`+labelled+"("+quote(label)+"))")
 }
 
 // Type presses keys, into whatever has the focus: "\t" moves it on, "\r" is the enter key.

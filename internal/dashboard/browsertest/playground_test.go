@@ -33,9 +33,10 @@ func TestPlayground(t *testing.T) {
 	p.Has("#field-input-metadata-error")
 	p.AccessibleInBoth()
 	p.Fill("The model's own fields", `{"sandbox": {"delay": "3s"}}`)
+	p.Watch("#play-runs")
 	browsertest.Eval[any](p, `{ const go = document.getElementById("play-go"); go.click(); go.click(); }`)
-	p.SeeIn("#play-runs", "running")
 	p.SeeIn("#play-runs", "succeeded")
+	p.HasShown("running")
 	p.Until("the picture", `[...document.querySelectorAll("#play-runs img")].some((i) => i.complete && i.naturalWidth > 0)`)
 	if made, err := s.client.Generations(t.Context(), client.GenerationFilter{}, ""); err != nil || len(made.Generations) != 1 {
 		t.Errorf("two clicks: %+v, %v", made, err)
