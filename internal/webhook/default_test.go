@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -82,20 +83,22 @@ func TestTheDefaultIsJudgedWhereItIsNow(t *testing.T) {
 func TestTheOldDefaultAnswersTooLate(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
-		asked, release := make(chan struct{}), make(chan struct{})
+		asked, held := make(chan struct{}), make(chan struct{})
 		wrong := newReceiver(t, func(*call) answer {
 			close(asked)
-			<-release
+			<-held
 			return answer{status: 410}
 		})
 		right := newReceiver(t, always(200))
 		org := w.organisation("org_1", wrong.url())
 		d := w.run(t, nil)
+		release := sync.OnceFunc(func() { close(held) })
+		t.Cleanup(release) // or a stop would wait for the attempt
 		delivery := w.event(org)
 		d.Nudge("org_1")
 		<-asked
 		w.setDefault(org, right.url())
-		close(release)
+		release()
 		eventually(t, "the end", func() bool { s := w.delivery(delivery.ID).State; return s == "delivered" || s == "dead" })
 		if s := w.delivery(delivery.ID).State; s != kinora.DeliveryDelivered {
 			t.Errorf("the delivery is %s", s)

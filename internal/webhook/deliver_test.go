@@ -217,7 +217,6 @@ func TestTransientFailures(t *testing.T) {
 		}), 0, kinora.FaultHTTP, "header"},
 	}
 	d := w.run(t, func(c *webhook.Config) {
-		c.Timeout = time.Hour // a slow machine is not a slow receiver
 		c.Schedule = steps(time.Hour)
 	})
 	deliveries := map[string]*kinora.Delivery{}
@@ -268,7 +267,7 @@ func TestOneDeadlineOverEverything(t *testing.T) {
 	write := func(fn func(http.ResponseWriter, *http.Request)) func(*call) answer {
 		return func(*call) answer { return answer{write: fn} }
 	}
-	d := w.run(t, func(c *webhook.Config) { c.Timeout, c.Schedule = 2*time.Second, steps(time.Hour) })
+	d := w.run(t, func(c *webhook.Config) { c.Timeout, c.Schedule = 10*time.Second, steps(time.Hour) })
 	hanging := w.event(w.organisation("org_hangs", newReceiver(t, write(hang)).url()))
 	dripping := w.event(w.organisation("org_drips", newReceiver(t, write(drip)).url()))
 	d.Nudge("org_1")
@@ -345,13 +344,17 @@ func TestRotation(t *testing.T) {
 	})
 	org := w.organisation("org_1", rcv.url())
 	d := w.run(t, func(c *webhook.Config) { c.Schedule = steps(time.Hour, time.Hour, time.Hour, time.Hour) })
+	rotation := [][]string{{secretA}, {secretB, secretA}, {secretB}, {imported}}
+	w.secrets.set(org, rotation[0]...)
 	delivery := w.event(org)
-	for attempt, texts := range [][]string{{secretA}, {secretB, secretA}, {secretB}, {imported}} {
-		w.secrets.set(org, texts...)
-		d.Nudge("org_1")
+	d.Nudge("org_1")
+	for attempt := range rotation {
 		eventually(t, "an attempt", func() bool { return w.delivery(delivery.ID).Attempts == attempt+1 })
-		w.clock.add(2 * time.Hour)
-		d.Wake()
+		if attempt+1 < len(rotation) {
+			w.secrets.set(org, rotation[attempt+1]...) // before the next attempt is due
+			w.clock.add(2 * time.Hour)
+			d.Wake()
+		}
 	}
 	calls := rcv.seen()
 	a, _ := standard.NewWebhook(secretA)

@@ -100,7 +100,7 @@ func TestHeldDeliveriesOfADestination(t *testing.T) {
 		w.organisation("org_1", rcv.url())
 		w.events(20, func(int) (string, string) { return "org_1", "" })
 		d.Nudge("org_1")
-		end := time.Now().Add(20 * time.Second)
+		end := time.Now().Add(time.Minute)
 		for {
 			report, err := d.Destinations(context.Background(), "org_1", time.Hour)
 			if err != nil {

@@ -51,7 +51,7 @@ func TestAHangingDestinationDelaysNobody(t *testing.T) {
 			}
 			return org, good.url()
 		})
-		d := w.run(t, func(c *webhook.Config) { c.Timeout = time.Hour })
+		d := w.run(t, nil)
 		badKey, goodKey := ds[0].Destination, ds[1].Destination
 		eventually(t, "all fast deliveries", func() bool {
 			return w.count(`destination = ? AND state = 'delivered'`, goodKey) == 200
@@ -158,7 +158,6 @@ func TestRetriesNeverTakeTheRoomOfFirstAttempts(t *testing.T) {
 		quiet := w.organisation("org_quiet", good.url())
 		w.events(storm*10, func(i int) (string, string) { return fmt.Sprintf("org_storm_%d", i%storm), "" })
 		d := w.run(t, func(c *webhook.Config) {
-			c.Timeout = time.Hour
 			c.Schedule = steps(time.Hour, time.Hour)
 			c.Limits = webhook.Limits{Fresh: 32, Retries: 16, Held: 16}
 		})
@@ -187,11 +186,7 @@ func TestHeldDeliveriesAreTakenInOrderOfAge(t *testing.T) {
 		rcv, release := hanging(t)
 		org := w.organisation("org_1", rcv.url())
 		first := w.event(org)
-		limits := func(c *webhook.Config) {
-			c.Limits = webhook.Limits{PerDestination: 1, Unproven: 1}
-			c.Timeout = time.Hour
-		}
-		d := w.run(t, limits)
+		d := w.run(t, func(c *webhook.Config) { c.Limits = webhook.Limits{PerDestination: 1, Unproven: 1} })
 		eventually(t, "the first to hang", func() bool { return len(rcv.seen()) == 1 })
 		var want []string
 		for range 5 {
@@ -286,7 +281,7 @@ func TestADeepQueueOfOneDestinationIsPassed(t *testing.T) {
 			_, err := tx.Exec(`UPDATE deliveries SET due_at = ? WHERE id = ?`, store.Micros(w.clock.now().Add(time.Hour)), later.ID)
 			return err
 		})
-		w.run(t, func(c *webhook.Config) { c.Timeout = time.Hour })
+		w.run(t, nil)
 		w.until(t, behind.ID, kinora.DeliveryDelivered)
 		eventually(t, "the others to be held", func() bool { return w.count(`state = 'held'`) == 3000-4 })
 		if n := w.count(`state = 'held' AND version = 1`); n < 1000 {

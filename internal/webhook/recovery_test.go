@@ -197,7 +197,7 @@ func TestALateResultOfANodeTakenForDead(t *testing.T) {
 			return answer{status: 200}
 		})
 		delivery := w.event(w.organisation("org_1", rcv.url()))
-		slow := w.run(t, func(c *webhook.Config) { c.Node, c.Timeout = "node_paused", time.Hour })
+		slow := w.run(t, func(c *webhook.Config) { c.Node = "node_paused" })
 		eventually(t, "the first attempt", func() bool { return len(rcv.seen()) == 1 })
 		w.update(func(tx *store.Tx) error {
 			_, err := tx.ReleaseDeliveries("node_paused", w.clock.now().Add(time.Hour))
@@ -268,9 +268,7 @@ func TestStopBreaksOffWhatDoesNotEnd(t *testing.T) {
 		w := newWorld(t, db)
 		rcv, _ := hanging(t)
 		delivery := w.event(w.organisation("org_1", rcv.url()))
-		cfg := w.config()
-		cfg.Timeout = time.Hour
-		d, err := webhook.New(cfg)
+		d, err := webhook.New(w.config())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -115,21 +115,23 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 	l := listen(t, w.dispatcher(t, func(c *webhook.Config) { c.Poll = 5 * time.Millisecond }), "org_a", kinora.StreamPlace{})
 	<-l.begun
 	early := time.Now()
-	written, release, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	written, held, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	release := sync.OnceFunc(func() { close(held) })
+	t.Cleanup(release) // or the database would not close
 	go func() {
 		done <- db.Update(context.Background(), func(tx *store.Tx) error {
 			if err := note(tx, "org_a", "evt_00000000000000000000000001", early); err != nil {
 				return err
 			}
 			close(written)
-			<-release
+			<-held
 			return nil
 		})
 	}()
 	<-written
 	w.update(func(tx *store.Tx) error { return note(tx, "org_a", "evt_00000000000000000000000002", time.Now()) })
 	eventually(t, "the second event", func() bool { return len(l.seen()) == 1 })
-	close(release)
+	release()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

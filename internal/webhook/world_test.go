@@ -144,16 +144,27 @@ func (s *secrets) set(organisation string, texts ...string) {
 	s.texts[organisation] = texts
 }
 
-// clock is the real one, moved forward by what a test adds.
+// clock is the real one, moved forward by what a test adds, until it is stopped.
 type clock struct {
-	mu    sync.Mutex
-	ahead time.Duration
+	mu      sync.Mutex
+	ahead   time.Duration
+	stopped time.Time // zero = it goes
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.stopped.IsZero() {
+		return c.stopped.Add(c.ahead)
+	}
 	return time.Now().Add(c.ahead)
+}
+
+// stop lets only add move it from now on.
+func (c *clock) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = time.Now()
 }
 
 func (c *clock) add(d time.Duration) {
@@ -174,7 +185,7 @@ type world struct {
 
 func newWorld(t testing.TB, db *store.DB) *world {
 	t.Helper()
-	guard := netguard.New(netguard.Config{AllowHTTP: true, AllowPrefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	guard := netguard.New(netguard.Config{AllowHTTP: true, AllowPrefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ConnectTimeout: time.Minute})
 	t.Cleanup(guard.Close)
 	w := &world{t: t, db: db, guard: guard, secrets: &secrets{texts: map[string][]string{}}, clock: &clock{}}
 	var (
@@ -279,9 +290,11 @@ func (w *world) event(organisation string) *kinora.Delivery {
 	return w.events(1, func(int) (string, string) { return organisation, "" })[0]
 }
 
+// config has a time-out that no attempt reaches: where a machine stalls, a second attempt at what its receiver has seen would be
+// counted. Tests of time-outs have their own.
 func (w *world) config() webhook.Config {
 	return webhook.Config{DB: w.db, Node: "node_1", Guard: w.guard, Client: w.guard.WebhookClient(), Secrets: w.secrets,
-		FileURL: w.link, Version: "1.2.3", Now: w.clock.now}
+		FileURL: w.link, Version: "1.2.3", Timeout: time.Hour, Now: w.clock.now}
 }
 
 func (w *world) dispatcher(t testing.TB, change func(*webhook.Config)) *webhook.Dispatcher {
