@@ -42,6 +42,7 @@ const (
 
 	AuditAttemptLook   AuditAction = "attempt.look"    // had it looked at before its time
 	AuditAttemptSettle AuditAction = "attempt.settle"  // named the upstream's job of one of unknown outcome
+	AuditAttemptYield  AuditAction = "attempt.yield"   // a job that a hand had named for it went to the attempt for which the upstream named it
 	AuditAttemptGiveUp AuditAction = "attempt.give_up" // ended it as failed
 
 	// By persons: what keys submit is told by the generations themselves.
@@ -81,7 +82,7 @@ func AuditActions() []AuditAction {
 		AuditEndpointCreate, AuditEndpointUpdate, AuditEndpointEnable, AuditEndpointDisable, AuditEndpointDelete, AuditEndpointTest,
 		AuditDeliveryRedeliver, AuditReplayStart, AuditReplayCancel,
 		AuditGenerationCancel, AuditReviewApprove, AuditReviewReject, AuditAssetCreate, AuditAssetDelete, AuditUploadCreate,
-		AuditAttemptLook, AuditAttemptSettle, AuditAttemptGiveUp,
+		AuditAttemptLook, AuditAttemptSettle, AuditAttemptYield, AuditAttemptGiveUp,
 		AuditGenerationCreate, AuditGenerationRegenerate,
 		AuditMasterKeyRotate, AuditMasterKeyForget,
 		AuditPersonSetUp, AuditPersonCreate, AuditPersonAccept, AuditPersonRename, AuditPersonPassword, AuditPersonReset, AuditPersonOperator, AuditPersonDisable, AuditPersonEnable,

@@ -37,6 +37,7 @@ var auditPhrases = map[kinora.AuditAction]string{
 
 	kinora.AuditAttemptLook:   "had an attempt looked at",
 	kinora.AuditAttemptSettle: "named the job of an attempt of unknown outcome",
+	kinora.AuditAttemptYield:  "took back a job that had been named for an attempt, because the upstream named it for another one",
 	kinora.AuditAttemptGiveUp: "gave an attempt up|: {reason}",
 
 	kinora.AuditGenerationCreate:     "asked for a generation| of {model}",

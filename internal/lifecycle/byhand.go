@@ -273,9 +273,12 @@ func (e *Engine) nameJob(ctx context.Context, a *kinora.Attempt, upstreamID stri
 }
 
 func auditSettled(tx *store.Tx, a *kinora.Attempt, upstreamID string) error {
-	return tx.Audit(kinora.AuditAttemptSettle, a.OrganisationID, a.ID(), struct {
-		UpstreamID string `json:"upstream_id"`
-	}{upstreamID})
+	return tx.Audit(kinora.AuditAttemptSettle, a.OrganisationID, a.ID(), jobDetail{upstreamID})
+}
+
+// jobDetail is what the audit log keeps of an upstream's job.
+type jobDetail struct {
+	UpstreamID string `json:"upstream_id"`
 }
 
 // attempt reads an attempt by its id, of whatever organisation, and its generation.

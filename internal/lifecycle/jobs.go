@@ -53,7 +53,7 @@ func (e *Engine) noteJob(tx *store.Tx, a *kinora.Attempt, upstreamID string, han
 	case row.UpstreamID != "" || row.CallbackHash != a.CallbackHash:
 		return row.State, false, c, nil
 	}
-	if err := yield(tx, &c, row.State.Terminal(), now); err != nil {
+	if err := c.yield(tx, row.State.Terminal(), now); err != nil {
 		return row.State, false, c, err
 	}
 	switch {
@@ -67,17 +67,19 @@ func (e *Engine) noteJob(tx *store.Tx, a *kinora.Attempt, upstreamID string, han
 	return row.State, noted, c, err
 }
 
-// contestOf finds the other attempts of a's account that have a job.
+// contestOf finds the other attempts of a's account that have a job. One that watched its job to an end before a was submitted is none of them:
+// a has a later job, and its upstream begins its ids anew.
 func (e *Engine) contestOf(tx *store.Tx, a *kinora.Attempt, upstreamID string) (contest, error) {
 	others, err := tx.JobHolders(a, upstreamID)
 	return contest{upstreamID: upstreamID, holders: slices.DeleteFunc(others, func(b *kinora.Attempt) bool {
-		return b.Account != a.Account // elsewhere the same id may be another job
+		past := b.State.Terminal() && b.NamedBy == kinora.NamedByUpstream && b.FinishedAt.Before(a.SubmittedAt)
+		return past || b.Account != a.Account // elsewhere the same id may be another job
 	})}, err
 }
 
 // yield has the holders of a job give it up, if all of their claims are weaker than that of an attempt for which the upstream itself names it:
 // people make mistakes, and what has ended needs the id for the bill alone. ended says that so does the other.
-func yield(tx *store.Tx, c *contest, ended bool, now time.Time) error {
+func (c *contest) yield(tx *store.Tx, ended bool, now time.Time) error {
 	c.yielded = !slices.ContainsFunc(c.holders, func(b *kinora.Attempt) bool {
 		return b.NamedBy != kinora.NamedByHand && (b.NamedBy != kinora.NamedLate || ended)
 	})
@@ -86,6 +88,13 @@ func yield(tx *store.Tx, c *contest, ended bool, now time.Time) error {
 	}
 	for _, b := range c.holders {
 		if _, err := tx.YieldJob(b, now); err != nil {
+			return err
+		}
+		if b.NamedBy != kinora.NamedByHand {
+			continue
+		}
+		// Whoever named the job is told where he would look: beside his own entry.
+		if err := tx.AuditBy(kinora.Actor{Kind: kinora.ActorSystem}, kinora.AuditAttemptYield, b.OrganisationID, b.ID(), jobDetail{b.UpstreamID}); err != nil {
 			return err
 		}
 	}
@@ -134,14 +143,17 @@ func (e *Engine) acceptContested(l *lane, a *kinora.Attempt, from kinora.Attempt
 			if c, err = e.contestOf(tx, a, a.UpstreamID); err != nil {
 				return err
 			}
-			if err := yield(tx, &c, false, now); err != nil {
-				return err
-			}
-			if !c.lost() && tries < takenTries {
-				if err := tx.SaveAttempt(a, from); err != nil {
+			// The last try takes the job from nobody: what it writes is that this one goes without.
+			if tries < takenTries {
+				if err := c.yield(tx, false, now); err != nil {
 					return err
 				}
-				return tx.StartGeneration(a.GenerationID, now)
+				if !c.lost() {
+					if err := tx.SaveAttempt(a, from); err != nil {
+						return err
+					}
+					return tx.StartGeneration(a.GenerationID, now)
+				}
 			}
 			without := *a
 			without.State, without.UpstreamID, without.Handle, without.AcceptedAt = kinora.AttemptUnsettled, "", nil, time.Time{}
@@ -171,7 +183,7 @@ func (e *Engine) acceptContested(l *lane, a *kinora.Attempt, from kinora.Attempt
 	l.watch.ring()
 }
 
-// endContested ends an attempt whose job another one keeps. Whether the upstream has made another for it is not known, so that
+// endContested ends an attempt for which the upstream itself named a job that another one keeps. Whether the upstream has made another for it is not known, so that
 // nothing is repeated.
 func (e *Engine) endContested(g *kinora.Generation, a *kinora.Attempt, from kinora.AttemptState) {
 	a.State = from

@@ -117,9 +117,10 @@ func TestOneJobIsAcceptedOnce(t *testing.T) {
 		h.awaitState(t, first.ID, 0, kinora.AttemptOpen)
 		second := h.accept(t, submission("same"))
 		a := h.contested(t, second.ID, "up_same")
-		if up.submits[a.ID()] != 1 || a.ErrorCode != kinora.ErrorCodeContested || contests("named") != 1 || up.stopped() != "" {
-			t.Errorf("%d submits, %v contests, stopped %q", up.submits[a.ID()], contests("named"), up.stopped())
+		if up.submits[a.ID()] != 1 || a.ErrorCode != kinora.ErrorCodeContested || up.stopped() != "" {
+			t.Errorf("%d submits, %s, stopped %q", up.submits[a.ID()], a.ErrorCode, up.stopped())
 		}
+		eventually(t, "it is counted", func() bool { return contests("named") == 1 })
 		up.ended()
 		h.succeeds(t, first.ID, "up_same")
 		// Once it has ended, an upstream may begin its ids anew.
@@ -128,7 +129,8 @@ func TestOneJobIsAcceptedOnce(t *testing.T) {
 	})
 }
 
-// What a hand has named wrongly goes back to the attempt for which the upstream itself names it, and is published to nobody else.
+// What a hand has named wrongly goes back to the attempt for which the upstream itself names it, and is published to nobody else. The attempt
+// for which it was named is settled as before the mistake, and its own job found.
 func TestTheUpstreamsOwnWordOutweighsAHand(t *testing.T) {
 	for name, tc := range map[string]struct {
 		ended  bool // the attempt for which the hand names the job has ended
@@ -172,16 +174,40 @@ func TestTheUpstreamsOwnWordOutweighsAHand(t *testing.T) {
 				}
 				close(up.let)
 				eventually(t, "the other one has the job", func() bool { return h.attempts(t, right.ID)[0].UpstreamID == "up_slow" })
-				h.contested(t, wrong.ID, "up_slow")
+				if tc.ended {
+					h.contested(t, wrong.ID, "up_slow")
+				} else {
+					a := h.awaitState(t, wrong.ID, 0, kinora.AttemptUnsettled)
+					if a.UpstreamID != "" || a.ContestedID != "" {
+						t.Errorf("it has %q, contested %q", a.UpstreamID, a.ContestedID)
+					}
+					up.mu.Lock()
+					up.reconcileErr = nil
+					up.mu.Unlock()
+					eventually(t, "its own job is found", func() bool {
+						if _, err := h.LookNow(t.Context(), a.ID()); err != nil {
+							t.Fatal(err)
+						}
+						return h.attempts(t, wrong.ID)[0].UpstreamID == "up_lost"
+					})
+				}
 				if tc.cancel {
 					stops = strings.TrimSpace(stops + " up_slow")
-				} else {
-					up.ended()
-					h.succeeds(t, right.ID, "up_slow")
 				}
 				eventually(t, "whoever the job belongs to has it stopped", func() bool { return up.stopped() == stops })
-				if contests("holder") != 1 || contests("named") != 0 {
-					t.Errorf("%v and %v contests", contests("holder"), contests("named"))
+				up.ended()
+				if !tc.ended {
+					h.succeeds(t, wrong.ID, "up_lost")
+				}
+				if !tc.cancel {
+					h.succeeds(t, right.ID, "up_slow")
+				}
+				eventually(t, "it is counted", func() bool { return contests("holder") == 1 })
+				if contests("named") != 0 || up.submits[wrong.ID+"_0"] != 1 {
+					t.Errorf("%v contests, %d submits", contests("named"), up.submits[wrong.ID+"_0"])
+				}
+				if list := h.audited(t, wrong.ID+"_0"); len(list) != 1 || list[0].Action != kinora.AuditAttemptYield || list[0].Actor.Kind != kinora.ActorSystem || string(list[0].Detail) != `{"upstream_id":"up_slow"}` {
+					t.Errorf("audit log: %+v", list)
 				}
 				h.stop()
 			})
@@ -189,17 +215,109 @@ func TestTheUpstreamsOwnWordOutweighsAHand(t *testing.T) {
 	}
 }
 
-// reconciles gives a fake a lookup by reference that never tells anything.
+// Where others take a job between every look and its write, the last try writes that the attempt goes without it. Whoever had the job then keeps it.
+func TestTheLastTryTakesAJobFromNobody(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newSlowAnswers(t)
+		up.reconcileErr = provider.Errorf(provider.Unavailable, "it is down")
+		metrics, contests := counted(prometheus.NewRegistry())
+		h := build(t, db, t.TempDir(), struct {
+			*slowAnswers
+			reconciles
+		}{up, reconciles{up: up.fake}}, slowly, metrics).start(t)
+		holder := h.accept(t, submission("lost"))
+		h.awaitState(t, holder.ID, 0, kinora.AttemptUnsettled)
+		rival := h.accept(t, submission("lost"))
+		h.awaitState(t, rival.ID, 0, kinora.AttemptUnsettled)
+		g := h.accept(t, submission("slow"))
+		<-up.made
+		if _, err := h.SettleByHand(t.Context(), holder.ID+"_0", "up_slow"); err != nil {
+			t.Fatal(err)
+		}
+		h.awaitState(t, holder.ID, 0, kinora.AttemptOpen)
+		// The rival has the job whenever the attempt is about to be written with it.
+		when := `NEW.generation_id = '` + g.ID + `' AND NEW.upstream_id <> ''`
+		takes := `UPDATE attempts SET upstream_id = NEW.upstream_id WHERE generation_id = '` + rival.ID + `';`
+		if db.Shared() {
+			run(t, db, `CREATE FUNCTION rival() RETURNS trigger AS $$ BEGIN `+takes+` RETURN NEW; END $$ LANGUAGE plpgsql`)
+			run(t, db, `CREATE TRIGGER rival BEFORE UPDATE ON attempts FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION rival()`)
+		} else {
+			run(t, db, `CREATE TRIGGER rival BEFORE UPDATE ON attempts WHEN `+when+` BEGIN `+takes+` END`)
+		}
+		close(up.let)
+		h.contested(t, g.ID, "up_slow")
+		eventually(t, "it is counted", func() bool { return contests("named") == 1 })
+		up.ended()
+		h.succeeds(t, holder.ID, "up_slow")
+		h.stop()
+	})
+}
+
+// An upstream that begins its ids anew names a job that has ended, in a callback that comes before the answer too. Whoever had
+// it is in the way only where the job may be the same.
+func TestACallbackMayNameAnIDAnew(t *testing.T) {
+	for name, beside := range map[string]bool{"after its end": false, "submitted beside it": true} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T, db *store.DB) {
+				organise(t, db)
+				up := newSlowAnswers(t)
+				up.describe.Traits = takingCallbacks(50)
+				up.name = func(provider.Request) string { return "up_same" }
+				calls := make(chan string, 1)
+				up.answering = func(j *fakeJob) {
+					if j.request.Prompt == "second" {
+						calls <- j.url
+						<-up.let
+					}
+				}
+				up.submit = func(_ int, req provider.Request) (bool, error) {
+					if req.Prompt == "second" {
+						return true, provider.Errorf(provider.OutcomeUnknown, "the answer was lost")
+					}
+					return true, nil
+				}
+				h := build(t, db, t.TempDir(), callingBack{up.fake}, withPublicURL("https://kinora.example"), slowly).start(t)
+				first := h.accept(t, submission("first"))
+				h.awaitState(t, first.ID, 0, kinora.AttemptOpen)
+				end := func() {
+					up.ended()
+					h.succeeds(t, first.ID, "up_same")
+				}
+				if !beside {
+					end()
+				}
+				second := h.accept(t, submission("second"))
+				url := <-calls
+				if beside {
+					end()
+				}
+				if _, err := h.Callback(t.Context(), "fake", url[strings.LastIndexByte(url, '/')+1:], provider.InboundCallback{Body: []byte("up_same"), Header: http.Header{}}); err != nil {
+					t.Fatal(err)
+				}
+				close(up.let)
+				if beside {
+					h.contested(t, second.ID, "up_same")
+				} else {
+					h.succeeds(t, second.ID, "up_same")
+				}
+				h.stop()
+			})
+		})
+	}
+}
+
+// reconciles gives a fake a lookup by reference.
 type reconciles struct {
 	up     *fake
 	asking func(req provider.Request) // called at each; nil = nothing
 }
 
-func (r reconciles) Reconcile(_ context.Context, _ provider.Upstream, req provider.Request) (provider.Accepted, error) {
+func (r reconciles) Reconcile(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
 	if r.asking != nil {
 		r.asking(req)
 	}
-	return provider.Accepted{}, r.up.reconcileErr
+	return reconciling{r.up}.Reconcile(ctx, up, req)
 }
 
 // A job that is named while the upstream is being asked is looked into at once, and not when the wait after that is over.

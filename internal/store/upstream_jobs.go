@@ -112,10 +112,14 @@ func (tx *Tx) ContestJob(a *kinora.Attempt, upstreamID string, now time.Time) (b
 	return n > 0, err
 }
 
-// YieldJob takes an upstream's job from an attempt for which a hand named it, or an answer that came after its end, and keeps the id
-// as a contested one. A live one is in nobody's hand afterwards, and settled. It reports whether the attempt had the job.
+// YieldJob takes an upstream's job from an attempt for which a hand named it, or an answer that came after its end. A live one is in
+// nobody's hand afterwards, and settled as if no job had been named: that a hand was wrong says nothing about the job which its own call may
+// have made. An ended one keeps the id as a contested one, for whoever finds out what came of it. It reports whether the attempt had the job.
 func (tx *Tx) YieldJob(a *kinora.Attempt, now time.Time) (bool, error) {
-	n, err := tx.Exec(`UPDATE attempts SET contested_id = upstream_id, upstream_id = '', handle = '', named_by = '', result = '', lease_owner = '',
+	n, err := tx.Exec(`UPDATE attempts SET contested_id = CASE WHEN finished_at = 0 THEN contested_id ELSE upstream_id END,
+		upstream_id = '', handle = '', named_by = '', result = '', lease_owner = '',
+		accepted_at = CASE WHEN finished_at = 0 THEN 0 ELSE accepted_at END,
+		read_errors = CASE WHEN finished_at = 0 THEN 0 ELSE read_errors END,
 		due_at = CASE WHEN finished_at = 0 THEN ? ELSE due_at END,
 		state = CASE WHEN finished_at = 0 THEN 'unsettled' ELSE state END, version = version + 1
 		WHERE generation_id = ? AND ordinal = ? AND upstream_id = ? AND named_by <> ''`,

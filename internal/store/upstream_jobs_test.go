@@ -151,17 +151,19 @@ func TestContestJobKeepsTheSecondCallAway(t *testing.T) {
 func TestYieldJob(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		for n, tc := range []struct {
-			set   string
-			did   bool
-			state kinora.AttemptState
+			set       string
+			did       bool
+			state     kinora.AttemptState
+			contested string // afterwards
 		}{
-			{`state = 'open', lease_owner = 'node_1', named_by = 'hand'`, true, kinora.AttemptUnsettled},
-			{`state = 'collecting', result = '[]', named_by = 'hand'`, true, kinora.AttemptUnsettled},
-			{`state = 'succeeded', finished_at = 1, named_by = 'hand'`, true, kinora.AttemptSucceeded},
-			{`state = 'cancelled', finished_at = 1, named_by = 'late'`, true, kinora.AttemptCancelled},
-			{`state = 'open'`, false, kinora.AttemptOpen},
+			{`state = 'open', lease_owner = 'node_1', named_by = 'hand'`, true, kinora.AttemptUnsettled, ""},
+			{`state = 'open', named_by = 'hand', contested_id = 'up_0'`, true, kinora.AttemptUnsettled, "up_0"},
+			{`state = 'collecting', result = '[]', named_by = 'hand'`, true, kinora.AttemptUnsettled, ""},
+			{`state = 'succeeded', finished_at = 1, named_by = 'hand'`, true, kinora.AttemptSucceeded, "up_job"},
+			{`state = 'cancelled', finished_at = 1, named_by = 'late'`, true, kinora.AttemptCancelled, "up_job"},
+			{`state = 'open'`, false, kinora.AttemptOpen, ""},
 		} {
-			a := troubled(t, db, n, tc.set+fmt.Sprintf(`, upstream_id = 'up_%d'`, n))
+			a := troubled(t, db, n, tc.set+fmt.Sprintf(`, upstream_id = 'up_job', account = 'account_%d', accepted_at = 1, read_errors = 2`, n))
 			update(t, db, func(tx *store.Tx) error {
 				did, err := tx.YieldJob(a, t0)
 				if did != tc.did {
@@ -170,8 +172,9 @@ func TestYieldJob(t *testing.T) {
 				return err
 			})
 			got := attemptNow(t, db, a)
-			if got.State != tc.state || (got.ContestedID == a.UpstreamID) != tc.did || (got.UpstreamID == "") != tc.did || tc.did != (got.Version == a.Version+1) ||
-				tc.did && got.DueAt.Equal(t0) == got.State.Terminal() {
+			anew := tc.state == kinora.AttemptUnsettled
+			if got.State != tc.state || got.ContestedID != tc.contested || (got.UpstreamID == "") != tc.did || tc.did != (got.Version == a.Version+1) ||
+				tc.did && got.DueAt.Equal(t0) == got.State.Terminal() || got.AcceptedAt.IsZero() != anew || (got.ReadErrors == 0) != anew {
 				t.Errorf("%s: %+v", tc.set, got)
 			}
 		}
