@@ -12,6 +12,43 @@ import (
 	"time"
 )
 
+// unread is a body of which nothing may be read.
+type unread struct{ t *testing.T }
+
+func (b unread) Read([]byte) (int, error) {
+	b.t.Helper()
+	b.t.Error("the body is read")
+	return 0, io.ErrUnexpectedEOF
+}
+
+// What is no form of ours is not read, whoever sends it: its size has no bound.
+func TestOnlyFormsAreRead(t *testing.T) {
+	s := newStand(t, nil)
+	s.Drain() // streams end at once
+	ask := func(name, method, path, who, from string) {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(method, "http://kinora.test"+path, unread{t})
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+			r.Header.Set("Sec-Fetch-Site", from)
+			if who != "" {
+				r.AddCookie(&http.Cookie{Name: s.cookieName(sessionCookie), Value: who})
+			}
+			s.send(r)
+		})
+	}
+	for _, rt := range s.routes {
+		for _, who := range []string{"", "operator"} {
+			path := fill(rt.pattern, north)
+			if rt.method == http.MethodGet {
+				ask(who+" gets "+rt.pattern, http.MethodGet, path, who, "same-origin")
+			} else {
+				ask(who+" posts from another site to "+rt.pattern, http.MethodPost, path, who, "cross-site")
+			}
+			ask(who+" puts "+rt.pattern, http.MethodPut, path, who, "same-origin")
+		}
+	}
+}
+
 // slowly is a form that somebody sends a part of.
 type slowly struct {
 	net.Conn

@@ -32,7 +32,7 @@ type invitationView struct {
 
 // invitation reads the link of the visit; f is filled in as somebody sees it first.
 func (d *Dashboard) invitation(ctx context.Context, v *visit) (i *kinora.Invitation, f newPersonForm, err error) {
-	token := v.r.FormValue("token")
+	token := v.given("token")
 	if i, err = d.cfg.People.Invitation(ctx, token); err != nil {
 		return nil, f, oldLink(err)
 	}

@@ -145,8 +145,7 @@ func (s *sentForms) drop(key formKey) {
 
 // once has a route's handler answer a form, or gives the answer again that it has given.
 func (v *visit) once(ctx context.Context, handler handlerFunc) error {
-	token := v.form(ui.OnceField)
-	if v.r.Method != http.MethodPost || v.who == nil || v.route.repeats || token == "" {
+	if v.r.Method != http.MethodPost || v.who == nil || v.route.repeats || v.form(ui.OnceField) == "" {
 		return handler(ctx, v)
 	}
 	key := v.formKey()

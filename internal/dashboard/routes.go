@@ -115,6 +115,11 @@ func (d *Dashboard) mount() (http.Handler, error) {
 
 // serve answers one request: what all routes have in common stands here, in the order in which it happens.
 func (d *Dashboard) serve(rt *route, w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		// Only forms are read, by receive, which bounds them. net/http would read a body behind any other method as well, without
+		// bounds, as soon as somebody asks for a field.
+		r.Body = http.NoBody
+	}
 	v := &visit{Dashboard: d, w: w, r: r, route: rt, requestID: w.Header().Get("X-Request-Id")}
 	v.headers()
 	defer v.forgetFiles()

@@ -85,7 +85,7 @@ func (v *visit) askToSignIn() error {
 }
 
 // next is where to go after signing in.
-func (v *visit) next() string { return v.base + localPage(v.r.FormValue("next")) }
+func (v *visit) next() string { return v.base + localPage(v.given("next")) }
 
 // localPage is a page of the dashboard, without the path that a proxy takes off; the first one for whatever would lead elsewhere.
 func localPage(text string) string {
@@ -147,6 +147,6 @@ func (d *Dashboard) crossOrigin(w http.ResponseWriter, r *http.Request) {
 		return kinora.Errorf(kinora.ErrForbidden, "this request came from another site")
 	}}
 	get := r.Clone(r.Context())
-	get.Method = http.MethodGet // nothing of it is read
+	get.Method = http.MethodGet // a body is not read then: see serve
 	d.serve(refuse, w, get)
 }

@@ -30,7 +30,7 @@ type newPersonForm struct {
 
 func (d *Dashboard) setupForm(v *visit) newPersonForm {
 	return newPersonForm{Title: "Set up Kinora", Lead: "You become the operator of this server, and the owner of its organisations.",
-		Action: v.link("setup"), Token: v.r.FormValue("token"), AskName: true, Submit: "Create the account"}
+		Action: v.link("setup"), Token: v.given("token"), AskName: true, Submit: "Create the account"}
 }
 
 func (d *Dashboard) setupPage(ctx context.Context, v *visit) error {

@@ -52,6 +52,14 @@ func (v *visit) isPart() bool { return v.r.Header.Get("HX-Request") == "true" }
 // form is a posted field, as it was typed: the services say what they do not take.
 func (v *visit) form(name string) string { return v.r.PostFormValue(name) }
 
+// given is what a page's address says, or the form that the page has posted.
+func (v *visit) given(name string) string {
+	if v.r.Method == http.MethodPost {
+		return v.form(name)
+	}
+	return v.r.URL.Query().Get(name)
+}
+
 // query is a parameter of the address.
 func (v *visit) query(name string) string { return storable(v.r.URL.Query().Get(name)) }
 
