@@ -144,6 +144,51 @@ func TestOtherSitesPostNothing(t *testing.T) {
 	}
 }
 
+// Over plain http, on a host that is not the browser's own machine, browsers do not tell whether a form comes from another site
+// (Sec-Fetch-Site), but only from which (Origin): "null" where the page's policy forbids referrers.
+func TestFormsOverPlainHTTP(t *testing.T) {
+	for _, host := range []string{"kinora.test", "192.168.1.5:8080"} {
+		s := newStand(t, func(c *Config) { c.URL = "http://127.0.0.1:8080" })
+		post := func(path, origin string, form url.Values) *httptest.ResponseRecorder {
+			r := httptest.NewRequest(http.MethodPost, "http://"+host+path, strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Origin", origin)
+			r.AddCookie(&http.Cookie{Name: s.cookieName(sessionCookie), Value: "member"})
+			return s.send(r)
+		}
+		page := httptest.NewRequest(http.MethodGet, "http://"+host+Prefix+"/sign-in", nil)
+		origin := "http://" + host
+		if policy := s.send(page).Header().Get("Referrer-Policy"); policy == "no-referrer" { // WHATWG Fetch, "append a request Origin header"
+			origin = "null"
+		}
+		in := url.Values{"email": {"member"}, "password": {"correct horse battery"}}
+		if got := post(Prefix+"/sign-in", origin, in); got.Code != http.StatusSeeOther || len(got.Result().Cookies()) != 1 {
+			t.Errorf("%s: signing in: %d %s", host, got.Code, got.Body)
+		}
+		name := url.Values{"form_token": {s.token("member")}, "name": {"Mia"}}
+		if got := post(Prefix+"/account/name", origin, name); got.Code != http.StatusSeeOther {
+			t.Errorf("%s: a form: %d %s", host, got.Code, got.Body)
+		}
+		for _, other := range []string{"http://elsewhere.example", "null"} {
+			if got := post(Prefix+"/account/name", other, name); got.Code != http.StatusForbidden {
+				t.Errorf("%s: a form of %s: %d", host, other, got.Code)
+			}
+		}
+	}
+}
+
+// Browsers obey the opener policy only where they trust the connection, and complain elsewhere.
+func TestOpenerPolicyWhereItHolds(t *testing.T) {
+	for at, want := range map[string]bool{"https://kinora.test": true, "http://localhost:8080": true, "http://127.0.0.1:8080": true, "http://[::1]:8080": true, "http://[::1]": true,
+		"http://kinora.test": false, "http://192.168.1.5:8080": false, "http://localhost.example": false} {
+		s := newStand(t, func(c *Config) { c.URL = at })
+		got := s.send(httptest.NewRequest(http.MethodGet, at+Prefix+"/sign-in", nil))
+		if has := got.Header().Get("Cross-Origin-Opener-Policy") == "same-origin"; has != want {
+			t.Errorf("%s: %v", at, got.Header())
+		}
+	}
+}
+
 func TestEveryPageIsLockedDown(t *testing.T) {
 	s := newStand(t, nil)
 	s.Drain()
@@ -159,7 +204,7 @@ func TestEveryPageIsLockedDown(t *testing.T) {
 				t.Errorf("%s: policy %q lacks %s", rt.pattern, csp, want)
 			}
 		}
-		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || !strings.HasPrefix(h.Get("Cache-Control"), "no-store") {
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" || !strings.HasPrefix(h.Get("Cache-Control"), "no-store") {
 			t.Errorf("%s: headers %v", rt.pattern, h)
 		}
 		for _, never := range []string{"<script>", " style=", "onclick=", "javascript:"} {

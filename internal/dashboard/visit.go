@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -39,11 +41,25 @@ func (v *visit) headers() {
 	h := v.w.Header()
 	h.Set("Content-Security-Policy", v.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	// Other sites are told nothing: addresses of pages may have a token in them. Without any referrer browsers would send forms with
+	// "Origin: null", and over plain http nothing else tells then that a form is ours.
+	h.Set("Referrer-Policy", "same-origin")
+	if v.secure || ownMachine(v.r.Host) { // browsers obey it nowhere else, and complain
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Cookie, HX-Request")
+}
+
+// ownMachine tells whether the host of an address is the browser's own machine, which browsers trust without https.
+func ownMachine(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
 }
 
 // isPart tells whether a script asks for a part of a page.

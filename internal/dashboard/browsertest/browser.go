@@ -25,6 +25,8 @@ const (
 	program = "KINORA_TEST_CHROMIUM"
 	// patience is for a page on a machine that is busy with other tests.
 	patience = 30 * time.Second
+	// PlainHost is a name by which the browser reaches this machine as it reaches any host: without the trust that localhost has.
+	PlainHost = "kinora.test"
 )
 
 // one is the browser of this process, begun by the first test that needs it.
@@ -62,6 +64,7 @@ func begin() {
 	}
 	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("headless", "new"), chromedp.WindowSize(1280, 900)}
+	options = append(options, chromedp.Flag("host-resolver-rules", "MAP "+PlainHost+" 127.0.0.1"))
 	for _, flag := range []string{"disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update", "disable-sync",
 		"disable-default-apps", "disable-dev-shm-usage", "disable-extensions", "mute-audio"} {
 		options = append(options, chromedp.Flag(flag, true))

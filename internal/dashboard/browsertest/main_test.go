@@ -72,6 +72,13 @@ func (s *site) open(t *testing.T) *browsertest.Page {
 func (s *site) owner(t *testing.T) *browsertest.Page {
 	t.Helper()
 	p := s.open(t)
+	s.setUp(t, p)
+	return p
+}
+
+// setUp makes the first person at a tab.
+func (s *site) setUp(t *testing.T, p *browsertest.Page) {
+	t.Helper()
 	link, err := s.People().SetupLink(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +90,6 @@ func (s *site) owner(t *testing.T) *browsertest.Page {
 	p.Fill("Password again", password)
 	p.Press("Create the account")
 	p.At(s.path("/generations"))
-	return p
 }
 
 // submit has the sandbox make a picture, and returns the generation's id.

@@ -14,7 +14,7 @@
 	// The clipboard's own interface is there on https and on this machine only.
 	const copy = async (text) => {
 		if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-		const area = document.createElement("textarea");
+		const at = document.activeElement, area = document.createElement("textarea");
 		area.value = text;
 		area.className = "hidden";
 		area.readOnly = true;
@@ -22,6 +22,7 @@
 		area.select();
 		const done = document.execCommand("copy");
 		area.remove();
+		at?.focus(); // which the selection has taken
 		if (!done) throw new Error("the browser does not copy");
 	};
 
