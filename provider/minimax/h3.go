@@ -159,15 +159,28 @@ func (c h3Media) count(typ string) (n int) {
 	return n
 }
 
-// has tells whether some entry has one of the roles. An image without a role is the first frame.
+// role is what an entry is for. An image without a role is the first frame.
+func (m medium) role() string {
+	if m.Role == "" && m.Type == "image_url" {
+		return "first_frame"
+	}
+	return m.Role
+}
+
+// has tells whether some entry has one of the roles.
 func (c h3Media) has(roles ...string) bool {
-	return slices.ContainsFunc(c, func(m medium) bool {
-		role := m.Role
-		if role == "" && m.Type == "image_url" {
-			role = "first_frame"
+	return slices.ContainsFunc(c, func(m medium) bool { return slices.Contains(roles, m.role()) })
+}
+
+// twice tells whether more than one entry has the role.
+func (c h3Media) twice(role string) bool {
+	n := 0
+	for _, m := range c {
+		if m.role() == role {
+			n++
 		}
-		return slices.Contains(roles, role)
-	})
+	}
+	return n > 1
 }
 
 // shapes tells whether there is something beside text, which gives the clip its shape.
@@ -212,6 +225,12 @@ func (c h3Media) check(req provider.Request) *provider.Error {
 	switch {
 	case frames && references:
 		return invalid(field, "either frames or references, not both")
+	case c.twice("first_frame") || c.twice("last_frame"):
+		return invalid(field, "of at most one first and one last frame")
+	case c.has("last_frame") && !c.has("first_frame"):
+		return invalid(field, "given a first frame beside the last")
+	case c.count("audio_url") > 0 && c.count("image_url")+c.count("video_url") == 0:
+		return invalid(field, "given an image or a video beside the audio")
 	case c.count("image_url") > maxH3Images:
 		return invalid(place(req, "content", "input.images"), "at most %d images", maxH3Images)
 	case c.count("video_url") > maxH3Videos:

@@ -23,6 +23,11 @@ func entries(n int, entry string) string {
 	return "[" + strings.Join(append(list, `{"type":"text","text":"x"}`), ",") + "]"
 }
 
+// frameOf is an image of content with a role.
+func frameOf(role string) string {
+	return `{"type":"image_url","image_url":{"url":"x"},"role":"` + role + `"}`
+}
+
 func TestH3(t *testing.T) {
 	frame := "https://cdn.example/a.png?x=1&y=2"
 	reference := `{"type":"image_url","image_url":{"url":"mm_file://1"},"role":"reference_image"}`
@@ -58,8 +63,12 @@ func TestH3(t *testing.T) {
 			"input.metadata.content must be either frames or references":      video("MiniMax-H3", withMetadata("content", `[`+reference+`,{"type":"image_url","image_url":{"url":"x"}}]`)),
 			"input.metadata.content must be at most 9 images":                 video("MiniMax-H3", withMetadata("content", entries(10, reference))),
 			"input.images must be at most 9 images":                           video("MiniMax-H3", withImages(strings.Split("abcdefghij", "")...)),
+			"input.metadata.content must be of at most one first and":         video("MiniMax-H3", withMetadata("content", entries(2, `{"type":"image_url","image_url":{"url":"x"}}`))),
+			"input.metadata.content must be of at most one":                   video("MiniMax-H3", withMetadata("content", `[`+frameOf("first_frame")+`,`+frameOf("last_frame")+`,`+frameOf("last_frame")+`]`)),
+			"input.metadata.content must be given a first frame beside":       video("MiniMax-H3", withMetadata("content", `[`+frameOf("last_frame")+`]`)),
+			"input.metadata.content must be given an image or a video":        video("MiniMax-H3", withMetadata("content", entries(1, `{"type":"audio_url","audio_url":{"url":"x"},"role":"reference_audio"}`))),
 			"input.metadata.content must be at most 3 videos":                 video("MiniMax-H3", withMetadata("content", entries(4, `{"type":"video_url","role":"reference_video"}`))),
-			"input.metadata.content must be at most 3 audio clips":            video("MiniMax-H3", withMetadata("content", entries(4, `{"type":"audio_url","role":"reference_audio"}`))),
+			"input.metadata.content must be at most 3 audio clips":            video("MiniMax-H3", withMetadata("content", `[`+reference+`,`+entries(4, `{"type":"audio_url","role":"reference_audio"}`)[1:])),
 			"input.size must be one of 21:9, 16:9":                            video("MiniMax-H3", func(r *provider.Request) { r.Size = "3:2" }),
 			"input.size must be WxH":                                          video("MiniMax-H3", func(r *provider.Request) { r.Size = "0x9" }),
 			"input.metadata.ratio must be one of adaptive, 21:9":              video("MiniMax-H3", withMetadata("ratio", `"3:2"`)),

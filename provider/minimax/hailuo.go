@@ -81,12 +81,13 @@ func hailuoBody(req provider.Request) fields {
 	return f
 }
 
-// hailuoSteps are the resolutions of V1. The first one is for videos from a first frame alone.
+// hailuoSteps are the resolutions of V1. The first one is for short videos from a first frame alone.
 var hailuoSteps = []step{{"512P", 512}, {"768P", 768}, {"1080P", 1080}}
 
 // steps are the resolutions that a model offers for a body.
 func (m hailuoModel) steps(f fields) []step {
-	if m.small && f.has("first_frame_image") && !f.has("last_frame_image") {
+	long, _ := f.whole("duration")
+	if m.small && long != 10 && f.has("first_frame_image") && !f.has("last_frame_image") {
 		return hailuoSteps
 	}
 	return hailuoSteps[1:]
@@ -164,7 +165,11 @@ func (m hailuoModel) checkLength(req provider.Request, f fields) *provider.Error
 		}
 		var ok bool
 		if resolution, ok = f.word("resolution"); !ok || !slices.Contains(names, resolution) {
-			return invalid(place(req, "resolution", "input.size"), "one of %s", strings.Join(names, ", "))
+			rule := "one of " + strings.Join(names, ", ")
+			if resolution == "512P" && m.small {
+				rule += ": 512P is for 6 seconds from a first frame alone"
+			}
+			return invalid(place(req, "resolution", "input.size"), "%s", rule)
 		}
 	}
 	if !f.has("duration") {
@@ -173,8 +178,8 @@ func (m hailuoModel) checkLength(req provider.Request, f fields) *provider.Error
 	switch n, ok := f.whole("duration"); {
 	case !ok || n != 6 && n != 10:
 		return invalid(length, "6 or 10 seconds")
-	case n == 10 && resolution == "1080P":
-		return invalid(length, "6 seconds at 1080P")
+	case n == 10 && resolution != "768P":
+		return invalid(length, "6 seconds at %s", resolution)
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ func TestHailuo(t *testing.T) {
 				r.Size, r.Duration, r.Images = "1920x1080", 10, []string{frame, "https://cdn.example/b.png"}
 				r.Metadata = raw("resolution", `"768p"`, "duration", `"6"`, "first_frame_image", `"https://cdn.example/c.png"`, "last_frame_image", `"https://cdn.example/d.png"`, "prompt", `"another"`)
 			}),
+			"submit small and long":     video("MiniMax-Hailuo-02", func(r *provider.Request) { r.Size, r.Duration, r.Images = "512x512", 10, []string{frame} }),
 			"submit small":              video("MiniMax-Hailuo-02", func(r *provider.Request) { r.Size, r.Images = "512x512", []string{frame} }),
 			"submit small without it":   video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Size = "512x512" }),
 			"submit large":              video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Size = "1080x1920" }),
@@ -60,13 +61,16 @@ func TestHailuo(t *testing.T) {
 			"submit last frame only":    video("MiniMax-Hailuo-02", withMetadata("last_frame_image", `"https://cdn.example/d.png"`)),
 		},
 		Refused: map[string]provider.Request{
-			"input.prompt must be at most 2000 characters":                  video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Prompt = strings.Repeat("ä", 2001) }),
-			"input.metadata.prompt must be at most 2000":                    video("T2V-01", withMetadata("prompt", `"`+strings.Repeat("x", 2001)+`"`)),
-			"input.metadata.prompt must be a string":                        video("T2V-01", withMetadata("prompt", "7")),
-			"input.size must be WxH":                                        video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Size = "large" }),
-			"input.duration must be 6 or 10 seconds":                        video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Duration = 8 }),
-			"input.metadata.duration must be 6 or 10":                       video("MiniMax-Hailuo-2.3", withMetadata("duration", `"ten"`)),
-			"input.duration must be 6 seconds at 1080P":                     video("MiniMax-Hailuo-02", func(r *provider.Request) { r.Duration, r.Size = 10, "1920x1080" }),
+			"input.prompt must be at most 2000 characters": video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Prompt = strings.Repeat("ä", 2001) }),
+			"input.metadata.prompt must be at most 2000":   video("T2V-01", withMetadata("prompt", `"`+strings.Repeat("x", 2001)+`"`)),
+			"input.metadata.prompt must be a string":       video("T2V-01", withMetadata("prompt", "7")),
+			"input.size must be WxH":                       video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Size = "large" }),
+			"input.duration must be 6 or 10 seconds":       video("MiniMax-Hailuo-2.3", func(r *provider.Request) { r.Duration = 8 }),
+			"input.metadata.duration must be 6 or 10":      video("MiniMax-Hailuo-2.3", withMetadata("duration", `"ten"`)),
+			"input.duration must be 6 seconds at 1080P":    video("MiniMax-Hailuo-02", func(r *provider.Request) { r.Duration, r.Size = 10, "1920x1080" }),
+			"input.metadata.resolution must be one of 768P, 1080P: 512P": video("MiniMax-Hailuo-02", func(r *provider.Request) {
+				r.Duration, r.Images, r.Metadata = 10, []string{frame}, raw("resolution", `"512P"`)
+			}),
 			"input.duration must be 6 seconds for T2V-01":                   video("T2V-01", func(r *provider.Request) { r.Duration = 10 }),
 			"input.metadata.duration must be 6 seconds for I2V-01":          video("I2V-01", func(r *provider.Request) { r.Images, r.Metadata = []string{frame}, raw("duration", "5.5") }),
 			"input.metadata.resolution must be one of 768P, 1080P":          video("MiniMax-Hailuo-2.3", withMetadata("resolution", `"512P"`)),

@@ -110,6 +110,10 @@ func (h *h3Submit) understand() (*job, error) {
 		return nil, invalid("content mixes frames and references")
 	case c.roles["first_frame"] > 1 || c.roles["last_frame"] > 1:
 		return nil, invalid("content has more than one first or last frame")
+	case c.roles["last_frame"] > 0 && c.roles["first_frame"] == 0:
+		return nil, invalid("content has a last frame without a first one")
+	case c.roles["reference_audio"] > 0 && c.roles["reference_image"]+c.roles["reference_video"] == 0:
+		return nil, invalid("content has audio without an image or a video")
 	case c.roles["reference_image"] > 9 || c.roles["reference_video"] > 3 || c.roles["reference_audio"] > 3:
 		return nil, invalid("content has too many references")
 	case !slices.Contains(m.resolutions, h.Resolution):

@@ -47,7 +47,7 @@ var hailuoModes = map[string]map[mode]map[string][]int{
 	"MiniMax-Hailuo-2.3-Fast": {fromFrame: {"768P": {6, 10}, "1080P": {6}}},
 	"MiniMax-Hailuo-02": {
 		fromText:   {"768P": {6, 10}, "1080P": {6}},
-		fromFrame:  {"512P": {6, 10}, "768P": {6, 10}, "1080P": {6}},
+		fromFrame:  {"512P": {6}, "768P": {6, 10}, "1080P": {6}},
 		fromFrames: {"768P": {6, 10}, "1080P": {6}},
 	},
 	"T2V-01":          {fromText: {"720P": nil}},
