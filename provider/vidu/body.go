@@ -106,10 +106,10 @@ func ratiosOf(r route, model string) []string {
 		return imageRatios
 	case r == template:
 		return nil
-	case f == "viduq1":
-		return oldRatios
-	case f != "":
+	case f == "viduq3" || f == "viduq2":
 		return videoRatios
+	case f != "":
+		return oldRatios
 	}
 	return nil
 }

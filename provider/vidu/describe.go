@@ -21,11 +21,17 @@ func (*Vidu) Fields(upstreamModel string, kind kinora.Kind) []kinora.Field {
 		provider.ImagesField("One is the first frame, two are the first and the last, more are references."),
 		provider.DurationField(), provider.MetadataField("resolution", kinora.FieldText, "", videoResolutions...),
 	}
+	f := family(upstreamModel)
 	for _, set := range wordSets {
+		if set.key == "style" && !styled(f) {
+			continue
+		}
 		fields = append(fields, provider.MetadataField(set.key, kinora.FieldText, "", set.words...))
 	}
+	fields = append(fields, provider.MetadataField("audio", kinora.FieldBoolean, "On models that make sound."))
+	if accompanied(f) {
+		fields = append(fields, provider.MetadataField("bgm", kinora.FieldBoolean, "Background music."))
+	}
 	return append(fields,
-		provider.MetadataField("audio", kinora.FieldBoolean, "On models that make sound."),
-		provider.MetadataField("bgm", kinora.FieldBoolean, "Background music."),
 		provider.MetadataField("off_peak", kinora.FieldBoolean, "Cheaper; may take two days."), seed, watermark)
 }

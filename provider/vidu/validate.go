@@ -30,7 +30,7 @@ const (
 func (*Vidu) Validate(req provider.Request) error {
 	r := chooseRoute(req)
 	for _, check := range []func(provider.Request, route) *provider.Error{
-		checkRoute, checkPrompt, checkImages, checkRequired, checkSize, checkResolution, checkDuration, checkTypes, checkWords,
+		checkRoute, checkPrompt, checkImages, checkRequired, checkSize, checkResolution, checkDuration, checkTypes, checkWords, checkForModel,
 	} {
 		if err := check(req, r); err != nil {
 			return err
@@ -193,7 +193,8 @@ func checkRatio(raw json.RawMessage, r route, model string) *provider.Error {
 
 // The documented resolutions.
 var (
-	videoResolutions = []string{"540p", "720p", "1080p"} // viduq1 has the last one alone
+	videoResolutions = []string{"540p", "720p", "1080p"}         // viduq1 has the last one alone
+	oldResolutions   = []string{"360p", "540p", "720p", "1080p"} // of vidu2.0 and vidu1.5, about which the pages disagree
 	imageResolutions = []string{"1080p", "2K", "4K"}
 )
 
@@ -215,6 +216,8 @@ func checkResolution(req provider.Request, r route) *provider.Error {
 		return nil
 	case f == "viduq1":
 		words = videoResolutions[2:]
+	case f == "vidu2.0" || f == "vidu1.5":
+		words = oldResolutions
 	default:
 		words = videoResolutions
 	}
@@ -286,6 +289,25 @@ func checkTypes(req provider.Request, _ route) *provider.Error {
 	}
 	return nil
 }
+
+// checkForModel wants what a generation of models lost to be left out. Templates choose their model themselves.
+func checkForModel(req provider.Request, r route) *provider.Error {
+	f := family(req.UpstreamModel)
+	if !r.in(withModel) {
+		return nil
+	}
+	if _, ok := req.Metadata["style"]; ok && !styled(f) {
+		return provider.Errorf(provider.Invalid, "input.metadata.style must be left out for this model")
+	}
+	if string(req.Metadata["bgm"]) == "true" && !accompanied(f) {
+		return invalid("input.metadata.bgm", "false for this model")
+	}
+	return nil
+}
+
+// styled says that a family has styles, accompanied that it has background music.
+func styled(f string) bool      { return f != "viduq2" && f != "viduq3" }
+func accompanied(f string) bool { return f != "viduq3" }
 
 // wordSets are the metadata keys that take one of a few words.
 var wordSets = []struct {

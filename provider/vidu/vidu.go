@@ -104,7 +104,7 @@ func offPeak(req provider.Request) bool {
 
 // family is the generation of a model that limits hang on; empty for one not known here.
 func family(model string) string {
-	for _, f := range []string{"viduq3", "viduq2", "viduq1"} {
+	for _, f := range []string{"viduq3", "viduq2", "viduq1", "vidu2.0", "vidu1.5"} {
 		if rest, ok := strings.CutPrefix(model, f); ok && (rest == "" || rest[0] == '-') {
 			return f
 		}

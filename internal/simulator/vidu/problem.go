@@ -42,6 +42,9 @@ func problem(reason, message string) *failure {
 func lacking(field string) *failure {
 	return problem("FieldLacking", "field is missing or empty: "+field)
 }
+func unwanted(field string) *failure {
+	return problem("FieldUnwanted", "field is unwanted: "+field)
+}
 func invalid(field string) *failure { return problem("FieldInvalid", "invalid field: "+field) }
 func miscounted(field string) *failure {
 	return problem("FieldItemCountOutOfRange", "field item count out of range: "+field)

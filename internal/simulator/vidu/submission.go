@@ -73,7 +73,7 @@ var (
 	}
 	videoRatios = []string{"16:9", "9:16", "1:1", "3:4", "4:3"}
 	videoSizes  = []string{"540p", "720p", "1080p"}
-	oldSizes    = []string{"360p", "720p", "1080p"}
+	oldSizes    = []string{"360p", "540p", "720p", "1080p"}
 	anyImages   = [2]int{1, 100}
 )
 
@@ -217,14 +217,22 @@ func checkOwn(b *submission, _ *routeSpec, word string) *failure {
 
 func checkWords(b *submission, spec *routeSpec, _ string) *failure {
 	ratios, sizes := spec.ratios, spec.sizes
-	switch f := family(b.Model); {
-	case len(ratios) == len(videoRatios) && f == "viduq1":
+	f := family(b.Model)
+	if len(ratios) == len(videoRatios) && f != "viduq2" && f != "viduq3" {
 		ratios = ratios[:3]
+	}
+	switch {
+	case sizes == nil:
+	case f == "viduq1":
+		sizes = []string{"1080p"}
 	case f == "vidu2.0" || f == "vidu1.5":
 		sizes = oldSizes
 	}
-	if family(b.Model) == "viduq1" && sizes != nil {
-		sizes = []string{"1080p"}
+	switch named := spec.models != nil; {
+	case named && b.Style != "" && (f == "viduq2" || f == "viduq3"):
+		return unwanted("style")
+	case named && b.BGM && f == "viduq3":
+		return unwanted("bgm")
 	}
 	for _, w := range []struct {
 		field, value string
