@@ -341,6 +341,7 @@ func TestSeedream(t *testing.T) {
 			"an endpoint":                 image(func(r *provider.Request) { r.UpstreamModel = "seedream/ep-20260822-x7k2p" }),
 			"an endpoint of unknown kind": image(func(r *provider.Request) { r.UpstreamModel = "ep-20260822-x7k2p" }),
 			"an old model":                image(func(r *provider.Request) { r.UpstreamModel, r.Size = "doubao-seedream-3-0-t2i-250415", "1:1" }),
+			"an old model and its fields": image(meta("doubao-seedream-3-0-t2i-250415", "seed", `"7"`, "guidance_scale", "2.5")),
 			"metadata wins": image(func(r *provider.Request) {
 				meta("doubao-seedream-5-0-260128", "watermark", "true", "size", `"3K"`, "image", `["https://cdn.example/x.png"]`, "sequential_image_generation", `"auto"`,
 					"sequential_image_generation_options", `{"max_images":3}`, "optimize_prompt_options", `{"mode":"fast"}`, "output_format", `"png"`, "unheard_of", "1",
@@ -362,6 +363,11 @@ func TestSeedream(t *testing.T) {
 			"input.metadata.optimize_prompt_options must be an object whose mode is one of":     image(meta("m", "optimize_prompt_options", `{"mode":"best"}`)),
 			"input.metadata.optimize_prompt_options must be an object whose thinking is one of": image(meta("m", "optimize_prompt_options", `{"thinking":"hard"}`)),
 			"input.metadata.output_format must be one of png, jpeg":                             image(meta("m", "output_format", `"mp4"`)),
+			"input.metadata.output_format must be left out for this model":                      image(meta("doubao-seedream-4-5-251128", "output_format", `"png"`)),
+			"input.metadata.seed must be a whole number":                                        image(meta("doubao-seedream-3-0-t2i-250415", "seed", "1.5")),
+			"input.metadata.seed must be left out for this model":                               image(meta("doubao-seedream-4-0-250828", "seed", "7")),
+			"input.metadata.guidance_scale must be a number":                                    image(meta("doubao-seedream-3-0-t2i-250415", "guidance_scale", `"high"`)),
+			"input.metadata.guidance_scale must be left out for this model":                     image(meta("doubao-seedream-5-0-260128", "guidance_scale", "5.5")),
 			"input.metadata.watermark must be true or false":                                    image(meta("m", "watermark", "1")),
 			"input.metadata.sequential_image_generation_options must leave room for the source": image(func(r *provider.Request) {
 				meta("m", "sequential_image_generation_options", `{"max_images":15}`)(r)

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kinora/kinora/provider"
+	"github.com/kinora/kinora/provider/lenient"
 )
 
 // Validate implements provider.Provider. It checks what the vendor documents; where its
@@ -16,7 +17,7 @@ import (
 func (*Ark) Validate(req provider.Request) error {
 	checks := []func(provider.Request) *provider.Error{checkFields(taskFields), checkVideoSize, checkLength, checkForModel, checkContent}
 	if synchronousRequest(req) {
-		checks = []func(provider.Request) *provider.Error{checkFields(imageFields), checkImageSize, checkImageCounts}
+		checks = []func(provider.Request) *provider.Error{checkFields(imageFields), checkImageModel, checkImageSize, checkImageCounts}
 	}
 	for _, check := range checks {
 		if err := check(req); err != nil {
@@ -60,6 +61,8 @@ var imageFields = map[string]fieldRule{
 	"sequential_image_generation_options": sequentialOptions,
 	"optimize_prompt_options":             optimizeOptions,
 	"output_format":                       oneOf("png", "jpeg"),
+	"seed":                                wholeNumber,
+	"guidance_scale":                      number,
 	"watermark":                           boolean,
 	"layer_decomposition":                 boolean,
 	"tools":                               array,
@@ -95,6 +98,20 @@ func between(least, most int64, unit string) fieldRule {
 		}
 		return ""
 	}
+}
+
+func wholeNumber(raw json.RawMessage) string {
+	if _, ok := whole(raw); !ok {
+		return "a whole number"
+	}
+	return ""
+}
+
+func number(raw json.RawMessage) string {
+	if _, ok := lenient.Number(raw); !ok {
+		return "a number"
+	}
+	return ""
 }
 
 func atMost(characters int) fieldRule {

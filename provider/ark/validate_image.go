@@ -19,6 +19,23 @@ func checkImageSize(req provider.Request) *provider.Error {
 	return nil
 }
 
+// checkImageModel wants what only one generation of models has to be left out for the others.
+func checkImageModel(req provider.Request) *provider.Error {
+	g := generationOf(req.UpstreamModel)
+	if !g.known() {
+		return nil
+	}
+	for _, only := range []struct {
+		key   string
+		major int
+	}{{"guidance_scale", 3}, {"output_format", 5}, {"seed", 3}} {
+		if _, ok := given(req, only.key); ok && g.major != only.major {
+			return provider.Errorf(provider.Invalid, "input.metadata.%s must be left out for this model", only.key)
+		}
+	}
+	return nil
+}
+
 // sources are how many source images a generation of models takes.
 var sources = map[generation]int{{4, 0}: 10, {4, 5}: 14, {5, 0}: 14}
 

@@ -21,6 +21,7 @@ type imageSubmission struct {
 	Image          json.RawMessage `json:"image"`
 	Size           string          `json:"size"`
 	Seed           *int64          `json:"seed"`
+	Guidance       *float64        `json:"guidance_scale"`
 	ResponseFormat string          `json:"response_format"`
 	Stream         bool            `json:"stream"`
 	Watermark      *bool           `json:"watermark"`
@@ -95,6 +96,15 @@ func (in *imageSubmission) understand(h http.Header) error {
 		if !slices.Contains(c.words, c.value) {
 			return invalid(field, "unknown value")
 		}
+	}
+	old, latest := strings.HasPrefix(generation(in.Model), "3-"), strings.HasPrefix(generation(in.Model), "5-")
+	switch {
+	case in.Seed != nil && !old:
+		return invalid("seed", "not supported by this model")
+	case in.Guidance != nil && !old:
+		return invalid("guidance_scale", "not supported by this model")
+	case in.OutputFormat != "" && !latest:
+		return invalid("output_format", "not supported by this model")
 	}
 	in.count = 1
 	if in.Sequential == "auto" {

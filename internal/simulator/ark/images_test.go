@@ -46,7 +46,7 @@ func TestImageCalls(t *testing.T) {
 		t.Helper()
 		return w.call("POST", imagesRoute, `{"model":"doubao-seedream-4-0-250828","prompt":"`+prompt+`"`+more+`}`)
 	}
-	a := call("x", `,"sequential_image_generation":"auto","sequential_image_generation_options":{"max_images":3},"image":["https://h/1.png"],"size":"1280x720","output_format":"png"`)
+	a := call("x", `,"sequential_image_generation":"auto","sequential_image_generation_options":{"max_images":3},"image":["https://h/1.png"],"size":"1280x720","output_format":"png","model":"doubao-seedream-5-0-260128"`)
 	if got := items(a); len(got) != 3 || got[2]["size"] != "1280x720" || !strings.Contains(got[2]["url"].(string), ".png?") {
 		t.Errorf("three: %s", a.body)
 	}
@@ -81,6 +81,9 @@ func TestImageCalls(t *testing.T) {
 		"together":      {`,"image":["https://h/1"],"sequential_image_generation":"auto","sequential_image_generation_options":{"max_images":15}`, "InvalidParameter", 400},
 		"a file":        {`,"image":"file:///etc/passwd"`, "InvalidParameter", 400},
 		"format":        {`,"output_format":"mp4"`, "InvalidParameter", 400},
+		"an old format": {`,"output_format":"png"`, "InvalidParameter", 400},
+		"seed":          {`,"seed":7`, "InvalidParameter", 400},
+		"guidance":      {`,"guidance_scale":2.5`, "InvalidParameter", 400},
 		"another model": {`,"model":"doubao-seedance-1-5-pro-251215"`, "InvalidEndpointOrModel.NotFound", 404},
 		"no prompt":     {`,"prompt":" "`, "MissingParameter", 400},
 	} {
