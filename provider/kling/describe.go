@@ -24,7 +24,7 @@ func (*Kling) Fields(upstreamModel string, kind kinora.Kind) []kinora.Field {
 	mode := provider.MetadataField("mode", kinora.FieldText, "Quality; higher ones cost more.", threeModes...)
 	mode.Default = "std"
 	fields = append(fields, mode)
-	if model == "kling-v2-6" {
+	if _, known := videoLimits[model]; known && audible(model) {
 		sound := provider.MetadataField("sound", kinora.FieldText, "With sound the mode must be pro.", "off", "on")
 		sound.Needs = map[string]string{"input.metadata.mode": "pro"}
 		fields = append(fields, sound)

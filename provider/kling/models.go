@@ -64,3 +64,13 @@ func sharp(model string) bool {
 
 // older says that a model is of Kling's first or second generation in the older family.
 func older(model, generation string) bool { return strings.HasPrefix(model, "kling-v"+generation) }
+
+// third says that a model may have what came with the third generation: shots, voices and elements. What is not documented
+// may have it too.
+func third(model string) bool {
+	_, known := videoLimits[model]
+	return !known || !older(model, "1") && !older(model, "2")
+}
+
+// audible says that a model of the older family may have sound, which came with 2.6.
+func audible(model string) bool { return third(model) || model == "kling-v2-6" }

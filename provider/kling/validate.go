@@ -177,6 +177,38 @@ var imageLimits = map[string]int{
 	newTextToVideo: 0, newImageToVideo: 2, newMotionControl: 1, newOmniVideo: maxOmniReference,
 }
 
+// ownList is the metadata key of a route's own list of images; empty where it has none.
+func ownList(path string) string {
+	switch path {
+	case newImageToVideo, newMotionControl, newOmniVideo:
+		return "contents"
+	}
+	return imageLists[path][0]
+}
+
+// checkContents counts what the caller's own contents hold.
+func checkContents(req provider.Request, path string) *provider.Error {
+	field, count := meta("contents"), map[string]int{}
+	for _, raw := range list(req.Metadata["contents"]) {
+		kind, _ := lenient.Text(object(raw)["type"])
+		count[kind]++
+	}
+	l, known := limitsOf(req.UpstreamModel)
+	switch {
+	case count["first_frame"] > 1 || count["last_frame"] > 1:
+		return invalid(field, "a list of at most one first and one last frame")
+	case known && path == newImageToVideo && l.frames < 2 && count["last_frame"] > 0:
+		return invalid(field, "a list without a last frame for this model")
+	case count["last_frame"] > 0 && count["first_frame"] == 0:
+		return invalid(field, "a list with a first frame beside the last")
+	case path == newOmniVideo && count["refer_image"]+count["element"] > maxOmniReference:
+		return invalid(field, "a list of at most %d references", maxOmniReference)
+	case path == newMotionControl && count["image"] > 1:
+		return invalid(field, "a list of at most one image")
+	}
+	return nil
+}
+
 func checkImages(req provider.Request, path string) *provider.Error {
 	most := imageLimits[path]
 	if l, ok := limitsOf(req.UpstreamModel); ok && path == newImageToVideo {
@@ -188,10 +220,14 @@ func checkImages(req provider.Request, path string) *provider.Error {
 	if _, model := familyOf(req.UpstreamModel); path == imagesToImage && model == "kling-v3" {
 		most = 1
 	}
-	for _, list := range []string{"contents", "image_list", "subject_image_list"} {
-		if has(req, list) {
-			return nil // it stands in place of input.images
+	switch own := ownList(path); {
+	case own == "contents" && has(req, own):
+		return checkContents(req, path)
+	case own != "" && has(req, own): // it stands in place of input.images
+		if n := len(list(req.Metadata[own])); n > imageLimits[path] {
+			return invalid(meta(own), "a list of at most %d images", imageLimits[path])
 		}
+		return nil
 	}
 	if len(req.Images) > most {
 		return invalid("input.images", "at most %d for this model", most)

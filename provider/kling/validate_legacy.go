@@ -20,24 +20,40 @@ func checkMode(req provider.Request, _ string) *provider.Error {
 	if err := words(req, "mode", modes...); err != nil {
 		return err
 	}
-	if err := words(req, "sound", "on", "off"); err != nil {
+	if err := checkSound(req, model); err != nil {
 		return err
-	}
-	said, _ := modeOf(req)
-	if wordOr(req, "sound", "off") == "on" && wordOr(req, "mode", said) != "pro" && model == "kling-v2-6" {
-		return invalid(meta("mode"), "pro for a video with sound")
 	}
 	raw, ok := req.Metadata["cfg_scale"]
 	if !ok {
 		return nil
 	}
 	if older(model, "2") {
-		return provider.Errorf(provider.Invalid, "%s is not known to this model", meta("cfg_scale"))
+		return unknownField("cfg_scale")
 	}
 	if scale, ok := lenient.Number(raw); !ok || scale < 0 || scale > 1 {
 		return invalid(meta("cfg_scale"), "a number between 0 and 1")
 	}
 	return nil
+}
+
+// checkSound: sound is for 2.6 and what came later, in mode pro.
+func checkSound(req provider.Request, model string) *provider.Error {
+	if err := words(req, "sound", "on", "off"); err != nil {
+		return err
+	}
+	if has(req, "sound") && !audible(model) {
+		return unknownField("sound")
+	}
+	_, known := videoLimits[model]
+	said, _ := modeOf(req)
+	if known && wordOr(req, "sound", "off") == "on" && wordOr(req, "mode", said) != "pro" {
+		return invalid(meta("mode"), "pro for a video with sound")
+	}
+	return nil
+}
+
+func unknownField(key string) *provider.Error {
+	return provider.Errorf(provider.Invalid, "%s is not known to this model", meta(key))
 }
 
 func checkCamera(req provider.Request, _ string) *provider.Error {
@@ -78,6 +94,12 @@ func checkCamera(req provider.Request, _ string) *provider.Error {
 }
 
 func checkShots(req provider.Request, path string) *provider.Error {
+	_, model := familyOf(req.UpstreamModel)
+	for _, key := range []string{"multi_shot", "shot_type", "multi_prompt", "voice_list", "element_list"} {
+		if has(req, key) && !third(model) {
+			return unknownField(key)
+		}
+	}
 	if err := words(req, "shot_type", "customize", "intelligence"); err != nil {
 		return err
 	}
@@ -125,12 +147,19 @@ func checkShot(raw json.RawMessage, field string) (seconds int, bad *provider.Er
 	return seconds, nil
 }
 
-// totalOf is the video's duration where the caller says it.
+// usual is how long the documented models' videos are where nobody says it, in seconds.
+const usual = 5
+
+// totalOf is the video's duration; false where it is not known.
 func totalOf(req provider.Request) (int, bool) {
 	if n, ok := lenient.Whole(req.Metadata["duration"]); ok {
 		return n, true
 	}
-	return req.Duration, req.Duration > 0
+	if req.Duration > 0 {
+		return req.Duration, true
+	}
+	_, known := limitsOf(req.UpstreamModel)
+	return usual, known
 }
 
 // checkMasks: an end frame, brush masks and camera control exclude one another.

@@ -28,7 +28,15 @@ func checkModern(req provider.Request, path string) *provider.Error {
 	if raw, field := given(req, "multi_shot"); raw != nil && string(raw) != "true" && string(raw) != "false" {
 		return invalid(field, "true or false")
 	}
+	if raw, field := given(req, "multi_shot"); raw != nil && known && !strings.HasPrefix(modelOf(req), "kling-3.") {
+		return provider.Errorf(provider.Invalid, "%s is not known to this model", field)
+	}
 	return checkSharpness(req, path, l)
+}
+
+func modelOf(req provider.Request) string {
+	_, model := familyOf(req.UpstreamModel)
+	return model
 }
 
 // checkSharpness: native audio on 2.6, and a last frame on 2.5 and 2.6, need 1080p.

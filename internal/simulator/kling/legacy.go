@@ -49,8 +49,13 @@ func readVideo(f *fields, o *order) {
 	mode := f.word("mode", "std", modes...)
 	o.short = map[string]int{"std": 720, "pro": 1080, "4k": 2160}[mode]
 	f.text("negative_prompt", maxPrompt)
-	if f.has("sound") && g < 2.6 || f.word("sound", "off", "on", "off") == "on" && mode == "std" {
+	if f.has("sound") && g < 2.6 || f.word("sound", "off", "on", "off") == "on" && mode != "pro" {
 		f.illegal("sound")
+	}
+	for _, key := range []string{"multi_shot", "shot_type", "multi_prompt", "voice_list", "element_list"} {
+		if f.has(key) && g < 3 {
+			f.illegal(key)
+		}
 	}
 	if f.has("cfg_scale") && g >= 2 && g < 3 {
 		f.illegal("cfg_scale")

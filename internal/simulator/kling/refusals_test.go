@@ -63,7 +63,10 @@ func TestValues(t *testing.T) {
 		{t2v, `"model_name":"kling-v3","multi_shot":true,"shot_type":"customize","multi_prompt":[{"index":1,"prompt":"a","duration":"2"}]`, 1201},
 		{t2v, `"model_name":"kling-v3","multi_shot":true,"shot_type":"customize"`, 1200},
 		{t2v, `"model_name":"kling-v3","duration":"7","multi_shot":true,"shot_type":"customize","multi_prompt":` + repeated(`{"prompt":"a","duration":"1"}`, 7), 1201},
-		{t2v, `"voice_list":[{"voice_id":"1"}],"element_list":[{"element_id":1}]`, 1201},
+		{t2v, `"model_name":"kling-v3","voice_list":[{"voice_id":"1"}],"element_list":[{"element_id":1}]`, 1201},
+		{t2v, `"model_name":"kling-v3","voice_list":[{"voice_id":"1"}]`, 0}, {t2v, `"model_name":"kling-v2-6","voice_list":[{"voice_id":"1"}]`, 1201},
+		{t2v, `"model_name":"kling-v2-6","multi_prompt":[{"index":1,"prompt":"a","duration":"5"}]`, 1201}, {t2v, `"shot_type":"customize"`, 1201},
+		{t2v, `"model_name":"kling-v3","sound":"on"`, 1201}, {t2v, `"model_name":"kling-v3","sound":"on","mode":"pro"`, 0},
 		{t2v, `"callback_url":"ftp://x"`, 1201}, {t2v, `"callback_url":7`, 1201}, {t2v, `"external_task_id":7`, 1201}, {t2v, `"watermark_info":true`, 1201},
 
 		{i2v, `"image":""`, 1200}, {i2v, `"image":"","image_tail":"https://cdn.example/b.png"`, 0},
@@ -72,7 +75,8 @@ func TestValues(t *testing.T) {
 		{i2v, `"image_tail":"https://cdn.example/b.png","camera_control":{"type":"down_back"}`, 1201},
 		{i2v, `"dynamic_masks":[{"mask":"m","trajectories":[{"x":1,"y":1},{"x":2,"y":2}]}]`, 0}, {i2v, `"dynamic_masks":[{"mask":"m","trajectories":[{"x":1,"y":1}]}]`, 1201},
 		{i2v, `"dynamic_masks":` + repeated(`{"trajectories":[{},{}]}`, 7), 1201},
-		{i2v, `"element_list":` + repeated(`{"element_id":1}`, 4), 1201},
+		{i2v, `"model_name":"kling-v3","element_list":` + repeated(`{"element_id":1}`, 3), 0}, {i2v, `"model_name":"kling-v3","element_list":` + repeated(`{"element_id":1}`, 4), 1201},
+		{i2v, `"element_list":[{"element_id":1}]`, 1201},
 
 		{"/v1/videos/multi-image2video", `"image_list":[]`, 1200}, {"/v1/videos/multi-image2video", `"image_list":` + repeated(`{"image":"a"}`, 5), 1201}, {"/v1/videos/multi-image2video", `"image_list":` + repeated(`{"image":"a"}`, 4), 0},
 		{"/v1/videos/multi-image2video", `"model_name":"kling-v2-6"`, 1203},
