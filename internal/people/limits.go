@@ -31,12 +31,12 @@ const (
 )
 
 // tries are the names under which one try is counted. They are hashes: what somebody mistypes into the field for an e-mail
-// address may be a password.
-type tries struct{ person, address, pair, known string }
+// address may be a password. nobody limits nothing; see refuse.
+type tries struct{ person, address, pair, known, nobody string }
 
 func triesOf(email, address string) tries {
 	person, from := hashOf(email), hashOf(network(address))
-	return tries{person: "person " + person, address: "address " + from, pair: "pair " + hashOf(person+from), known: "known " + hashOf(person+from)}
+	return tries{person: "person " + person, address: "address " + from, pair: "pair " + hashOf(person+from), known: "known " + hashOf(person+from), nobody: "nobody " + from}
 }
 
 // network is what one visitor has of addresses: one of IPv4, a /64 of IPv6.

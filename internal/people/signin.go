@@ -15,8 +15,9 @@ func errRefused() error {
 	return kinora.Errorf(kinora.ErrUnauthorized, "the e-mail address or the password is wrong")
 }
 
-// SignIn begins a session for whoever knows a person's password, and returns the session's token. Each answer that refuses
-// takes as long as any other. Errors: ErrUnauthorized; ErrRateLimited with RetryAfter, see limits.go.
+// SignIn begins a session for whoever knows a person's password, and returns the session's token. Before a password is refused the
+// same work has been done whether or not the person is there: one hashing, and one commit before and after it. Errors:
+// ErrUnauthorized; ErrRateLimited with RetryAfter, see limits.go.
 func (s *Service) SignIn(ctx context.Context, email, password string, v kinora.Visitor) (session string, err error) {
 	defer func() { s.metrics.tried(byPassword, err) }()
 	v = storable(v)
@@ -40,7 +41,7 @@ func (s *Service) SignIn(ctx context.Context, email, password string, v kinora.V
 		return "", err
 	}
 	if !right || p.Disabled {
-		return "", s.refuse(ctx, p, right, v)
+		return "", s.refuse(ctx, p, right, tries, v)
 	}
 	token, hash := newToken(sessionPrefix)
 	read := p.Password
@@ -76,11 +77,10 @@ func (s *Service) byEmail(ctx context.Context, email string) (p *store.Person, e
 	return p, err
 }
 
-// refuse notes a sign-in that failed where it was tried for a person who is known, and returns the error for whoever tried.
-func (s *Service) refuse(ctx context.Context, p *store.Person, right bool, v kinora.Visitor) error {
-	if p.ID == "" {
-		return errRefused()
-	}
+// refuse notes a sign-in that failed, and returns the error for whoever tried. The audit log is told of persons alone: whoever tries
+// addresses at random would fill it. What is tried at nobody's is counted instead, for as long as it matters, so that the answer waits
+// for a commit as well: without one it would come sooner, and tell that nobody is there.
+func (s *Service) refuse(ctx context.Context, p *store.Person, right bool, t tries, v kinora.Visitor) error {
 	reason := "wrong password"
 	switch {
 	case p.Disabled:
@@ -89,6 +89,10 @@ func (s *Service) refuse(ctx context.Context, p *store.Person, right bool, v kin
 		reason = "the person has no password"
 	}
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		if p.ID == "" {
+			_, _, err := tx.CountTry(t.nobody, s.instant(), s.instant().Add(triesSpan))
+			return err
+		}
 		// Who tried is not known: it is the server that refused.
 		return tx.AuditBy(kinora.Actor{Kind: kinora.ActorSystem, Address: v.Address}, kinora.AuditSessionRefuse, "", p.ID,
 			map[string]any{"email": p.Email, "reason": reason, "password_was_right": right})

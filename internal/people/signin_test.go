@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
 )
 
@@ -84,6 +85,36 @@ func TestUnknownPersonsCostAHashing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Nor must the answer come before a commit that the others wait for: what a disk takes for it can be measured from far away.
+func TestUnknownPersonsCostAsManyWritesAsOthers(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t), Options{})
+	w.setUp()
+	ada := w.join(w.byOperator(), w.a, "ada@example.com", kinora.RoleMember)
+	_, err := w.SetDisabled(w.byOperator(), ada.Person.ID, true)
+	w.wantCode("disable", err, "")
+	_, _, err = w.Invite(w.byOperator(), w.a, "new@example.com", kinora.RoleMember)
+	w.wantCode("invite", err, "")
+	wrote := map[string]int{}
+	for _, email := range []string{"root@example.com", "ada@example.com", "new@example.com", "who@example.com", "not an address"} {
+		for range 2 { // the first try there makes the rows that the second changes
+			before := w.written()
+			_, err := w.SignIn(t.Context(), email, password+"!", w.visitor)
+			w.wantCode(email, err, kinora.ErrUnauthorized)
+			wrote[email] = w.written() - before
+			if wrote[email] != wrote["root@example.com"] {
+				t.Errorf("%s: %d rows written before the answer, for somebody who is there %d", email, wrote[email], wrote["root@example.com"])
+			}
+		}
+	}
+}
+
+// written is how many rows have been written to SQLite so far.
+func (w *world) written() (n int) {
+	w.t.Helper()
+	w.update(func(tx *store.Tx) error { return tx.QueryRow(`SELECT total_changes()`).Scan(&n) })
+	return n
 }
 
 func cancelAfterCount(t *testing.T, w *world, email string, cancel func()) {
