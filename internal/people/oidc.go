@@ -36,60 +36,95 @@ const (
 	oidcLife = 10 * time.Minute
 	// oidcTimeout bounds each request to it.
 	oidcTimeout = 10 * time.Second
+	// oidcRest is how long it is left alone after it has not answered.
+	oidcRest = 5 * time.Second
 	// oidcContext ties a sealed cookie to its purpose.
 	oidcContext = "dashboard_oidc"
 )
 
 // provider is the identity provider. It is asked what it can do when it is first needed, so that a server starts while it is
-// away.
+// away, and by one request at a time. After one that failed nobody but who asks again waits for it: those who wait hold places that
+// others of their network need to sign in by password.
 type provider struct {
 	OIDC
 	client *http.Client
+	now    func() time.Time
 
-	mu         sync.Mutex
-	discovered *oidc.Provider // nil until it has answered
+	mu     sync.Mutex
+	found  *oidc.Provider // nil until it has answered
+	asking chan struct{}  // closed when the request under way has ended; nil = there is none
+	failed error          // of the last request; nil = none has failed
+	again  time.Time      // when it may be asked again after that
 }
 
-func newProvider(o OIDC) *provider {
-	return &provider{OIDC: o, client: &http.Client{Timeout: oidcTimeout}}
+func newProvider(o OIDC, now func() time.Time) *provider {
+	return &provider{OIDC: o, client: &http.Client{Timeout: oidcTimeout}, now: now}
 }
 
 // Check asks the provider what it can do, as the first sign-in would. Errors: ErrUnavailable with a hint.
 func (o OIDC) Check(ctx context.Context) error {
-	p := newProvider(o)
+	p := newProvider(o, time.Now)
 	defer p.client.CloseIdleConnections()
-	_, _, err := p.discover(ctx)
+	_, err := p.discover(ctx)
 	return err
 }
 
-// discover asks the provider, once.
-func (p *provider) discover(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
+// discover tells what the provider can do, and asks it unless it has told already. Errors: ErrUnavailable with a hint, at once where
+// it did not answer a moment ago.
+func (p *provider) discover(ctx context.Context) (*oidc.Provider, error) {
+	p.mu.Lock()
+	wait := p.found == nil && (p.failed == nil || p.asking == nil && !p.now().Before(p.again))
+	if wait && p.asking == nil {
+		p.asking = make(chan struct{})
+		go p.ask(context.WithoutCancel(ctx)) // others may wait for the same answer; the client's timeout ends it
+	}
+	asking := p.asking
+	p.mu.Unlock()
+	if wait {
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.discovered == nil {
-		found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.Issuer)
-		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
-		}
-		if err != nil {
-			return nil, nil, &kinora.Error{Code: kinora.ErrUnavailable, Op: "sign in", Message: "the identity provider does not answer", Err: err,
-				Hint: "is dashboard.oidc.issuer right, and can this server reach it?"}
-		}
-		p.discovered = found
+	if p.found == nil {
+		return nil, p.failed
 	}
-	endpoint := p.discovered.Endpoint()
-	endpoint.AuthStyle = p.authStyle()
-	return p.discovered, &oauth2.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, RedirectURL: p.RedirectURL,
-		Endpoint: endpoint, Scopes: []string{oidc.ScopeOpenID, "email", "profile"}}, nil
+	return p.found, nil
+}
+
+// ask asks the provider and keeps what comes of it.
+func (p *provider) ask(ctx context.Context) {
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.Issuer)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.asking)
+	p.asking = nil
+	if err != nil {
+		p.failed, p.again = &kinora.Error{Code: kinora.ErrUnavailable, Op: "sign in", Message: "the identity provider does not answer", Err: err,
+			Hint: "is dashboard.oidc.issuer right, and can this server reach it?"}, p.now().Add(oidcRest)
+		return
+	}
+	p.found = found
+}
+
+// clientOf is this server as a client of the provider.
+func (p *provider) clientOf(found *oidc.Provider) *oauth2.Config {
+	endpoint := found.Endpoint()
+	endpoint.AuthStyle = p.authStyle(found)
+	return &oauth2.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, RedirectURL: p.RedirectURL,
+		Endpoint: endpoint, Scopes: []string{oidc.ScopeOpenID, "email", "profile"}}
 }
 
 // authStyle is how the provider wants the client's secret. Without it package oauth2 would find out by trying, and a code works
 // once.
-func (p *provider) authStyle() oauth2.AuthStyle {
+func (p *provider) authStyle(found *oidc.Provider) oauth2.AuthStyle {
 	var told struct {
 		Methods []string `json:"token_endpoint_auth_methods_supported"` // absent = client_secret_basic (OpenID Connect Discovery, section 3)
 	}
-	if err := p.discovered.Claims(&told); err != nil || p.ClientSecret == "" {
+	if err := found.Claims(&told); err != nil || p.ClientSecret == "" {
 		return oauth2.AuthStyleInParams
 	}
 	if len(told.Methods) == 0 || slices.Contains(told.Methods, "client_secret_basic") {
@@ -126,7 +161,7 @@ func (s *Service) OIDCStart(ctx context.Context, returnTo string) (redirectURL, 
 	if s.provider.Issuer == "" {
 		return "", "", errNoProvider()
 	}
-	_, client, err := s.provider.discover(ctx)
+	found, err := s.provider.discover(ctx)
 	if err != nil {
 		return "", "", err
 	}
@@ -138,7 +173,7 @@ func (s *Service) OIDCStart(ctx context.Context, returnTo string) (redirectURL, 
 	if cookie, err = s.ring.Seal(text, oidcContext); err != nil {
 		return "", "", err
 	}
-	return client.AuthCodeURL(j.State, oidc.Nonce(j.Nonce), oauth2.S256ChallengeOption(j.Verifier)), cookie, nil
+	return s.provider.clientOf(found).AuthCodeURL(j.State, oidc.Nonce(j.Nonce), oauth2.S256ChallengeOption(j.Verifier)), cookie, nil
 }
 
 func errNoProvider() error {
@@ -199,12 +234,12 @@ type identity struct{ subject, email, name string }
 
 // identify exchanges the code for what the provider says of the person.
 func (p *provider) identify(ctx context.Context, j journey, code string, now func() time.Time) (who identity, err error) {
-	found, client, err := p.discover(ctx)
+	found, err := p.discover(ctx)
 	if err != nil {
 		return who, err
 	}
 	ctx = oidc.ClientContext(ctx, p.client)
-	token, err := client.Exchange(ctx, code, oauth2.VerifierOption(j.Verifier))
+	token, err := p.clientOf(found).Exchange(ctx, code, oauth2.VerifierOption(j.Verifier))
 	if err != nil {
 		return who, exchangeFailed(ctx, err)
 	}
@@ -220,6 +255,9 @@ func (p *provider) identify(ctx context.Context, j journey, code string, now fun
 		Email    string   `json:"email"`
 		Verified verified `json:"email_verified"`
 		Name     string   `json:"name"`
+	}
+	if proof.Subject == "" { // it must name somebody: all whom it does not would be one and the same
+		return who, strayed("the identity provider's answer names nobody", nil)
 	}
 	if err := proof.Claims(&said); err != nil {
 		return who, strayed("the identity provider's answer is not valid", err)

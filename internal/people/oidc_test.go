@@ -1,6 +1,11 @@
 package people
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -19,7 +24,7 @@ func eachProvider(t *testing.T, fn func(w *world, i *issuertest.Issuer)) {
 		w := newWorld(t, db, Options{})
 		i := issuertest.New(t, w.clock.now)
 		w.provider = newProvider(OIDC{Issuer: i.URL, ClientID: issuertest.ClientID, ClientSecret: issuertest.ClientSecret, RedirectURL: "https://kinora.example/dashboard/oidc/callback",
-			Domains: []string{"example.com"}, Organisation: w.a})
+			Domains: []string{"example.com"}, Organisation: w.a}, w.clock.now)
 		t.Cleanup(w.provider.client.CloseIdleConnections)
 		fn(w, i)
 	})
@@ -165,7 +170,7 @@ func TestOIDCJourneysThatGoAstray(t *testing.T) {
 
 		for what, claims := range map[string]map[string]any{
 			"a replayed answer": {"nonce": "another"}, "for another client": {"aud": "someone"}, "another issuer's": {"iss": "https://evil.example"},
-			"an old answer": {"exp": w.clock.now().Add(-time.Minute).Unix()},
+			"an old answer": {"exp": w.clock.now().Add(-time.Minute).Unix()}, "nobody's": {"sub": ""},
 		} {
 			i.Claims = claims
 			query, cookie = begin()
@@ -179,10 +184,10 @@ func TestOIDCJourneysThatGoAstray(t *testing.T) {
 		query, cookie = begin()
 		i.Close()
 		finish("while the provider is away", cookie, query, kinora.ErrUnavailable)
-		w.provider = newProvider(w.provider.OIDC)
+		w.provider = newProvider(w.provider.OIDC, w.clock.now)
 		_, _, err := w.OIDCStart(ctx, "")
 		w.wantCode("start while it is away", err, kinora.ErrUnavailable)
-		w.provider = newProvider(OIDC{})
+		w.provider = newProvider(OIDC{}, w.clock.now)
 		_, _, err = w.OIDCStart(ctx, "")
 		w.wantCode("without one", err, kinora.ErrNotFound)
 		finish("without one", cookie, query, kinora.ErrNotFound)
@@ -190,4 +195,60 @@ func TestOIDCJourneysThatGoAstray(t *testing.T) {
 			t.Error("there is a button without a provider")
 		}
 	})
+}
+
+// While the provider does not answer it is asked by one request at a time, and nobody waits for it longer than they want to.
+func TestAnAbsentProviderHoldsNobodyUp(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t), Options{})
+	var (
+		arrived = make(chan struct{}, 10)
+		answers = make(chan http.HandlerFunc)
+	)
+	i := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		select {
+		case answer := <-answers:
+			answer(rw, r)
+		case <-t.Context().Done():
+		}
+	}))
+	t.Cleanup(i.Close)
+	w.provider = newProvider(OIDC{Issuer: i.URL, ClientID: "kinora"}, w.clock.now)
+	t.Cleanup(w.provider.client.CloseIdleConnections)
+	start := func(ctx context.Context) error {
+		_, _, err := w.OIDCStart(ctx, "")
+		return err
+	}
+	first := make(chan error, 2)
+	click := func() { first <- start(t.Context()) }
+	away := func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) }
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+
+	go click()
+	<-arrived
+	if err := start(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("who has gone gets %v", err)
+	}
+	go click()
+	answers <- away
+	for range 2 {
+		w.wantCode("a wait for the first answer", <-first, kinora.ErrUnavailable)
+	}
+	for range 3 {
+		w.wantCode("a moment later", start(t.Context()), kinora.ErrUnavailable)
+	}
+	w.clock.advance(oidcRest)
+	go click()
+	<-arrived
+	w.wantCode("while it is asked again", start(t.Context()), kinora.ErrUnavailable)
+	answers <- func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(rw, `{"issuer":%q,"authorization_endpoint":%q,"token_endpoint":%q,"jwks_uri":%q}`, i.URL, i.URL+"/authorize", i.URL+"/token", i.URL+"/keys")
+	}
+	w.wantCode("when it is back", <-first, "")
+	w.wantCode("then", start(t.Context()), "")
+	if n := len(arrived); n != 0 {
+		t.Errorf("it was asked %d times too often", n)
+	}
 }

@@ -65,7 +65,7 @@ type Service struct {
 
 // New makes a service over db; ring seals what a browser keeps while it is at the identity provider.
 func New(db *store.DB, ring *seal.Ring, o Options) *Service {
-	s := &Service{db: db, ring: ring, idle: o.Idle, longest: o.Longest, now: o.Now, log: o.Log, provider: newProvider(o.OIDC), hasher: newHasher(standardCost), metrics: newMetrics(o.Metrics)}
+	s := &Service{db: db, ring: ring, idle: o.Idle, longest: o.Longest, now: o.Now, log: o.Log, hasher: newHasher(standardCost), metrics: newMetrics(o.Metrics)}
 	if s.idle <= 0 {
 		s.idle = DefaultIdle
 	}
@@ -78,6 +78,7 @@ func New(db *store.DB, ring *seal.Ring, o Options) *Service {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.provider = newProvider(o.OIDC, s.now)
 	return s
 }
 
