@@ -36,8 +36,9 @@ type Provider interface {
 	// is above 1, up to that many in one HTTP call. It returns one Report per job in any
 	// order, or an error that concerns the call as a whole. A job that the upstream does
 	// not know may be left out: the lifecycle counts that as Gone, asks for it alone the
-	// next time, and believes it after several. All jobs of one call have the same
-	// Traits.Batch.
+	// next time, and believes it after several. One that the upstream shows to be another
+	// attempt's, by a reference of ours that is not its Job's, is left out: ids come from
+	// unsigned callbacks and from people, too. All jobs of one call have the same Traits.Batch.
 	Poll(ctx context.Context, up Upstream, jobs []Job) ([]Report, error)
 }
 

@@ -162,7 +162,7 @@ func (e *Engine) abandon(ctx context.Context, g *kinora.Generation, a *kinora.At
 // job by the account that made the call; once it knows it, the attempt is watched as usual. Where the attempt has ended, its end stays, the id
 // is kept for whoever reads the upstream's bill, and the job is cancelled where that can be done.
 //
-// Errors (*kinora.Error): ErrNotFound; ErrInvalid when the upstream does not know the job; ErrConflict when the attempt is not
+// Errors (*kinora.Error): ErrNotFound; ErrInvalid when the upstream does not know the job, or shows that it is another attempt's; ErrConflict when the attempt is not
 // one of unknown outcome, its job is known already, or another attempt has the job; ErrUnavailable.
 func (e *Engine) SettleByHand(ctx context.Context, attemptID, upstreamID string) (*kinora.SettledByHand, error) {
 	if upstreamID == "" || len(upstreamID) > 512 || upstreamID != storable(upstreamID) {
@@ -197,7 +197,8 @@ func settleable(a *kinora.Attempt) error {
 	return kinora.Errorf(kinora.ErrConflict, "the attempt is %s: nothing about its submit is unknown", a.State)
 }
 
-// askFor has the upstream confirm a job with the key that would have made it, and returns what finds the job again.
+// askFor has the upstream confirm a job with the key that would have made it, and returns what finds the job again. Where the upstream can
+// be asked which job is the attempt's, its answer stands against the hand's.
 func (e *Engine) askFor(ctx context.Context, g *kinora.Generation, a *kinora.Attempt, upstreamID string) (json.RawMessage, error) {
 	acc, p := e.accounts[a.Account], e.providers[a.Provider]
 	if acc == nil || p == nil {
@@ -218,12 +219,27 @@ func (e *Engine) askFor(ctx context.Context, g *kinora.Generation, a *kinora.Att
 	}})
 	switch pe := provider.AsError(err, provider.Unavailable); {
 	case err == nil && len(reports) == 1 && reports[0].UpstreamID == upstreamID && reports[0].State != "":
-		return handle, nil
 	case err == nil, pe.Class == provider.Gone, pe.Class == provider.Invalid:
-		return nil, kinora.Errorf(kinora.ErrInvalid, "the upstream does not know a job %s of account %s", upstreamID, a.Account)
+		return nil, kinora.Errorf(kinora.ErrInvalid, "the upstream does not know a job %s of account %s, or has made it for another attempt", upstreamID, a.Account)
 	default:
 		return nil, &kinora.Error{Code: kinora.ErrUnavailable, Op: "settle", Message: "the upstream could not be asked for the job", Err: err}
 	}
+	reconciler, ok := p.(provider.Reconciler)
+	if !ok {
+		return handle, nil
+	}
+	own, err := reconciler.Reconcile(ctx, e.upstream(acc), req)
+	settled := a.SubmittedAt.Add(e.timing.Submit)
+	if a.DoneAt.After(settled) {
+		settled = a.DoneAt
+	}
+	switch {
+	case err == nil && own.UpstreamID != upstreamID:
+		return nil, kinora.Errorf(kinora.ErrInvalid, "the job %s is not this attempt's: the upstream has made %s for it", upstreamID, own.UpstreamID)
+	case errors.Is(err, provider.ErrNotSubmitted) && time.Since(settled) >= e.timing.Quiet:
+		return nil, kinora.Errorf(kinora.ErrInvalid, "the job %s is not this attempt's: the upstream has made none for it", upstreamID)
+	}
+	return handle, nil // what it cannot tell is no objection
 }
 
 // nameJob writes the job that the upstream has confirmed, unless another attempt at the provider has it. From there on it is as if a callback had

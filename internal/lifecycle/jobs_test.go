@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -327,10 +328,14 @@ func TestAJobNamedDuringALookIsLookedIntoAtOnce(t *testing.T) {
 		up := newSlowAnswers(t)
 		up.reconcileErr = provider.Errorf(provider.Unavailable, "it is down")
 		var h *house
+		var asked atomic.Bool // what a hand names is asked for too
 		h = build(t, db, t.TempDir(), struct {
 			*slowAnswers
 			reconciles
 		}{up, reconciles{up.fake, func(req provider.Request) {
+			if asked.Swap(true) {
+				return
+			}
 			if _, err := h.SettleByHand(context.Background(), req.ClientRef, "up_lost"); err != nil {
 				t.Error(err)
 			}
@@ -339,6 +344,53 @@ func TestAJobNamedDuringALookIsLookedIntoAtOnce(t *testing.T) {
 		h.awaitState(t, g.ID, 0, kinora.AttemptOpen)
 		up.ended()
 		h.succeeds(t, g.ID, "up_lost")
+		h.stop()
+	})
+}
+
+// Where the upstream can tell which job it has made for an attempt, or that it has made none, a hand cannot name another one.
+func TestAHandCannotNameWhatTheUpstreamMadeForAnother(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.took = time.Hour
+		up.reconcileErr = provider.Errorf(provider.Unavailable, "it is down")
+		up.name = func(req provider.Request) string { return "up_" + req.Prompt }
+		up.submit = func(_ int, req provider.Request) (bool, error) {
+			return req.Prompt != "none", provider.Errorf(provider.OutcomeUnknown, "the answer was lost")
+		}
+		h := build(t, db, t.TempDir(), reconciling{up}, slowly).start(t)
+		ids := map[string]string{}
+		for _, prompt := range []string{"one", "other", "none"} {
+			g := h.accept(t, submission(prompt))
+			h.awaitState(t, g.ID, 0, kinora.AttemptUnsettled)
+			h.cancelled(t, g.ID)
+			ids[prompt] = g.ID + "_0"
+		}
+		up.mu.Lock()
+		up.reconcileErr = nil
+		up.mu.Unlock()
+		settle := func(prompt, upstreamID string) kinora.ErrorCode {
+			_, err := h.SettleByHand(t.Context(), ids[prompt], upstreamID)
+			return kinora.CodeOf(err)
+		}
+		for prompt, upstreamID := range map[string]string{"one": "up_other", "other": "up_one"} {
+			if code := settle(prompt, upstreamID); code != kinora.ErrInvalid {
+				t.Errorf("%s named for %s: %q", upstreamID, prompt, code)
+			}
+		}
+		// That nothing was made is certain once the call is long over; before, it may still come.
+		if code := settle("none", "up_other"); code != "" {
+			t.Errorf("named while the call may still have been under way: %s", code)
+		}
+		run(t, db, `UPDATE attempts SET upstream_id = '', named_by = '', submitted_at = 1, done_at = 1 WHERE upstream_id = 'up_other'`)
+		if code := settle("none", "up_other"); code != kinora.ErrInvalid {
+			t.Errorf("named where nothing was made: %s", code)
+		}
+		if code := settle("one", "up_one"); code != "" {
+			t.Errorf("its own: %s", code)
+		}
+		eventually(t, "what was named is stopped", func() bool { return up.cancels() == 2 })
 		h.stop()
 	})
 }

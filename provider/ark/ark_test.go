@@ -193,7 +193,10 @@ func TestSeedance(t *testing.T) {
 		Patience: map[string]time.Duration{"metadata wins": 2 * time.Hour},
 		Refused:  refusedVideos(),
 		Refusals: refusals(), StatusClasses: statusClasses,
-		Job: provider.Job{UpstreamID: taskID, Kind: kinora.KindVideo, UpstreamModel: "doubao-seedance-1-5-pro-251215"}, Poll: polled,
+		Job: provider.Job{UpstreamID: taskID, ClientRef: testRef, Kind: kinora.KindVideo, UpstreamModel: "doubao-seedance-1-5-pro-251215"}, Poll: polled,
+		Carrying: func(reference string) providertest.Reply {
+			return one("running", `,"safety_identifier":"`+reference+`"`)
+		},
 		Words: map[string]provider.State{
 			"queued": provider.StateQueued, "running": provider.StateRunning, "succeeded": provider.StateSucceeded, "failed": provider.StateFailed,
 			"cancelled": provider.StateCancelled, "canceled": provider.StateCancelled, "expired": provider.StateExpired, "SUCCEEDED": provider.StateSucceeded,

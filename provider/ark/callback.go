@@ -31,9 +31,14 @@ func (t *task) goesOn() bool {
 // ourReference is the form of the references that Kinora gives to tasks.
 var ourReference = regexp.MustCompile(`^(?:task|job)_[0-9A-Z]{26}_\d+$`)
 
-// foreign says that a callback has named a task that was made for another attempt: bodies are
-// not signed, so that an id from one must not lead to somebody else's video.
+// callersOwn is the Handle of a task that carries a reference of the caller's which looks like
+// one of ours.
+var callersOwn = json.RawMessage(`{"reference":"caller"}`)
+
+// foreign says that the task was made for another attempt: it carries a reference of ours, and
+// not this job's. An id that came in an unsigned callback, or that a hand has mixed up, must
+// not lead to somebody else's video.
 func (t *task) foreign(job provider.Job) bool {
 	ref, _ := word(t.Reference)
-	return bytes.Equal(job.Handle, named) && ref != job.ClientRef && ourReference.MatchString(ref)
+	return job.ClientRef != "" && ref != job.ClientRef && ourReference.MatchString(ref) && !bytes.Equal(job.Handle, callersOwn)
 }

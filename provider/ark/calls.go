@@ -46,11 +46,15 @@ func (*Ark) Submit(ctx context.Context, up provider.Upstream, req provider.Reque
 	if err := json.Unmarshal(a.Body, &t); err != nil || t.ID == "" {
 		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
-	return provider.Accepted{UpstreamID: t.ID}, nil
+	accepted := provider.Accepted{UpstreamID: t.ID}
+	if ref, ours := reference(up, req); !ours && ourReference.MatchString(ref) {
+		accepted.Handle = callersOwn
+	}
+	return accepted, nil
 }
 
 // Poll implements provider.Provider: one task by its own route, several by the list. Tasks
-// that the vendor does not show get no report. Images have no record that could be read.
+// that the vendor does not show, or has made for another attempt, get no report. Images have no record that could be read.
 func (*Ark) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
 	var reports []provider.Report
 	asked := make(map[string]provider.Job, len(jobs))

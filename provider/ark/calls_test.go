@@ -89,8 +89,8 @@ func TestPollOfWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// A task that a callback has named is the attempt's unless it carries another one's reference.
-func TestTasksNamedByCallbacks(t *testing.T) {
+// A task is the attempt's unless it carries another one's reference, whoever named it, a caller's own apart that only looks like one.
+func TestTasksOfOtherAttempts(t *testing.T) {
 	u := providertest.NewUpstream(t)
 	other := strings.Replace(testRef, "_1", "_2", 1)
 	for name, c := range map[string]struct {
@@ -98,17 +98,32 @@ func TestTasksNamedByCallbacks(t *testing.T) {
 		handle    string
 		found     int
 	}{
-		"ours":                           {testRef, string(named), 1},
-		"another attempt's":              {other, string(named), 0},
-		"another attempt's, as accepted": {other, "", 1},
-		"a caller's own":                 {"user-17", string(named), 1},
-		"none":                           {"", string(named), 1},
+		"ours":                         {testRef, string(named), 1},
+		"another attempt's":            {other, string(named), 0},
+		"another attempt's, by hand":   {other, "", 0},
+		"a caller's own that looks so": {other, string(callersOwn), 1},
+		"a caller's own":               {"user-17", string(named), 1},
+		"none":                         {"", string(named), 1},
 	} {
 		u.Answer(providertest.JSON(200, shown(taskID, "running", `,"safety_identifier":"`+c.reference+`"`)))
 		job := seedanceJob(taskID)
 		job.ClientRef, job.Handle = testRef, json.RawMessage(c.handle)
 		if reports, err := New().Poll(t.Context(), u.With(account), []provider.Job{job}); err != nil || len(reports) != c.found {
 			t.Errorf("%s: %v, error %v", name, reports, err)
+		}
+	}
+}
+
+// What a caller calls a task is remembered where it looks like a reference of ours, so that its own task is not taken for another's.
+func TestACallersReferenceThatLooksLikeOurs(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	for own, handle := range map[string]string{"user-17": "", strings.Replace(testRef, "_1", "_2", 1): string(callersOwn)} {
+		u.Answer(providertest.JSON(200, `{"id":"`+taskID+`"}`))
+		got, err := New().Submit(t.Context(), u.With(account), video(func(r *provider.Request) {
+			r.Metadata = map[string]json.RawMessage{keyReference: json.RawMessage(`"` + own + `"`)}
+		}))
+		if err != nil || string(got.Handle) != handle {
+			t.Errorf("%s: %+v, error %v", own, got, err)
 		}
 	}
 }

@@ -122,7 +122,8 @@ func form(file io.ReadCloser, name string) (body io.ReadCloser, contentType stri
 }
 
 // Poll implements provider.Provider: what has ended is in the history, what has not is in the
-// queue. Both are in the server's memory, so that a restart forgets them.
+// queue. Both are in the server's memory, so that a restart forgets them. Whose a job is they do not
+// show: its id tells, unless a server has chosen one of its own, and Reconcile asks by that.
 func (c *ComfyUI) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
 	var reports []provider.Report
 	for _, job := range jobs { // one: see Traits

@@ -53,7 +53,7 @@ func (g *Google) Poll(ctx context.Context, up provider.Upstream, jobs []provider
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, reports...)
+		out = append(out, slices.DeleteFunc(reports, func(r provider.Report) bool { return s.foreign(r, job) })...)
 	}
 	return out, nil
 }

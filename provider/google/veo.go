@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -178,4 +179,20 @@ func storagePlace(up provider.Upstream, req provider.Request) (string, error) {
 		return "", nil
 	}
 	return own + "/" + req.ClientRef + "/", nil
+}
+
+// ourReference is the form of the references that Kinora gives to attempts.
+var ourReference = regexp.MustCompile(`^(?:task|job)_[0-9A-HJKMNP-TV-Z]{26}_[0-9]+$`)
+
+// foreign says that a job has put its outputs into another attempt's folder, and so is that one's. Nothing
+// else that Google shows of a job tells whose it is.
+func (s *site) foreign(r provider.Report, job provider.Job) bool {
+	own := strings.TrimSuffix(setting(s.up, SettingStorageURI), "/")
+	return s.vertex && own != "" && slices.ContainsFunc(r.Outputs, func(o provider.Output) bool {
+		var at place
+		_ = json.Unmarshal(o.Handle, &at) // it was made here
+		below, ok := strings.CutPrefix(at.GCS, own+"/")
+		folder, _, _ := strings.Cut(below, "/")
+		return ok && folder != job.ClientRef && ourReference.MatchString(folder)
+	})
 }

@@ -105,6 +105,9 @@ func TestVeoOnVertex(t *testing.T) {
 		Refused: refusedVeo(), Refusals: refusals(),
 		Job:  provider.Job{UpstreamID: vertexOp, ClientRef: ref, UpstreamModel: model, Kind: kinora.KindVideo},
 		Poll: onlyOf(vertexOp), Words: map[string]provider.State{"PROCESSING": provider.StateRunning},
+		Carrying: func(reference string) providertest.Reply {
+			return operationReply(vertexOp, `,"done":true,"response":{"videos":[{"gcsUri":"gs://bucket/veo/`+reference+`/sample_0.mp4","mimeType":"video/mp4"}]}`)
+		},
 		Reports: append(base,
 			providertest.PollCase{Name: "in a bucket", Reply: operationReply(vertexOp, `,"done":true,"response":{"raiMediaFilteredCount":0,"videos":[{"gcsUri":"gs://bucket/veo/a b.mp4","mimeType":"video/mp4"}]}`),
 				Want: provider.Report{State: provider.StateSucceeded, Progress: 100, Outputs: []provider.Output{place{GCS: "gs://bucket/veo/a b.mp4"}.output()}}},

@@ -160,6 +160,9 @@ func legacySuite(folder string, account provider.Account, req provider.Request, 
 	s.Failed = func(message string) providertest.Reply {
 		return shown(`"task_status":"failed","task_status_msg":` + quoted(message))
 	}
+	s.Carrying = func(reference string) providertest.Reply {
+		return shown(`"task_status":"processing","task_info":{"external_task_id":"` + ourReference(reference) + `"}`)
+	}
 	s.Found, s.NotFound = shown(`"task_status":"processing","task_info":{"external_task_id":"`+external+`"}`), said(404, 1203, "task not found", "")
 	s.Callbacks = legacyCallbacks()
 	return s
@@ -353,6 +356,9 @@ func TestModernVideos(t *testing.T) {
 	}
 	s.Failed = func(message string) providertest.Reply {
 		return shown(`"status":"failed","message":` + quoted(message))
+	}
+	s.Carrying = func(reference string) providertest.Reply {
+		return shown(`"status":"processing","external_id":"` + ourReference(reference) + `"`)
 	}
 	s.Found, s.NotFound = shown(`"status":"processing","external_id":"`+external+`"`), said(200, 0, "SUCCEED", "[]")
 	s.Callbacks = modernCallbacks()

@@ -121,6 +121,25 @@ func (s *Suite) testWords(t *testing.T) {
 	}
 }
 
+// testForeign polls a job that the upstream shows as made for one attempt or another. An id that a person has
+// mixed up, or an unsigned callback has brought, must not lead to somebody else's outputs.
+func (s *Suite) testForeign(t *testing.T) {
+	if s.Job.ClientRef == "" {
+		t.Fatal("the suite's job has no reference")
+	}
+	u := s.upstream(t)
+	for ref, want := range map[string]int{
+		s.Job.ClientRef: 1, "": 1,
+		"task_01J00000000000000000000000_0": 0, "job_01J00000000000000000000000_12": 0,
+	} {
+		u.Answer(s.Carrying(ref))
+		reports, err := s.poll(t, u, fmt.Sprintf("reference %q", ref))
+		if err != nil || len(reports) != want {
+			t.Errorf("a job of %q, asked for by %q: %+v, error %v", ref, s.Job.ClientRef, reports, err)
+		}
+	}
+}
+
 // testBatch polls two jobs in one call where the provider says that it can.
 func (s *Suite) testBatch(t *testing.T) {
 	u := s.upstream(t)

@@ -49,6 +49,10 @@ type Suite struct {
 	// upstream's own words, by id. Not for synchronous providers, which have no jobs.
 	Job  provider.Job
 	Poll func(words map[string]string) Reply
+	// Carrying builds the answer to a poll that shows Job as made for the attempt of a
+	// reference: another attempt's job is not reported. Only where the upstream shows a
+	// reference of ours.
+	Carrying func(reference string) Reply
 	// Words are all documented status words. Words of Succeeded need not carry outputs:
 	// what such an answer means is for Reports.
 	Words map[string]provider.State
@@ -155,6 +159,9 @@ func Run(t *testing.T, s Suite) {
 	if !s.traits().Synchronous {
 		t.Run("poll", s.testReports)
 		t.Run("status words", s.testWords)
+		if s.Carrying != nil {
+			t.Run("another attempt's job", s.testForeign)
+		}
 		t.Run("poll of many", s.testBatch)
 		t.Run("poll answered with any status", s.testPollStatuses)
 		t.Run("poll with a lost connection", s.testPollLost)

@@ -63,7 +63,7 @@ func (m minimal) request(up provider.Upstream, method, path string, body any) (*
 	return req, nil
 }
 
-type answer struct{ ID, Word, URL, Error string }
+type answer struct{ ID, Word, URL, Error, Ref string }
 
 func (m minimal) Submit(ctx context.Context, up provider.Upstream, r provider.Request) (provider.Accepted, error) {
 	req, err := m.request(up, "POST", "/jobs", map[string]string{"prompt": r.Prompt})
@@ -139,6 +139,9 @@ func (m minimal) Poll(ctx context.Context, up provider.Upstream, jobs []provider
 	if json.Unmarshal(a.Body, &got) != nil {
 		return nil, provider.Errorf(provider.Unavailable, "unreadable answer")
 	}
+	if got.Ref != "" && got.Ref != jobs[0].ClientRef && m.flaw != "takes another attempt's job" {
+		return nil, nil
+	}
 	r := provider.Report{UpstreamID: jobs[0].UpstreamID, State: provider.StateRunning, Progress: -1}
 	switch got.Word {
 	case "done":
@@ -211,9 +214,13 @@ func suite(m minimal) providertest.Suite {
 		Want:     provider.Accepted{UpstreamID: "j1"},
 		Refused:  map[string]provider.Request{"input.duration must be at most 5": {Duration: 6}},
 		Refusals: []providertest.Refusal{{Name: "rate", Reply: providertest.JSON(429, `{"error":"x"}`), Class: provider.Rate}},
-		Job:      provider.Job{UpstreamID: "j1"},
+		Job:      provider.Job{UpstreamID: "j1", ClientRef: "r1"},
 		Poll:     word,
-		Words:    map[string]provider.State{"running": provider.StateRunning, "done": provider.StateSucceeded, "failed": provider.StateFailed},
+		Carrying: func(reference string) providertest.Reply {
+			out, _ := json.Marshal(answer{ID: "j1", Word: "running", Ref: reference})
+			return providertest.JSON(200, string(out))
+		},
+		Words: map[string]provider.State{"running": provider.StateRunning, "done": provider.StateSucceeded, "failed": provider.StateFailed},
 		Reports: []providertest.PollCase{
 			{
 				Name: "done", Reply: word(map[string]string{"j1": "done"}),
@@ -280,6 +287,7 @@ var flaws = map[string]string{
 	"the base URL in an error":        "secrets",
 	"an unreadable poll ends the job": "poll answered with any status",
 	"an unknown word ends the job":    "status words",
+	"takes another attempt's job":     "another attempt's job",
 	"no answer is a no":               "reconcile",
 	"leaves an answer open":           "outputs",
 }

@@ -32,6 +32,12 @@ type problem struct {
 	Param   string `json:"param"`
 }
 
+// foreign says that the job was made for another attempt: each carries the reference of its
+// own, which no caller can set. An id that a hand has named must not lead to somebody else's outputs.
+func (s *status) foreign(job provider.Job) bool {
+	return s.ClientRef != "" && job.ClientRef != "" && s.ClientRef != job.ClientRef
+}
+
 // report translates a job's state; kind is what its outputs are unless they say.
 func (s *status) report(kind kinora.Kind) provider.Report {
 	r := provider.Report{UpstreamID: s.ID, Progress: -1}

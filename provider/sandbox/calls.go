@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
 )
 
@@ -38,16 +37,16 @@ func (*Sandbox) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	return provider.Accepted{UpstreamID: accepted.ID}, nil
 }
 
-// Poll implements provider.Provider. Jobs that the sandbox does not know get no
-// report.
+// Poll implements provider.Provider. Jobs that the sandbox does not know, or has made for
+// another attempt, get no report.
 func (*Sandbox) Poll(ctx context.Context, up provider.Upstream, jobs []provider.Job) ([]provider.Report, error) {
 	if len(jobs) == 0 {
 		return nil, nil
 	}
-	asked := make(map[string]kinora.Kind, len(jobs))
+	asked := make(map[string]provider.Job, len(jobs))
 	ids := make([]string, 0, len(jobs))
 	for _, j := range jobs {
-		asked[j.UpstreamID] = j.Kind
+		asked[j.UpstreamID] = j
 		ids = append(ids, j.UpstreamID)
 	}
 	found, err := query(ctx, up, "ids", strings.Join(ids, ","))
@@ -56,12 +55,12 @@ func (*Sandbox) Poll(ctx context.Context, up provider.Upstream, jobs []provider.
 	}
 	reports := make([]provider.Report, 0, len(found))
 	for _, s := range found {
-		kind, ok := asked[s.ID]
-		if !ok {
+		job, ok := asked[s.ID]
+		if !ok || s.foreign(job) {
 			continue
 		}
 		delete(asked, s.ID) // an id that is listed twice counts once
-		reports = append(reports, s.report(kind))
+		reports = append(reports, s.report(job.Kind))
 	}
 	return reports, nil
 }

@@ -72,7 +72,7 @@ func jobs(words map[string]string) providertest.Reply {
 
 // job is an answer that shows the suite's job with more fields.
 func job(fields string) providertest.Reply {
-	return providertest.JSON(200, `{"jobs":[{"id":"sbx_1","client_ref":"r","model":"m",`+fields+`}]}`)
+	return providertest.JSON(200, `{"jobs":[{"id":"sbx_1","client_ref":"`+image.ClientRef+`","model":"m",`+fields+`}]}`)
 }
 
 func complaint(status int, message string) providertest.Reply {
@@ -158,8 +158,11 @@ func TestConformance(t *testing.T) {
 			402: provider.Balance, 404: provider.ModelGone, 410: provider.ModelGone, 400: provider.Invalid, 422: provider.Invalid,
 		},
 
-		Job:  provider.Job{UpstreamID: "sbx_1", Kind: kinora.KindImage},
+		Job:  provider.Job{UpstreamID: "sbx_1", ClientRef: image.ClientRef, Kind: kinora.KindImage},
 		Poll: jobs,
+		Carrying: func(reference string) providertest.Reply {
+			return providertest.JSON(200, `{"jobs":[{"id":"sbx_1","client_ref":"`+reference+`","status":"running"}]}`)
+		},
 		Words: map[string]provider.State{
 			"queued": provider.StateQueued, "running": provider.StateRunning, "succeeded": provider.StateSucceeded,
 			"failed": provider.StateFailed, "cancelled": provider.StateCancelled,

@@ -109,6 +109,9 @@ func suite(folder string, req provider.Request) providertest.Suite {
 		Refusals: refusals(),
 		Job:      provider.Job{UpstreamID: taskID, ClientRef: ref, UpstreamModel: req.UpstreamModel, Kind: req.Kind},
 		Poll:     shown,
+		Carrying: func(reference string) providertest.Reply {
+			return queried(`"state":"processing","payload":"` + reference + `"`)
+		},
 		Words: map[string]provider.State{
 			"created": provider.StateQueued, "queueing": provider.StateQueued, "processing": provider.StateRunning,
 			"success": provider.StateSucceeded, "failed": provider.StateFailed,
