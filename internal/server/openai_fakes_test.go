@@ -122,6 +122,7 @@ func addOpenAIExchanges(add func(status int, method, target, body string, change
 		add(200, "POST", path, from)
 		add(200, "POST", path, strings.Replace(from, "{", `{"response_format":"url",`, 1))
 		add(202, "POST", path, strings.Replace(from, "{", `{"async":true,`, 1))
+		add(202, "POST", path, strings.Replace(from, "{", `{"background":true,`, 1))
 		add(202, "POST", path, from, header("Prefer", "respond-async"))
 		add(400, "POST", path, `{}`)
 		add(400, "POST", path, from).before = ending(kinora.GenerationFailed, kinora.FailureContentRejected)

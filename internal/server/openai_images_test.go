@@ -86,6 +86,10 @@ func TestImagesThatAreNotWaitedFor(t *testing.T) {
 	}{
 		"the time is over":           {body: imageBody, status: 504, after: 5 * time.Minute},
 		"async":                      {body: strings.Replace(imageBody, "{", `{"async":true,`, 1), status: 202},
+		"background":                 {body: strings.Replace(imageBody, "{", `{"background":true,`, 1), status: 202},
+		"background and not async":   {body: strings.Replace(imageBody, "{", `{"background":true,"async":false,`, 1), status: 202},
+		"background: false":          {body: strings.Replace(imageBody, "{", `{"background":false,`, 1), status: 504, after: 5 * time.Minute},
+		"a background of GPT Image":  {body: strings.Replace(imageBody, "{", `{"background":"opaque",`, 1), status: 504, after: 5 * time.Minute},
 		"respond-async":              {body: imageBody, prefer: "respond-async", status: 202, taken: "respond-async"},
 		"respond-async after a wait": {body: imageBody, prefer: "respond-async, wait=10", status: 202, after: 10 * time.Second, taken: "respond-async"},
 		"wait":                       {body: imageBody, prefer: "wait=20", status: 202, after: 20 * time.Second},

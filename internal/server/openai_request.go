@@ -102,7 +102,11 @@ func (q *openaiRequest) parse(root value) (err error) {
 		case "response_format":
 			err = q.parseFormat(val)
 		case "async":
-			q.async, err = parseBool(val, name)
+			var wanted bool
+			wanted, err = parseBool(val, name)
+			q.async = q.async || wanted
+		case "background":
+			q.addBackground(val)
 		case "stream":
 			err = refuseStream(val)
 		case "partial_images": // of a stream
@@ -148,6 +152,19 @@ func (q *openaiRequest) parseFormat(v value) error {
 		return refuseParam("response_format", "must be url or b64_json")
 	}
 	return nil
+}
+
+// addBackground tells the Responses API's background: true, which asks to be answered at once, from GPT Image's background
+// of the picture, a word, which goes to the model.
+func (q *openaiRequest) addBackground(v value) {
+	switch {
+	case q.kind == kinora.KindImage && v.kind() == jsonBool:
+		q.async = q.async || string(v.raw()) == "true"
+		return
+	case q.submission.Input.Metadata == nil:
+		q.submission.Input.Metadata = make(map[string]json.RawMessage, 8)
+	}
+	q.submission.Input.Metadata["background"] = v.raw()
 }
 
 // parseSeconds takes "8" as OpenAI has it, and 8 as look-alikes do.

@@ -65,6 +65,10 @@ func TestOpenAIRequestsReachTheCore(t *testing.T) {
 			want: kinora.Submission{Model: "nano-banana-2", DurationField: "seconds", Input: kinora.Input{Prompt: "a boat", Metadata: map[string]json.RawMessage{
 				"n": json.RawMessage(`2`), "quality": json.RawMessage(`"high"`), "background": json.RawMessage(`"transparent"`), "output_format": json.RawMessage(`"webp"`), "user": json.RawMessage(`"u"`)}}},
 		},
+		"image in the background": { // a word goes to the model, true and false say who waits
+			target: imagesPath, body: `{"model":"nano-banana-2","prompt":"a boat","background":true}`,
+			want: kinora.Submission{Model: "nano-banana-2", DurationField: "seconds", Input: kinora.Input{Prompt: "a boat"}},
+		},
 		"edit": {
 			target: imageEditsPath,
 			body:   `{"model":"nano-banana-2","prompt":"night","async":true,"images":[{"image_url":"https://a.example/1.png"},"https://a.example/2.png",{"image_url":"https://a.example/1.png"}],"mask":{"image_url":"https://a.example/m.png"}}`,
@@ -100,7 +104,7 @@ func TestOpenAIRequestsReachTheCore(t *testing.T) {
 func TestOpenAIFilesAreStored(t *testing.T) {
 	f := uploadFixture(t)
 	png := string(smallPNG())
-	body, change := formOf("image[]", "@"+png, "model", "nano-banana-2", "image[]", "@"+png, "prompt", "night", "mask", "@"+png, "async", "true")
+	body, change := formOf("image[]", "@"+png, "model", "nano-banana-2", "image[]", "@"+png, "prompt", "night", "mask", "@"+png, "background", "true")
 	if w := f.do("POST", imageEditsPath, body, change, header("Idempotency-Key", "k")); w.Code != 202 {
 		t.Fatalf("answered %d %s", w.Code, w.Body)
 	}
@@ -122,7 +126,7 @@ func TestOpenAIFilesAreStored(t *testing.T) {
 		t.Errorf("stored are %q", f.storedFiles())
 	}
 	// The same form under another boundary is the same request, another file is not.
-	again, change := formOf("prompt", "night", "model", "nano-banana-2", "image[]", "@"+png, "image[]", "@"+png, "async", "true", "mask", "@"+png)
+	again, change := formOf("prompt", "night", "model", "nano-banana-2", "image[]", "@"+png, "image[]", "@"+png, "background", "true", "mask", "@"+png)
 	f.do("POST", imageEditsPath, again, change, header("Idempotency-Key", "k"))
 	other, change := formOf("prompt", "night", "model", "nano-banana-2", "image[]", "@"+png, "async", "true", "mask", "@"+png)
 	f.do("POST", imageEditsPath, other, change, header("Idempotency-Key", "k"))
