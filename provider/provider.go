@@ -149,6 +149,8 @@ type Traits struct {
 	// Synchronous says that Submit may last as long as the generation itself, and that
 	// its answer carries the outputs.
 	Synchronous bool
+	// Poll is the pace of the model's jobs where it is not the upstream's usual one; zero = that one.
+	Poll Pace
 }
 
 // Host is a public address of an upstream.

@@ -133,8 +133,14 @@ func (e *Engine) saveDurations(ctx context.Context) error {
 // nextLook is how long to wait before looking at an open attempt again.
 func (e *Engine) nextLook(a *kinora.Attempt, now time.Time, asked time.Duration) time.Duration {
 	pace := provider.Pace{First: 2 * time.Second, Interval: 2 * time.Second, Ceiling: 30 * time.Second}
-	if p := e.providers[a.Provider]; p != nil && p.Describe().Poll.Interval > 0 {
-		pace = p.Describe().Poll
+	if p := e.providers[a.Provider]; p != nil {
+		d := p.Describe()
+		for _, own := range []provider.Pace{d.Model(a.UpstreamModel).Poll, d.Poll} {
+			if own.Interval > 0 {
+				pace = own
+				break
+			}
+		}
 	}
 	for _, d := range []*time.Duration{&pace.First, &pace.Interval, &pace.Ceiling, &asked} {
 		*d = time.Duration(float64(*d) * e.timing.Pace)

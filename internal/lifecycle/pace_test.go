@@ -14,9 +14,12 @@ import (
 type paced struct {
 	provider.Provider
 	pace provider.Pace
+	own  map[string]provider.Pace // by model
 }
 
-func (p paced) Describe() provider.Description { return provider.Description{Poll: p.pace} }
+func (p paced) Describe() provider.Description {
+	return provider.Description{Poll: p.pace, Traits: func(model string) provider.Traits { return provider.Traits{Poll: p.own[model]} }}
+}
 
 func engineFor(pace provider.Pace) *Engine {
 	return &Engine{timing: Timing{}.withDefaults(), providers: map[string]provider.Provider{"p": paced{pace: pace}}}
@@ -103,6 +106,21 @@ func TestUnknownPaceKeepsToTheUpstreamsHints(t *testing.T) {
 		}
 		age += wait
 		a.Polls++
+	}
+}
+
+// A model whose jobs have a pace of their own is looked at by that one.
+func TestAModelsOwnPace(t *testing.T) {
+	e := &Engine{timing: Timing{}.withDefaults(), providers: map[string]provider.Provider{"p": paced{
+		pace: provider.Pace{First: time.Minute, Interval: time.Minute, Ceiling: time.Hour},
+		own:  map[string]provider.Pace{"quick": {First: 3 * time.Second, Interval: 5 * time.Second, Ceiling: 30 * time.Second}},
+	}}}
+	start := time.Unix(1_800_000_000, 0)
+	for model, want := range map[string]time.Duration{"quick": 3 * time.Second, "other": time.Minute} {
+		a := &kinora.Attempt{Model: "m", Provider: "p", UpstreamModel: model, AcceptedAt: start, DeadlineAt: start.Add(time.Hour)}
+		if wait := e.nextLook(a, start, 0); wait < want*9/10 || wait > want*11/10 {
+			t.Errorf("%s: the first look comes after %v, want %v", model, wait, want)
+		}
 	}
 }
 

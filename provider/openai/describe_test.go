@@ -3,6 +3,7 @@ package openai_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/provider"
@@ -33,5 +34,16 @@ func TestFieldsOfModels(t *testing.T) {
 				t.Errorf("images: %+v", f)
 			}
 		}
+	}
+}
+
+// The contract's table (upstream-rules, section 7): first look, least and most time between two.
+func TestPaces(t *testing.T) {
+	d := openai.New().Describe()
+	if want := (provider.Pace{First: 5 * time.Second, Interval: 10 * time.Second, Ceiling: 20 * time.Second}); d.Poll != want || d.Model("sora-2").Poll != (provider.Pace{}) {
+		t.Errorf("videos: %+v, and %+v of the model's own", d.Poll, d.Model("sora-2").Poll)
+	}
+	if want := (provider.Pace{First: 3 * time.Second, Interval: 5 * time.Second, Ceiling: 30 * time.Second}); d.Model("responses:gpt-5.4").Poll != want {
+		t.Errorf("responses: %+v", d.Model("responses:gpt-5.4").Poll)
 	}
 }

@@ -55,13 +55,12 @@ var (
 // Name implements provider.Provider.
 func (*OpenAI) Name() string { return Name }
 
-// Describe implements provider.Provider. The pace is that of videos; responses ask for their
-// own with each answer.
+// Describe implements provider.Provider. The pace is that of videos; responses have their own.
 func (*OpenAI) Describe() provider.Description {
 	return provider.Description{
 		Traits: traits,
 		Models: []kinora.Model{{Name: "gpt-image-2", Kind: kinora.KindImage}},
-		Poll:   provider.Pace{First: 5 * time.Second, Interval: 5 * time.Second, Ceiling: 20 * time.Second},
+		Poll:   provider.Pace{First: 5 * time.Second, Interval: 10 * time.Second, Ceiling: 20 * time.Second},
 		Hosts:  []provider.Host{{Region: "global", BaseURL: "https://api.openai.com/v1"}},
 		Settings: []provider.Setting{
 			{Name: SettingAPIKey, Meaning: "the API key; empty = none is sent, for servers of one's own", Secret: true},

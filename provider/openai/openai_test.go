@@ -336,7 +336,7 @@ func TestResponses(t *testing.T) {
 	providertest.Run(t, providertest.Suite{
 		Provider: New(), Account: with(), Folder: "responses", Update: *update,
 		Request: aPicture(model(name), size("1536x1024")), Accepted: responseAnswer(`"status":"queued","output":[]`),
-		Want: provider.Accepted{UpstreamID: responseID, PollAfter: responseFirst},
+		Want: provider.Accepted{UpstreamID: responseID},
 		Golden: map[string]provider.Request{
 			"an edit":  aPicture(model("responses:gpt-5.6-terra"), sources(2), meta("mask_url", `"https://img.example/mask.png"`, "quality", `"medium"`, "type", `"shell"`, "stream", "true")),
 			"one only": aPicture(model(name), meta("n", "2", "output_format", `"webp"`)),
@@ -353,16 +353,16 @@ func TestResponses(t *testing.T) {
 			"incomplete": provider.StateFailed, "cancelled": provider.StateCancelled,
 		},
 		Reports: []providertest.PollCase{
-			{Name: "done", Reply: responseAnswer(reply), Want: provider.Report{State: provider.StateSucceeded, Progress: 100, PollAfter: responseNext, Outputs: []provider.Output{
+			{Name: "done", Reply: responseAnswer(reply), Want: provider.Report{State: provider.StateSucceeded, Progress: 100, Outputs: []provider.Output{
 				{Kind: kinora.KindImage, Handle: json.RawMessage(`{"response":"resp_0c1","item":1}`)},
 			}}},
-			{Name: "running", Reply: responseAnswer(`"status":"in_progress","output":[{"type":"image_generation_call","status":"generating","result":null}]`), Want: provider.Report{State: provider.StateRunning, Progress: -1, PollAfter: responseNext}},
-			{Name: "without an image", Reply: responseAnswer(`"status":"completed","output":[{"type":"message","content":[{"type":"refusal"}]}]`), Want: provider.Report{State: provider.StateFailed, Progress: -1, PollAfter: responseNext, Err: failedAs(provider.Moderation)}},
-			{Name: "without its image", Reply: responseAnswer(`"status":"completed","output":[{"type":"image_generation_call","status":"failed","result":""}]`), Want: provider.Report{State: provider.StateFailed, Progress: -1, PollAfter: responseNext, Err: failedAs(provider.Generation)}},
-			{Name: "refused", Reply: responseAnswer(`"status":"failed","error":{"code":"image_content_policy_violation","message":"x"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, PollAfter: responseNext, Err: failedAs(provider.Moderation)}},
-			{Name: "a bad image", Reply: responseAnswer(`"status":"failed","error":{"code":"image_too_large","message":"x"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, PollAfter: responseNext, Err: failedAs(provider.Invalid)}},
-			{Name: "a fault", Reply: responseAnswer(`"status":"failed","error":{"code":"server_error","message":"x"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, PollAfter: responseNext, Err: failedAs(provider.Generation)}},
-			{Name: "filtered", Reply: responseAnswer(`"status":"incomplete","incomplete_details":{"reason":"content_filter"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, PollAfter: responseNext, Err: failedAs(provider.Moderation)}},
+			{Name: "running", Reply: responseAnswer(`"status":"in_progress","output":[{"type":"image_generation_call","status":"generating","result":null}]`), Want: provider.Report{State: provider.StateRunning, Progress: -1}},
+			{Name: "without an image", Reply: responseAnswer(`"status":"completed","output":[{"type":"message","content":[{"type":"refusal"}]}]`), Want: provider.Report{State: provider.StateFailed, Progress: -1, Err: failedAs(provider.Moderation)}},
+			{Name: "without its image", Reply: responseAnswer(`"status":"completed","output":[{"type":"image_generation_call","status":"failed","result":""}]`), Want: provider.Report{State: provider.StateFailed, Progress: -1, Err: failedAs(provider.Generation)}},
+			{Name: "refused", Reply: responseAnswer(`"status":"failed","error":{"code":"image_content_policy_violation","message":"x"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, Err: failedAs(provider.Moderation)}},
+			{Name: "a bad image", Reply: responseAnswer(`"status":"failed","error":{"code":"image_too_large","message":"x"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, Err: failedAs(provider.Invalid)}},
+			{Name: "a fault", Reply: responseAnswer(`"status":"failed","error":{"code":"server_error","message":"x"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, Err: failedAs(provider.Generation)}},
+			{Name: "filtered", Reply: responseAnswer(`"status":"incomplete","incomplete_details":{"reason":"content_filter"}`), Want: provider.Report{State: provider.StateFailed, Progress: -1, Err: failedAs(provider.Moderation)}},
 		},
 		Failed: func(message string) providertest.Reply {
 			m, _ := json.Marshal(message)

@@ -15,11 +15,9 @@ import (
 	"github.com/kinora/kinora/provider/lenient"
 )
 
-// The pace of responses: a record that is not fetched may vanish after ten minutes.
-const (
-	responseFirst = 3 * time.Second
-	responseNext  = 5 * time.Second
-)
+// responsePace is that of responses (contract upstream-rules, section 7): a record that is not fetched may vanish after
+// ten minutes.
+var responsePace = provider.Pace{First: 3 * time.Second, Interval: 5 * time.Second, Ceiling: 30 * time.Second}
 
 // imageTool is the tool's name, and imageItem that of what it puts out.
 const (
@@ -78,7 +76,7 @@ func submitResponse(ctx context.Context, in *references, req provider.Request, t
 	if json.Unmarshal(a.Body, &r) != nil || r.ID == "" {
 		return provider.Accepted{}, provider.Unreadable(provider.OutcomeUnknown, a.Status)
 	}
-	return provider.Accepted{UpstreamID: string(r.ID), PollAfter: max(responseFirst, pollAfter(a.Header))}, nil
+	return provider.Accepted{UpstreamID: string(r.ID), PollAfter: pollAfter(a.Header)}, nil
 }
 
 // response is one as it is read, without its pictures.
@@ -145,7 +143,7 @@ func pollResponse(ctx context.Context, up provider.Upstream, job provider.Job) (
 		return nil, provider.Unreadable(provider.Unavailable, res.StatusCode)
 	}
 	report := r.report(up)
-	report.PollAfter = max(responseNext, pollAfter(res.Header))
+	report.PollAfter = pollAfter(res.Header)
 	return report, nil
 }
 

@@ -50,7 +50,11 @@ func shapeOf(model string) api {
 // traits are decided by the model's id alone.
 func traits(upstreamModel string) provider.Traits {
 	t := targetOf(upstreamModel, kinora.KindVideo)
-	return provider.Traits{Batch: string(t.api), Synchronous: t.api == images}
+	own := provider.Traits{Batch: string(t.api), Synchronous: t.api == images}
+	if t.api == responses {
+		own.Poll = responsePace
+	}
+	return own
 }
 
 // CheckModel implements provider.ModelChecker: whether a call lasts as long as its images take is
