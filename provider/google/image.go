@@ -1,12 +1,14 @@
 package google
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,12 +29,20 @@ var imageTypes = []string{"image/png", "image/jpeg", "image/webp", "image/heic"}
 // maskWords tell the model what the last image is: Gemini has no field for a mask.
 const maskWords = "The last image is a mask of the first one. Change only what lies under its white or transparent area, and keep everything else as it is."
 
-// What of metadata has a place of its own in the body; everything else goes by model_params.
+// imageConfig are the metadata keys whose place is imageConfig. Every other one that is not read goes to the upstream by its
+// own name (upstream-rules.md, section 10): to the body where it is a member of it, else to generationConfig.
 var (
-	imageTop    = []string{"safetySettings", "systemInstruction", "labels"}
-	imageConfig = []string{"personGeneration"}
-	imageTuning = []string{"seed", "temperature", "topP", "topK", "thinkingConfig"}
+	imageConfig  = []string{"personGeneration", "imageSize"}
+	imageMembers = []string{"safetysettings", "systeminstruction", "labels", "tools", "toolconfig", "generationconfig"} // as plain writes them
 )
+
+// imageRead are the metadata keys that are read here, and so do not go on as they are. The last four are words of OpenAI's
+// Images API, whose callers send them to every model, and which say nothing of the file that is to come.
+var imageRead = slices.Concat(imageConfig, ratioKeys, []string{
+	"callback_url", "resolution", "n", "mask_url", "google_search", "google_image_search", "official_fallback", "model_params",
+	"prompt", "size", "image", "images", "duration", "seconds", "durationSeconds",
+	"user", "quality", "style", "moderation",
+})
 
 // Parts says that every image wants a call of its own: one image per request is the
 // safe assumption (section 5).
@@ -120,16 +130,15 @@ func imageDocument(ctx context.Context, s *site, req provider.Request, files *pr
 		shape["imageSize"] = size
 	}
 	pass(shape, req, imageConfig)
-	pass(config, req, imageTuning)
 	if len(shape) > 0 {
 		config["imageConfig"] = shape
 	}
 	document := object{"generationConfig": config}
-	pass(document, req, imageTop)
 	if tools := imageTools(req); tools != nil {
 		document["tools"] = tools
 	}
-	document, err := withParams(document, req.Metadata["model_params"])
+	top, tuning := others(req, imageRead, func(key string) bool { return !slices.Contains(imageMembers, plain(key)) })
+	document, err := withAll(document, object{"generationConfig": tuning}, top, req.Metadata["model_params"])
 	if err != nil {
 		return nil, err
 	}
@@ -164,21 +173,55 @@ func imageTools(req provider.Request) []object {
 	return []object{{"googleSearch": search}}
 }
 
-// withParams lays model_params over the body: objects are merged, everything else replaces
-// what was there. Validate has refused what is not the caller's to say.
-func withParams(document object, raw json.RawMessage) (object, error) {
-	if len(raw) == 0 {
-		return document, nil
+// others are the metadata keys that are not read here, without those that hold nothing: members of the body, and what tunes
+// the generation.
+func others(req provider.Request, read []string, tunes func(key string) bool) (top, tuning object) {
+	top, tuning = object{}, object{}
+	for key, value := range rest(req, read) {
+		if tunes(key) {
+			tuning[key] = value
+		} else {
+			top[key] = value
+		}
 	}
-	text, err := json.Marshal(document)
-	if err != nil {
-		return nil, provider.Errorf(provider.Invalid, "input.metadata is not JSON")
+	return top, tuning
+}
+
+// rest are the metadata keys that are not read here.
+func rest(req provider.Request, read []string) map[string]json.RawMessage {
+	left := maps.Clone(req.Metadata)
+	maps.DeleteFunc(left, func(key string, value json.RawMessage) bool {
+		return slices.Contains(read, key) || string(value) == "null"
+	})
+	return left
+}
+
+// withAll lays what callers say over the body, in order: the keys of their metadata, then model_params. Objects are merged,
+// everything else replaces what was there. Validate has refused what is not the caller's to say.
+func withAll(document, tuning, top object, params json.RawMessage) (object, error) {
+	layers := []any{document, tuning, top}
+	if len(params) > 0 {
+		layers = append(layers, params)
 	}
-	var under, over object
-	if json.Unmarshal(text, &under) != nil || json.Unmarshal(raw, &over) != nil {
-		return nil, invalid("input.metadata.model_params", "an object")
+	laid := object{}
+	for i, layer := range layers {
+		text, err := json.Marshal(layer)
+		if err != nil {
+			return nil, provider.Errorf(provider.Invalid, "input.metadata is not JSON")
+		}
+		var over object
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber() // a number goes on as it was written
+		if d.Decode(&over) != nil {
+			return nil, invalid(paramsField, "an object")
+		}
+		if i == 0 {
+			laid = over
+			continue
+		}
+		laid = merge(laid, over)
 	}
-	return merge(under, over), nil
+	return laid, nil
 }
 
 func merge(under, over object) object {

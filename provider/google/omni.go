@@ -18,9 +18,14 @@ import (
 // omniTypes are the references that Omni takes.
 var omniTypes = []string{"image/png", "image/jpeg", "image/webp", "image/heic", "video/mp4", "video/quicktime", "video/webm"}
 
-// omniPassed are metadata keys that go to the top of the body as they are (section 3). An
-// earlier interaction is not among them: it may be another caller's.
-var omniPassed = []string{"safety_settings", "labels", "system_instruction"}
+// omniTuning are the metadata keys whose place is generation_config. Every other one that is not read goes to the top of
+// the body by its own name (upstream-rules.md, section 10).
+var omniTuning = []string{"seed", "temperature", "top_p"}
+
+// omniRead are the metadata keys that are read here, and so do not go on as they are.
+var omniRead = slices.Concat(ratioKeys, []string{
+	"callback_url", "resolution", "durationSeconds", "duration", "task", "n", "model_params", "prompt", "size", "image", "images", "seconds",
+})
 
 // omniTasks are what a video can be made of (section 3).
 var omniTasks = []string{"text_to_video", "image_to_video", "reference_to_video", "edit", "extend"}
@@ -84,12 +89,12 @@ func omniDocument(ctx context.Context, s *site, req provider.Request, files *pro
 	if task, ok := lenient.Text(req.Metadata["task"]); ok {
 		document["generation_config"] = object{"video_config": object{"task": spelled(task, omniTasks)}}
 	}
-	for _, key := range omniPassed {
-		if value, ok := req.Metadata[key]; ok {
-			document[key] = value
-		}
+	top, tuning := others(req, omniRead, func(key string) bool { return slices.Contains(omniTuning, key) })
+	over := object{}
+	if len(tuning) > 0 {
+		over["generation_config"] = tuning
 	}
-	document, err := withParams(document, req.Metadata["model_params"])
+	document, err := withAll(document, over, top, req.Metadata["model_params"])
 	if err != nil {
 		return nil, err
 	}

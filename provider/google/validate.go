@@ -3,6 +3,7 @@ package google
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ var checks = map[family][]func(provider.Request) *provider.Error{
 	},
 	omni: {
 		checkVideoSize, checkRatio, words("resolution", omniResolutions...), checkOmniSeconds,
-		words("task", omniTasks...), checkOmniParams,
+		words("task", omniTasks...), checkOne, checkOmniParams,
 	},
 	image: {
 		checkImages, words("resolution", imageResolutions...), counts("n", maxN), checkImageSize, texts("personGeneration"),
@@ -272,21 +273,45 @@ func modelParams(req provider.Request) (map[string]json.RawMessage, *provider.Er
 	return params, nil
 }
 
-const paramsField = "input.metadata.model_params"
+const (
+	metadataField = "input.metadata"
+	paramsField   = metadataField + ".model_params"
+)
 
-// checkParams keeps of model_params what would change whose files are read, how many images
+// checkOne: an interaction makes one video.
+func checkOne(req provider.Request) *provider.Error {
+	if raw, ok := req.Metadata["n"]; ok {
+		if n, whole := lenient.Whole(raw); !whole || n != 1 {
+			return invalid(metadataField+".n", "1 for this model")
+		}
+	}
+	return nil
+}
+
+// checkParams keeps of model_params, and of the metadata that goes on by its own name, what would change whose files are read, how many images
 // are paid for, or whether there is one at all.
 func checkParams(req provider.Request) *provider.Error {
 	params, err := modelParams(req)
 	if err != nil {
 		return err
 	}
-	for key, value := range params {
+	if err := checkMembers(paramsField, params); err != nil {
+		return err
+	}
+	own := rest(req, imageRead)
+	if err := checkMembers(metadataField, own); err != nil {
+		return err
+	}
+	return checkTuning(metadataField, own)
+}
+
+func checkMembers(field string, members map[string]json.RawMessage) *provider.Error {
+	for _, key := range slices.Sorted(maps.Keys(members)) {
 		switch plain(key) {
 		case "contents", "cachedcontent", "model":
-			return provider.Errorf(provider.Invalid, "%s.%s is not allowed; it is made of prompt and images", paramsField, key)
+			return provider.Errorf(provider.Invalid, "%s.%s is not allowed; it is made of prompt and images", field, key)
 		case "generationconfig":
-			if err := checkConfig(paramsField+"."+key, key, value); err != nil {
+			if err := checkConfig(field+"."+key, key, members[key]); err != nil {
 				return err
 			}
 		}
@@ -301,19 +326,26 @@ func checkOmniParams(req provider.Request) *provider.Error {
 	if err != nil {
 		return err
 	}
-	for key, value := range params {
-		switch plain(key) {
+	if err := checkOmniMembers(paramsField, params); err != nil {
+		return err
+	}
+	return checkOmniMembers(metadataField, rest(req, omniRead))
+}
+
+func checkOmniMembers(field string, members map[string]json.RawMessage) *provider.Error {
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		switch value := members[key]; plain(key) {
 		case "input", "model", "agent", "previousinteractionid", "background", "stream", "store", "webhookconfig":
-			return provider.Errorf(provider.Invalid, "%s.%s is not allowed; it is made by the server", paramsField, key)
+			return provider.Errorf(provider.Invalid, "%s.%s is not allowed; it is made by the server", field, key)
 		case "responseformat":
 			var format map[string]json.RawMessage
 			if key != "response_format" || json.Unmarshal(value, &format) != nil || format == nil {
-				return invalid(paramsField+"."+key, "an object, spelled response_format")
+				return invalid(field+"."+key, "an object, spelled response_format")
 			}
 			for member := range format {
 				switch plain(member) {
 				case "type", "delivery", "gcsuri", "duration":
-					return provider.Errorf(provider.Invalid, "%s.%s.%s is not allowed; it is made by the server", paramsField, key, member)
+					return provider.Errorf(provider.Invalid, "%s.%s.%s is not allowed; it is made by the server", field, key, member)
 				}
 			}
 		}
@@ -326,6 +358,10 @@ func checkConfig(field, key string, raw json.RawMessage) *provider.Error {
 	if key != "generationConfig" || json.Unmarshal(raw, &config) != nil || config == nil {
 		return invalid(field, "an object, spelled generationConfig")
 	}
+	return checkTuning(field, config)
+}
+
+func checkTuning(field string, config map[string]json.RawMessage) *provider.Error {
 	for key, value := range config {
 		switch plain(key) {
 		case "candidatecount":
