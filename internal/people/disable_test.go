@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
+	"github.com/kinora/kinora/internal/store/storetest"
 )
 
 // Whoever is disabled is disabled, and the answer says what that leaves without an owner.
@@ -46,6 +48,107 @@ func TestDisablingTellsWhatIsLeftWithoutAnOwner(t *testing.T) {
 		_, err = w.SetDisabled(op, "per_none", true)
 		w.wantCode("nobody", err, kinora.ErrNotFound)
 	})
+}
+
+// Who is let in again comes in by what they know, and nobody by a link from before.
+func TestDisablingVoidsLinks(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		ctx := t.Context()
+		w.setUp()
+		op := w.byOperator()
+		owner := w.join(op, w.b, "owner@example.com", kinora.RoleOwner)
+		ada := w.join(op, w.a, "ada@example.com", kinora.RoleMember)
+		reset, err := w.ResetPassword(op, ada.Person.ID)
+		w.wantCode("reset", err, "")
+		_, invitation, err := w.Invite(w.as(owner), w.b, "ada@example.com", kinora.RoleMember)
+		w.wantCode("invite", err, "")
+		fresh, way, err := w.Invite(w.as(owner), w.b, "fresh@example.com", kinora.RoleMember)
+		w.wantCode("invite", err, "")
+		for _, disabled := range []bool{true, false} {
+			for _, person := range []string{ada.Person.ID, fresh.PersonID} {
+				_, err := w.SetDisabled(op, person, disabled)
+				w.wantCode("disable", err, "")
+			}
+			_, err = w.Invitation(ctx, invitation)
+			w.wantCode("an invitation tells nothing of the account", err, "")
+		}
+		for what, token := range map[string]string{"a new password": reset, "a first password": way} {
+			_, err := w.AcceptInvitation(ctx, token, kinora.NewPerson{Password: "whoever has the link"}, w.visitor)
+			w.wantCode(what, err, kinora.ErrNotFound)
+		}
+		in := w.signedIn(w.SignIn(ctx, "ada@example.com", password, w.visitor))
+		w.wantCode("the invitation", w.JoinByLink(w.as(in), in.Person.ID, invitation), "")
+		again, err := w.ResetPassword(op, ada.Person.ID)
+		w.wantCode("reset", err, "")
+		w.signedIn(w.AcceptInvitation(ctx, again, kinora.NewPerson{Password: "another good password"}, w.visitor))
+	})
+}
+
+// Somebody may become the owner of one organisation more while the locks on the others are waited for. SQLite has one writer, who waits
+// for nobody.
+func TestDisablingSeesWhatIsOwnedMeanwhile(t *testing.T) {
+	w := newWorld(t, storetest.Postgres(t), Options{})
+	w.setUp()
+	op := w.byOperator()
+	ada := w.join(op, w.a, "ada@example.com", kinora.RoleOwner).Person.ID
+	bob := w.join(op, w.b, "bob@example.com", kinora.RoleOwner).Person.ID
+	_, _, err := w.Invite(op, w.b, "ada@example.com", kinora.RoleMember)
+	w.wantCode("invite", err, "")
+	w.wantCode("leave", w.RemoveMember(op, w.b, w.ownerOf(w.b)), "")
+	var left []kinora.Ownerless
+	wait := w.whileHeld(func(tx *store.Tx) error { return lock(tx, w.a) }, func() (err error) {
+		left, err = w.SetDisabled(op, ada, true)
+		return err
+	}, func() {
+		w.wantCode("make an owner", w.SetRole(op, w.b, ada, kinora.RoleOwner), "")
+		w.wantCode("remove the other", w.RemoveMember(op, w.b, bob), "")
+	})
+	if want := []kinora.Ownerless{{OrganisationID: w.b, OrganisationName: "Beta"}}; wait != nil || !reflect.DeepEqual(left, want) {
+		t.Errorf("%+v, %v", left, wait)
+	}
+}
+
+// Whoever makes somebody an owner waits until it is known whether the person is disabled.
+func TestMakingAnOwnerWaitsForThePerson(t *testing.T) {
+	w := newWorld(t, storetest.Postgres(t), Options{})
+	w.setUp()
+	ada := w.join(w.byOperator(), w.a, "ada@example.com", kinora.RoleMember).Person.ID
+	err := w.whileHeld(func(tx *store.Tx) error {
+		_, err := tx.LockPerson(ada)
+		return err
+	}, func() error { return w.SetRole(w.byOperator(), w.a, ada, kinora.RoleOwner) }, func() {})
+	w.wantCode("make an owner", err, "")
+}
+
+// whileHeld runs what while a transaction holds locks on PostgreSQL, and meanwhile once what waits for one of them. It returns the error of what.
+func (w *world) whileHeld(hold func(tx *store.Tx) error, what func() error, meanwhile func()) error {
+	w.t.Helper()
+	ended := make(chan error, 1)
+	w.update(func(tx *store.Tx) error {
+		if err := hold(tx); err != nil {
+			return err
+		}
+		go func() { ended <- what() }()
+		for waiting := 0; waiting == 0; {
+			select {
+			case err := <-ended:
+				w.t.Errorf("it did not wait: %v", err)
+				ended <- err
+				return nil
+			default:
+			}
+			err := tx.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(`SELECT pg_stat_clear_snapshot()`); err != nil {
+				return err
+			}
+		}
+		meanwhile()
+		return nil
+	})
+	return <-ended
 }
 
 // ownerOf is the id of the first owner, by e-mail address from the end.

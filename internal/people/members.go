@@ -39,6 +39,11 @@ func (s *Service) SetRole(ctx context.Context, organisationID, memberID string, 
 		if err := s.keepOwner(tx, m); err != nil {
 			return err
 		}
+		if role == kinora.RoleOwner { // whoever disables the person must see it, or come before it; see SetDisabled
+			if _, err := tx.LockPerson(m.PersonID); err != nil {
+				return absent(err, noMember)
+			}
+		}
 		if err := tx.SetRole(organisationID, m.PersonID, role); err != nil {
 			return absent(err, noMember)
 		}
@@ -108,10 +113,10 @@ func (s *Service) keepOwner(tx *store.Tx, m *kinora.Membership) error {
 		return nil
 	}
 	p, err := tx.LockPerson(m.PersonID)
-	if err != nil || !p.CanSignIn() {
+	if err != nil || !p.CanSignIn(s.provider.Issuer) {
 		return err
 	}
-	others, err := tx.OtherOwners(m.OrganisationID, m.PersonID)
+	others, err := tx.OtherOwners(m.OrganisationID, m.PersonID, s.provider.Issuer)
 	if err == nil && others == 0 {
 		return &kinora.Error{Code: kinora.ErrConflict, Message: "this is the organisation's last owner who can sign in", Hint: "make another member an owner first"}
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/store"
 )
 
 // OIDC says how persons sign in by an identity provider that speaks OpenID Connect.
@@ -272,7 +273,7 @@ func (p *provider) identify(ctx context.Context, j journey, code string, now fun
 	if err != nil || !bool(said.Verified) {
 		return who, kinora.Errorf(kinora.ErrForbidden, "the identity provider gives no e-mail address that it has verified")
 	}
-	return identity{subject: p.Issuer + " " + proof.Subject, email: email, name: cleaned(said.Name, maxName)}, nil
+	return identity{subject: store.SubjectAt(p.Issuer, proof.Subject), email: email, name: cleaned(said.Name, maxName)}, nil
 }
 
 // verified is a truth that some providers write as a text.

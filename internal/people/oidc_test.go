@@ -252,3 +252,40 @@ func TestAnAbsentProviderHoldsNobodyUp(t *testing.T) {
 		t.Errorf("it was asked %d times too often", n)
 	}
 }
+
+// Who has only come from an identity provider that is configured no more cannot sign in, and is no owner or operator to count on.
+func TestOwnersOfAFormerProviderDoNotCount(t *testing.T) {
+	eachProvider(t, func(w *world, i *issuertest.Issuer) {
+		root := w.setUp()
+		ada := w.signedIn(w.come(i, nil)).Person.ID
+		op := w.byOperator()
+		w.wantCode("an owner", w.SetRole(op, w.a, ada, kinora.RoleOwner), "")
+		w.wantCode("an operator", w.SetOperator(op, ada, true), "")
+		left := func() string {
+			t.Helper()
+			list, err := w.Ownerless(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprint(len(list))
+		}
+		here := w.provider.OIDC
+		for _, issuer := range []string{"", here.Issuer[:len(here.Issuer)-1], "https://elsewhere.example"} {
+			former := here
+			former.Issuer = issuer
+			w.provider = newProvider(former, w.clock.now)
+			w.wantCode(issuer+": the last operator", w.SetOperator(op, root.Person.ID, false), kinora.ErrConflict)
+			w.wantCode(issuer+": the last owner", w.RemoveMember(op, w.a, root.Person.ID), kinora.ErrConflict)
+		}
+		w.wantCode("without root", w.db.Update(t.Context(), func(tx *store.Tx) error { return tx.DeleteMembership(w.a, root.Person.ID) }), "")
+		if left() != "1" {
+			t.Errorf("%s organisations are told to have no owner", left())
+		}
+		w.provider = newProvider(here, w.clock.now)
+		if left() != "0" {
+			t.Errorf("%s organisations are told to have no owner, with the provider", left())
+		}
+		w.wantCode("the last owner, by the provider", w.RemoveMember(op, w.a, ada), kinora.ErrConflict)
+		w.wantCode("one of two operators", w.SetOperator(op, root.Person.ID, false), "")
+	})
+}

@@ -133,7 +133,7 @@ func lastOperator() error {
 // changeOperators is change for what may take an operator away; see amongOperators.
 func (s *Service) changeOperators(ctx context.Context, personID string, fn func(tx *store.Tx, p *store.Person, last bool) error) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		p, last, err := amongOperators(tx, personID)
+		p, last, err := s.amongOperators(tx, personID)
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (s *Service) changeOperators(ctx context.Context, personID string, fn func(
 
 // amongOperators locks a person and all operators, these first and by everybody in the same order. last tells whether the person is the
 // only operator who can sign in.
-func amongOperators(tx *store.Tx, personID string) (p *store.Person, last bool, err error) {
+func (s *Service) amongOperators(tx *store.Tx, personID string) (p *store.Person, last bool, err error) {
 	operators, err := tx.LockOperators()
 	if err != nil {
 		return nil, false, err
@@ -153,11 +153,11 @@ func amongOperators(tx *store.Tx, personID string) (p *store.Person, last bool, 
 	}
 	others := 0
 	for _, o := range operators {
-		if o.ID != personID && o.CanSignIn() {
+		if o.ID != personID && o.CanSignIn(s.provider.Issuer) {
 			others++
 		}
 	}
-	return p, p.Operator && p.CanSignIn() && others == 0, nil
+	return p, p.Operator && p.CanSignIn(s.provider.Issuer) && others == 0, nil
 }
 
 // ResetPassword makes a one-time link by which a person sets a new password, for whoever has lost theirs. Until then the old

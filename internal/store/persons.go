@@ -1,7 +1,9 @@
 package store
 
 import (
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kinora/kinora"
 	"github.com/kinora/kinora/internal/id"
@@ -19,8 +21,14 @@ type Person struct {
 	LastOrganisation string
 }
 
-// CanSignIn tells whether there is a way in for the person.
-func (p *Person) CanSignIn() bool { return !p.Disabled && (p.Password != "" || p.Subject != "") }
+// CanSignIn tells whether there is a way in for the person. issuer is that of the identity provider, "" = there is none; who has come from
+// another one cannot come from there again.
+func (p *Person) CanSignIn(issuer string) bool {
+	return !p.Disabled && (p.Password != "" || issuer != "" && strings.HasPrefix(p.Subject, SubjectAt(issuer, "")))
+}
+
+// SubjectAt is a Person's Subject: the issuer, which has no space in it, and the name that it has for the person.
+func SubjectAt(issuer, name string) string { return issuer + " " + name }
 
 // InsertPerson writes a new person; a second one with the same e-mail address fails.
 func (tx *Tx) InsertPerson(p *Person) error {
@@ -42,7 +50,7 @@ func (tx *Tx) SavePerson(p *Person) error {
 
 // DeletePerson removes a person who belongs nowhere and has never been in; their links go with them.
 func (tx *Tx) DeletePerson(id string) error {
-	if _, err := tx.Exec(`DELETE FROM entry_links WHERE person_id = ?`, id); err != nil {
+	if err := tx.DeleteAllEntryLinks(id); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`DELETE FROM persons WHERE id = ? AND last_sign_in_at = 0`, id)
@@ -221,24 +229,35 @@ func (tx *Tx) memberships(where string, args ...any) ([]kinora.Membership, error
 	return list, err
 }
 
-// ownerWhoCanSignIn is told of a membership m and its person p.
-const ownerWhoCanSignIn = `m.role = 'owner' AND m.accepted_at > 0 AND p.disabled = 0 AND (p.password <> '' OR p.subject <> '')`
+// ownerWhoCanSignIn is told of a membership m and its person p; see Person.CanSignIn.
+func ownerWhoCanSignIn(issuer string) condition {
+	c := condition{text: `m.role = 'owner' AND m.accepted_at > 0 AND p.disabled = 0 AND `}
+	if issuer == "" {
+		c.text += `p.password <> ''`
+		return c
+	}
+	start := SubjectAt(issuer, "")
+	c.text += `(p.password <> '' OR substr(p.subject, 1, ?) = ?)`
+	c.args = []any{utf8.RuneCountInString(start), start}
+	return c
+}
 
-// OtherOwners counts the owners of an organisation who can sign in, without one person.
-func (tx *Tx) OtherOwners(organisation, person string) (n int, err error) {
+// OtherOwners counts the owners of an organisation who can sign in, without one person; issuer is the identity provider's.
+func (tx *Tx) OtherOwners(organisation, person, issuer string) (n int, err error) {
+	can := ownerWhoCanSignIn(issuer)
 	err = tx.QueryRow(`SELECT count(*) FROM memberships m JOIN persons p ON p.id = m.person_id
-		WHERE m.organisation_id = ? AND m.person_id <> ? AND `+ownerWhoCanSignIn, organisation, person).Scan(&n)
+		WHERE m.organisation_id = ? AND m.person_id <> ? AND `+can.text, append([]any{organisation, person}, can.args...)...).Scan(&n)
 	return n, err
 }
 
-// Ownerless lists organisations that have members and no owner who can sign in, by name, limit at most.
-func (tx *Tx) Ownerless(limit int) ([]kinora.Ownerless, error) {
-	list := []kinora.Ownerless{}
+// Ownerless lists organisations that have members and no owner who can sign in, by name, limit at most; issuer is the identity provider's.
+func (tx *Tx) Ownerless(issuer string, limit int) ([]kinora.Ownerless, error) {
+	list, can := []kinora.Ownerless{}, ownerWhoCanSignIn(issuer)
 	err := tx.Query(`SELECT o.id, o.name FROM organisations o
 		WHERE EXISTS (SELECT 1 FROM memberships m WHERE m.organisation_id = o.id AND m.accepted_at > 0)
 			AND NOT EXISTS (SELECT 1 FROM memberships m JOIN persons p ON p.id = m.person_id
-				WHERE m.organisation_id = o.id AND `+ownerWhoCanSignIn+`)
-		ORDER BY o.name, o.id LIMIT ?`, []any{limit}, func(row Row) error {
+				WHERE m.organisation_id = o.id AND `+can.text+`)
+		ORDER BY o.name, o.id LIMIT ?`, append(can.args, limit), func(row Row) error {
 		var o kinora.Ownerless
 		err := row.Scan(&o.OrganisationID, &o.OrganisationName)
 		list = append(list, o)

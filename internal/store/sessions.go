@@ -129,6 +129,12 @@ func (tx *Tx) DeleteEntryLinks(person, organisation string) error {
 	return err
 }
 
+// DeleteAllEntryLinks voids a person's links to all places.
+func (tx *Tx) DeleteAllEntryLinks(person string) error {
+	_, err := tx.Exec(`DELETE FROM entry_links WHERE person_id = ?`, person)
+	return err
+}
+
 // CountTry counts one more for who, in a span that lasts from the first until ends, and returns how many there are in it and
 // when it ends. A span that is over at an instant begins anew.
 func (tx *Tx) CountTry(who string, now, ends time.Time) (tries int, until time.Time, err error) {
