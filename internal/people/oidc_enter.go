@@ -51,7 +51,7 @@ func (s *Service) recognise(tx *store.Tx, who identity, v kinora.Visitor) (*stor
 		return nil, err
 	case p.Disabled:
 		return nil, kinora.Errorf(kinora.ErrForbidden, "this account is disabled")
-	case p.Subject != "" && p.Subject != who.subject:
+	case p.Subject != who.subject && (p.Subject != "" || p.Email != who.email): // parted by a link for a new password, perhaps just now
 		return nil, &kinora.Error{Code: kinora.ErrForbidden, Message: "this e-mail address was another account's at the identity provider",
 			Hint: "an operator who makes a link for a new password lets the new account in"}
 	}

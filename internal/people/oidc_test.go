@@ -289,3 +289,26 @@ func TestOwnersOfAFormerProviderDoNotCount(t *testing.T) {
 		w.wantCode("one of two operators", w.SetOperator(op, root.Person.ID, false), "")
 	})
 }
+
+// A link for a new password parts a person from their account at the provider. Whoever is on the way in by that account
+// just then, and has another address there by now, does not get it back.
+func TestOIDCAfterANewPasswordGoesByTheAddress(t *testing.T) {
+	w := newWorld(t, storetest.Postgres(t), Options{})
+	old := identity{subject: "https://issuer.example sub-1", email: "ada@example.com"}
+	w.join(w.byOperator(), w.a, "ada@example.com", kinora.RoleMember)
+	session, err := w.enter(t.Context(), old, w.visitor)
+	ada := w.signedIn(session, err).Person.ID
+	old.email = "mallory@example.com"
+	err = w.whileHeld(func(tx *store.Tx) error {
+		p, err := tx.LockPerson(ada)
+		if err == nil {
+			p.Subject = ""
+			err = tx.SavePerson(p)
+		}
+		return err
+	}, func() error {
+		_, err := w.enter(t.Context(), old, w.visitor)
+		return err
+	}, func() {})
+	w.wantCode("the old account", err, kinora.ErrForbidden)
+}

@@ -14,6 +14,9 @@ import (
 // normalEmail brings an e-mail address into the form in which it is stored and compared. Two spellings that differ in case
 // are one person, as with every mail provider there is.
 func normalEmail(text string) (string, error) {
+	if strings.ContainsFunc(text, posesAsASCII) {
+		return "", wrong("email", "email must be an address such as ada@example.com")
+	}
 	email := strings.ToLower(strings.TrimSpace(text))
 	parsed, err := mail.ParseAddress(email)
 	switch {
@@ -26,6 +29,10 @@ func normalEmail(text string) (string, error) {
 	}
 	return email, nil
 }
+
+// posesAsASCII tells whether a letter is none of ASCII and its lower case is, as with the sign for kelvin: the addresses with either are
+// two mailboxes, and whoever has one must not be taken for whoever has the other.
+func posesAsASCII(r rune) bool { return r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII }
 
 func notInEmail(r rune) bool {
 	return r == utf8.RuneError || unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`"\<>(),:;`, r)

@@ -278,7 +278,7 @@ func TestPasswordsAndAddressesAreChecked(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "ada", "@example.com", "ada@", "ada@@example.com", "Ada <ada@example.com>", "ada@example.com, b@example.com", `"a b"@example.com`, "a b@example.com",
-		"ada@example.com\nBcc: b@example.com", "a\x00@example.com", "a\u200b@example.com", strings.Repeat("a", 250) + "@example.com"} {
+		"ada@example.com\nBcc: b@example.com", "a\x00@example.com", "a\u200b@example.com", "mar\u212a@example.com", "adm\u0130n@example.com", "ada@\u212aelvin.example", strings.Repeat("a", 250) + "@example.com"} {
 		if email, err := normalEmail(bad); err == nil {
 			t.Errorf("e-mail %q passes as %q", bad, email)
 		}
