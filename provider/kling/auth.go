@@ -30,6 +30,12 @@ func authorization(account provider.Account, f family, now time.Time) (string, b
 	return "Bearer " + token(access, secret, now), true
 }
 
+// untimely says that an answer refuses a token of two keys for its time alone.
+func untimely(account provider.Account, a provider.Answer) bool {
+	code := codeOf(a)
+	return account.Settings[SettingAPIKey] == "" && (code == codeTooEarly || code == codeExpired)
+}
+
 // token makes a JSON Web Token (HS256) with the three claims that Kling reads; others it
 // refuses.
 func token(access, secret string, now time.Time) string {

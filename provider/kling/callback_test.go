@@ -1,6 +1,7 @@
 package kling
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -296,4 +297,74 @@ func FuzzCallback(f *testing.F) {
 			t.Errorf("%q means %+v", body, got)
 		}
 	})
+}
+
+// A token that is refused for its time is signed once more, by the upstream's clock; then the refusal counts.
+func TestTokenIsSignedOnceMore(t *testing.T) {
+	u := providertest.NewUpstream(t)
+	ahead := time.Now().Add(-time.Hour).UTC().Truncate(time.Second) // this machine's clock is an hour ahead
+	issued := func(r providertest.Recorded) time.Time {
+		var claims struct {
+			NotBefore int64 `json:"nbf"`
+		}
+		parts := strings.Split(r.Header.Get("Authorization"), ".")
+		if len(parts) != 3 {
+			return time.Time{}
+		}
+		text, _ := base64.RawURLEncoding.DecodeString(parts[1])
+		_ = json.Unmarshal(text, &claims)
+		return time.Unix(claims.NotBefore, 0).Add(tokenBefore)
+	}
+	early := said(401, 1003, "not valid yet", "")
+	early.Header = map[string]string{"Date": ahead.Format(http.TimeFormat)}
+	accepts := func(r providertest.Recorded) providertest.Reply {
+		if issued(r).After(ahead.Add(tokenBefore)) {
+			return early
+		}
+		return said(200, 0, "SUCCEED", `{"task_id":"`+taskID+`","task_status":"submitted"}`)
+	}
+	req := video("kling-v1", 0)
+	u.AnswerWith(accepts)
+	if got, err := New().Submit(t.Context(), u.With(pair), req); err != nil || got.UpstreamID != taskID {
+		t.Errorf("submit: %+v, error %v", got, err)
+	}
+	calls := u.Take()
+	if len(calls) != 2 || !issued(calls[1]).Equal(ahead) || !bytes.Equal(calls[0].Body, calls[1].Body) {
+		t.Errorf("%d calls, want the same twice, the second signed at %v", len(calls), ahead)
+	}
+	if got, err := New().Reconcile(t.Context(), u.With(pair), req); err != nil || got.UpstreamID != taskID || len(u.Take()) != 2 {
+		t.Errorf("a read: %+v, error %v", got, err)
+	}
+	// One that says no more about the time, and one that says no again.
+	for _, reply := range []providertest.Reply{early, said(401, 1004, "expired", "")} {
+		u.Answer(reply)
+		_, err := New().Submit(t.Context(), u.With(pair), req)
+		if e := provider.AsError(err, ""); err == nil || e.Class != provider.Credential || len(u.Take()) != 2 {
+			t.Errorf("refused twice: error %v", err)
+		}
+	}
+	// What is refused for another reason, or with a key that has no time, is sent once.
+	for _, c := range []struct {
+		account provider.Account
+		code    int
+	}{{pair, 1000}, {pair, 1002}, {keyed, 1003}, {keyed, 1004}} {
+		u.Answer(said(401, c.code, "no", ""))
+		if _, err := New().Submit(t.Context(), u.With(c.account), req); err == nil {
+			t.Errorf("%d went well", c.code)
+		}
+		if n := len(u.Take()); n != 1 {
+			t.Errorf("%d calls for code %d, want one", n, c.code)
+		}
+	}
+	// A second call whose answer is lost may have been taken.
+	n := 0
+	u.AnswerWith(func(providertest.Recorded) providertest.Reply {
+		if n++; n == 1 {
+			return early
+		}
+		return providertest.Reply{Cut: providertest.CutAnswer}
+	})
+	if _, err := New().Submit(t.Context(), u.With(pair), req); provider.AsError(err, "").Class != provider.OutcomeUnknown {
+		t.Errorf("lost at the second call: %v", err)
+	}
 }

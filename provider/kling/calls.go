@@ -54,11 +54,7 @@ func (k *Kling) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	if f == modern {
 		path += url.PathEscape(model)
 	}
-	call, err := request(up, f, http.MethodPost, path, payload)
-	if err != nil {
-		return provider.Accepted{}, err
-	}
-	a, err := provider.Do(ctx, up, provider.Creates, call)
+	a, err := send(ctx, up, f, provider.Creates, http.MethodPost, path, payload)
 	if err != nil {
 		return provider.Accepted{}, described(a, err)
 	}
@@ -195,11 +191,7 @@ func find(ctx context.Context, up provider.Upstream, req provider.Request, exter
 // read asks the older family for one task, by its own id or by the reference; nil =
 // Kling says in its own words that there is none.
 func read(ctx context.Context, up provider.Upstream, path, id string) (*task, error) {
-	call, err := request(up, legacy, http.MethodGet, path+"/"+url.PathEscape(id), nil)
-	if err != nil {
-		return nil, err
-	}
-	a, err := provider.Do(ctx, up, provider.Reads, call)
+	a, err := send(ctx, up, legacy, provider.Reads, http.MethodGet, path+"/"+url.PathEscape(id), nil)
 	if err != nil {
 		return nil, described(a, err)
 	}
@@ -220,11 +212,7 @@ func read(ctx context.Context, up provider.Upstream, path, id string) (*task, er
 // query asks the newer family for tasks. An answer that lists none is certain only when
 // it is a list.
 func query(ctx context.Context, up provider.Upstream, key string, ids []string) ([]task, error) {
-	call, err := request(up, modern, http.MethodGet, "/tasks?"+url.Values{key: {strings.Join(ids, ",")}}.Encode(), nil)
-	if err != nil {
-		return nil, err
-	}
-	a, err := provider.Do(ctx, up, provider.Reads, call)
+	a, err := send(ctx, up, modern, provider.Reads, http.MethodGet, "/tasks?"+url.Values{key: {strings.Join(ids, ",")}}.Encode(), nil)
 	if err != nil {
 		return nil, described(a, err)
 	}
@@ -256,11 +244,30 @@ func envelopeOf(a provider.Answer) (envelope, error) {
 	return envelope{}, e
 }
 
-func request(up provider.Upstream, f family, method, path string, payload []byte) (*http.Request, error) {
-	auth, ok := authorization(up.Account, f, time.Now())
+// send makes a call. A token that Kling refuses as not valid yet or expired is made once more, by
+// the time that its answer shows where it shows one: such a refusal is about this machine's clock,
+// and has created nothing.
+func send(ctx context.Context, up provider.Upstream, f family, effect provider.Effect, method, path string, payload []byte) (provider.Answer, error) {
+	a, err := sendAt(ctx, up, f, effect, method, path, payload, time.Now())
+	if err != nil || !untimely(up.Account, a) {
+		return a, err
+	}
+	now, err := http.ParseTime(a.Header.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return sendAt(ctx, up, f, effect, method, path, payload, now)
+}
+
+func sendAt(ctx context.Context, up provider.Upstream, f family, effect provider.Effect, method, path string, payload []byte, now time.Time) (provider.Answer, error) {
+	auth, ok := authorization(up.Account, f, now)
 	if !ok {
 		// Not a refused key: other models of the account are served.
-		return nil, &provider.Error{Class: provider.ModelGone, Message: "the account has no API key, which this model needs"}
+		return provider.Answer{}, &provider.Error{Class: provider.ModelGone, Message: "the account has no API key, which this model needs"}
 	}
-	return provider.NewRequest(up, method, path, auth, payload)
+	call, err := provider.NewRequest(up, method, path, auth, payload)
+	if err != nil {
+		return provider.Answer{}, err
+	}
+	return provider.Do(ctx, up, effect, call)
 }

@@ -26,7 +26,11 @@ var byCode = map[int64]provider.Class{
 	5000: provider.Unavailable, 5001: provider.Unavailable, 5002: provider.Unavailable,
 }
 
-const codeMissing = 1203 // a resource or model that is not there
+const (
+	codeTooEarly = 1003 // a token that is not valid yet
+	codeExpired  = 1004
+	codeMissing  = 1203 // a resource or model that is not there
+)
 
 // messages are constant: Kling's own text may hold what must not be shown.
 var messages = map[provider.Class]string{
@@ -68,9 +72,9 @@ var scopes = map[int64]provider.Scope{1102: provider.ScopeModel, 1304: provider.
 
 // messagesByCode say more than the class where an operator needs it.
 var messagesByCode = map[int64]string{
-	1003: "the upstream refused the token as not valid yet: this machine's clock is ahead",
-	1004: "the upstream refused the token as expired: this machine's clock is behind",
-	1304: "the upstream does not take calls from this address",
+	codeTooEarly: "the upstream refused the token as not valid yet: this machine's clock is ahead",
+	codeExpired:  "the upstream refused the token as expired: this machine's clock is behind",
+	1304:         "the upstream does not take calls from this address",
 }
 
 // describe adds Kling's code and the request's id, for operators.
