@@ -329,6 +329,9 @@ type Callback struct {
 	// where the body says, in a word that the upstream documents, that the job goes on: asking
 	// would tell no more. UpstreamID then still proves that the job exists.
 	Hint bool
+	// Delivery names the call so that a repetition, the sender's or a replayer's, has the same
+	// name. It is covered by the signature. Empty = the upstream signs none.
+	Delivery string
 	// Doubt is what is odd about a call that is taken all the same, for the log; it quotes nothing
 	// of the call. Empty = nothing is.
 	Doubt string

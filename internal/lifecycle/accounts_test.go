@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -373,6 +374,46 @@ func TestRepeatedCallbacksCostNothing(t *testing.T) {
 		if n := looks(); n != 5 {
 			t.Errorf("%d looks for twenty times the same words, want 2", n-3)
 		}
+	})
+}
+
+// A call with a signed nonce is looked into once, whatever its unsigned parts say when it is replayed.
+func TestReplayedNonceCostsNothing(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.took = time.Hour
+		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: time.Hour, Interval: time.Hour, Ceiling: time.Hour}}
+		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example")).start(t)
+		g := h.accept(t, submission("x"))
+		token := openJob(t, h, up, g.ID)
+		attempt := func() *kinora.Attempt {
+			list, err := h.Attempts(t.Context(), g.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list[0]
+		}
+		call := func(nonce, id string) {
+			t.Helper()
+			header := http.Header{}
+			header.Set("X-Signed-Nonce", nonce)
+			header.Set("webhook-id", id)
+			if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: header}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		call("n-1", "msg_1")
+		eventually(t, "a look", func() bool { return attempt().Polls == 1 })
+		before := attempt()
+		for i := range 5 {
+			call("n-1", fmt.Sprint("msg_", 2+i))
+		}
+		if a := attempt(); a.Version != before.Version || !a.HintedAt.Equal(before.HintedAt) {
+			t.Errorf("a replay changed the attempt from %+v to %+v", before, a)
+		}
+		call("n-2", "msg_1")
+		eventually(t, "a look for another call in the same words", func() bool { return attempt().Polls == 2 })
 	})
 }
 

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -64,7 +65,7 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 		return got, nil
 	}
 	now := time.Now()
-	news, named := newsOf(token, in)
+	news, named := newsOf(token, in, got.Delivery)
 	last, repeated := e.repeats.last(news, now)
 	if repeated && named {
 		e.metrics.callbacks.WithLabelValues(providerName, "repeat").Inc()
@@ -205,7 +206,8 @@ type callbackRepeats struct {
 }
 
 const (
-	// repeatLife is longer than any upstream is known to repeat a callback in one go.
+	// repeatLife is longer than any upstream is known to repeat a callback in one go, and at least
+	// as long as a signed one is taken: from five minutes before its time to five after it.
 	repeatLife = 10 * time.Minute
 	// repeatPause is the least time between two looks for the same words.
 	repeatPause = time.Second
@@ -213,13 +215,14 @@ const (
 	maxRepeats = 20_000
 )
 
-// newsOf tells callbacks apart: by the id of the delivery where the sender names it so, else
-// by what it says.
-func newsOf(token string, in provider.InboundCallback) (news [sha256.Size]byte, named bool) {
+// newsOf tells callbacks apart: by the name that the sender has signed, by the id of the
+// delivery where it has one, else by what it says. A signed name comes first: an id beside it
+// could be changed with every replay.
+func newsOf(token string, in provider.InboundCallback, delivery string) (news [sha256.Size]byte, named bool) {
 	h := sha256.New()
 	h.Write([]byte(token))
 	h.Write([]byte{0})
-	id := in.Header.Get("webhook-id")
+	id := cmp.Or(delivery, in.Header.Get("webhook-id"))
 	if id != "" {
 		h.Write([]byte(id))
 	} else {

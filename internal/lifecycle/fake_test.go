@@ -195,7 +195,7 @@ func (callingBack) VerifyCallback(_ provider.Upstream, in provider.InboundCallba
 	if in.Header.Get("X-Keyless") != "" {
 		return provider.Callback{}, provider.Errorf(provider.Unavailable, "no keys at present")
 	}
-	return provider.Callback{UpstreamID: string(in.Body), Hint: in.Header.Get("X-Goes-On") == ""}, nil
+	return provider.Callback{UpstreamID: string(in.Body), Hint: in.Header.Get("X-Goes-On") == "", Delivery: in.Header.Get("X-Signed-Nonce")}, nil
 }
 
 // events records what the lifecycle asks of the webhooks.

@@ -17,6 +17,8 @@ import (
 const (
 	accessKey = "vidu"
 	algorithm = "hmac-sha256"
+
+	nonceHeader = "X-Request-Nonce"
 )
 
 // tolerance is how far a callback's Date may be from its arrival. Vidu documents none;
@@ -35,7 +37,18 @@ func (*Vidu) VerifyCallback(up provider.Upstream, in provider.InboundCallback) (
 		return provider.Callback{}, provider.Errorf(provider.Invalid, "the callback could not be read")
 	}
 	// Older bodies name no task; then the token in the path tells which it is.
-	return provider.Callback{UpstreamID: t.id(), Verified: true, Hint: !t.goesOn()}, nil
+	return provider.Callback{UpstreamID: t.id(), Verified: true, Hint: !t.goesOn(), Delivery: signedNonce(in.Header)}, nil
+}
+
+// signedNonce is the call's nonce where the signature covers it; one that it leaves out could be
+// changed with every replay.
+func signedNonce(h http.Header) string {
+	for _, name := range strings.Split(h.Get("X-HMAC-SIGNED-HEADERS"), ";") {
+		if strings.EqualFold(name, nonceHeader) {
+			return h.Get(nonceHeader)
+		}
+	}
+	return ""
 }
 
 // goesOn says that the task is in one of the documented states that are no end.
@@ -61,7 +74,7 @@ func verify(keys []string, in provider.InboundCallback) error {
 		return errors.New("the date is missing or malformed")
 	case in.Arrived.Sub(sent) > tolerance || in.Arrived.Sub(sent) < -tolerance:
 		return errors.New("the date is too far from the time of arrival")
-	case h.Get("X-Request-Nonce") == "":
+	case h.Get(nonceHeader) == "":
 		return errors.New("the nonce is missing")
 	}
 	given, err := base64.StdEncoding.DecodeString(h.Get("X-HMAC-SIGNATURE"))

@@ -1,6 +1,9 @@
 package vidu
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"testing"
 	"time"
@@ -39,7 +42,7 @@ func arriving(in provider.InboundCallback, after time.Duration) provider.Inbound
 }
 
 func callbacks() []providertest.CallbackCase {
-	hint := provider.Callback{UpstreamID: taskID, Verified: true, Hint: true}
+	hint := provider.Callback{UpstreamID: taskID, Verified: true, Hint: true, Delivery: vectorNonce}
 	good := signed("/cb/vidu/JOBTOKEN", "", vectorPath, callbackBody)
 	volatile := []string{"Content-Type"}
 	get := good
@@ -59,9 +62,9 @@ func callbacks() []providertest.CallbackCase {
 		{Name: "four minutes old", In: arriving(good, 4*time.Minute), Want: hint},
 		{Name: "four minutes ahead", In: arriving(good, -4*time.Minute), Want: hint},
 		{Name: "six minutes old", In: arriving(good, 6*time.Minute), Class: provider.Credential},
-		{Name: "an older body without an id", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"state":"processing","err_code":"","payload":"","creations":[]}`), Want: provider.Callback{Verified: true}},
-		{Name: "an older end without an id", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"state":"failed","err_code":"x","payload":"","creations":[]}`), Want: provider.Callback{Verified: true, Hint: true}},
-		{Name: "the id as a number", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"id":860000000000000001,"state":"processing"}`), Want: provider.Callback{UpstreamID: taskID, Verified: true}},
+		{Name: "an older body without an id", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"state":"processing","err_code":"","payload":"","creations":[]}`), Want: provider.Callback{Verified: true, Delivery: vectorNonce}},
+		{Name: "an older end without an id", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"state":"failed","err_code":"x","payload":"","creations":[]}`), Want: provider.Callback{Verified: true, Hint: true, Delivery: vectorNonce}},
+		{Name: "the id as a number", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"id":860000000000000001,"state":"processing"}`), Want: provider.Callback{UpstreamID: taskID, Verified: true, Delivery: vectorNonce}},
 		{Name: "a word that nobody documents", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `{"id":860000000000000001,"state":"scheduled"}`), Want: hint},
 		{Name: "no JSON", In: signed("/cb/vidu/JOBTOKEN", "", vectorPath, `success`), Class: provider.Invalid},
 	}
@@ -77,6 +80,21 @@ func TestSigningText(t *testing.T) {
 	in.Path, in.Query = "", ""
 	if got := signingText(in, vectorDate); got[:9] != "POST\n/\n\nv" {
 		t.Errorf("signs %q", got)
+	}
+}
+
+// A nonce that the signature leaves out names nothing: whoever replays the call could change it.
+func TestNonceOutsideTheSignature(t *testing.T) {
+	for names, want := range map[string]string{"Date;x-request-nonce": vectorNonce, "X-Request-Nonce": vectorNonce, "Date": "", "": ""} {
+		in := signed("/cb/vidu/JOBTOKEN", "", "", callbackBody)
+		in.Header.Set("X-HMAC-SIGNED-HEADERS", names)
+		mac := hmac.New(sha256.New, []byte(testKey))
+		mac.Write([]byte(signingText(in, vectorDate)))
+		in.Header.Set("X-HMAC-SIGNATURE", base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+		got, err := New().VerifyCallback(provider.Upstream{Account: account}, in)
+		if err != nil || got.Delivery != want {
+			t.Errorf("signed headers %q: %+v, error %v; want the name %q", names, got, err, want)
+		}
 	}
 }
 
