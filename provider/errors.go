@@ -99,6 +99,10 @@ func AsError(err error, otherwise Class) *Error {
 var (
 	// ErrNotCancellable says that the upstream will not end the job early.
 	ErrNotCancellable = errors.New("provider: the job cannot be cancelled upstream")
+	// ErrResultLost says that a job had ended when it was to be cancelled, and that the
+	// upstream has deleted its result. Upstreams that answer so are looked at first, which
+	// leaves an instant for this to happen in.
+	ErrResultLost = errors.New("provider: the job's result was deleted")
 	// ErrNotSubmitted says that the upstream is certain that it has no such job.
 	ErrNotSubmitted = errors.New("provider: the upstream has no such job")
 	// ErrUncertain says that the upstream shows no such job, or cannot be asked, and that

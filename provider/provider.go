@@ -44,7 +44,8 @@ type Provider interface {
 
 // Canceler is a provider whose upstream can end a job early.
 type Canceler interface {
-	// Cancel ends the job upstream. ErrNotCancellable (by errors.Is) means that it runs on.
+	// Cancel ends the job upstream. ErrNotCancellable (by errors.Is) means that it runs on,
+	// ErrResultLost that it had ended, and that its result went with the attempt.
 	// It must never destroy the record of a finished job.
 	Cancel(ctx context.Context, up Upstream, job Job) error
 }

@@ -1,12 +1,18 @@
 package lifecycle_test
 
 import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/lifecycle"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
 	"github.com/kinora/kinora/provider"
@@ -65,6 +71,31 @@ func TestCancel(t *testing.T) {
 			if ev, usage, deliveries := h.ledger(t, g.ID); ev != 1 || usage != 0 || deliveries != 1 {
 				t.Errorf("events %d, usage %d, deliveries %d", ev, usage, deliveries)
 			}
+			h.stop()
+		})
+		t.Run("when it has ended, and its result is lost", func(t *testing.T) {
+			up := newFake(t)
+			up.took = time.Hour
+			up.name = func(provider.Request) string { return "up_destroyed" }
+			var mu sync.Mutex
+			var lines bytes.Buffer
+			h := build(t, db, t.TempDir(), destroying{up}, func(c *lifecycle.Config) { c.Logger = slog.New(slog.NewTextHandler(&locked{&mu, &lines}, nil)) }).start(t)
+			g := h.accept(t, submission("x"))
+			eventually(t, "it runs", func() bool {
+				now, _, err := h.Generation(t.Context(), organisation, g.ID)
+				return err == nil && now.State == kinora.GenerationRunning
+			})
+			h.cancelled(t, g.ID)
+			eventually(t, "an operator is told", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				for line := range strings.Lines(lines.String()) {
+					if strings.Contains(line, "level=ERROR") && strings.Contains(line, "deleted its result") && strings.Contains(line, g.ID+"_0") {
+						return true
+					}
+				}
+				return false
+			})
 			h.stop()
 		})
 		t.Run("after the end, and of another organisation", func(t *testing.T) {
@@ -155,3 +186,22 @@ func (f *fake) cancels() int {
 }
 
 var _ provider.Canceler = (*fake)(nil)
+
+// destroying is a fake whose jobs have always ended when they are to be cancelled, and are deleted by it.
+type destroying struct{ *fake }
+
+func (destroying) Cancel(context.Context, provider.Upstream, provider.Job) error {
+	return &provider.Error{Class: provider.Gone, Message: "it was deleted", Err: provider.ErrResultLost}
+}
+
+// locked is a writer that a test may read from meanwhile.
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}

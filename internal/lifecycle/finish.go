@@ -322,7 +322,12 @@ func (e *Engine) cancelUpstream(a *kinora.Attempt) {
 	e.inHand.Go(func() {
 		ctx, cancel := context.WithTimeout(e.work, e.timing.Poll)
 		defer cancel()
-		if err := canceler.Cancel(ctx, e.upstream(acc), e.job(a)); err != nil && !errors.Is(err, provider.ErrNotCancellable) {
+		switch err := canceler.Cancel(ctx, e.upstream(acc), e.job(a)); {
+		case err == nil, errors.Is(err, provider.ErrNotCancellable):
+		case errors.Is(err, provider.ErrResultLost):
+			// It has been made and paid for, and nobody can have it any more.
+			e.log.Error("a task ended while it was being cancelled, and the upstream deleted its result", "attempt", a.ID(), "provider", a.Provider, "account", a.Account)
+		default:
 			e.log.Info("a task could not be cancelled upstream", "attempt", a.ID(), "error", err)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 
 // Cancel implements provider.Canceler, for V2 while the task is queued. The same DELETE
 // removes the record of a task that has ended, its result with it: so the task is looked
-// at first, and it is sent for a queued one only.
+// at first, it is sent for a queued one only, and the task is looked at again.
 func (*MiniMax) Cancel(ctx context.Context, up provider.Upstream, job provider.Job) error {
 	if familyOf(job.UpstreamModel) != h3 {
 		return provider.ErrNotCancellable
@@ -45,7 +45,23 @@ func (*MiniMax) Cancel(ctx context.Context, up provider.Upstream, job provider.J
 	}
 	// Older pages of the reference have "cancel" and "delete".
 	if strings.HasPrefix(strings.ToLower(string(got.Action)), "delete") {
-		return &provider.Error{Class: provider.Gone, Code: "deleted", Message: "the job ended while it was being cancelled, and its result was deleted"}
+		return &provider.Error{
+			Class: provider.Gone, Code: "deleted", Message: "the job ended while it was being cancelled, and its result was deleted", Err: provider.ErrResultLost,
+		}
+	}
+	return cancelled(ctx, up, job)
+}
+
+// cancelled looks once more after a DELETE that was taken: a task that runs on was not
+// cancelled. Where the look fails, the DELETE's own answer counts.
+func cancelled(ctx context.Context, up provider.Upstream, job provider.Job) error {
+	t, err := queryTask(ctx, up, job)
+	if err != nil {
+		return nil
+	}
+	switch t.report(job.UpstreamID).State {
+	case provider.StateRunning, provider.StateSucceeded:
+		return provider.ErrNotCancellable
 	}
 	return nil
 }

@@ -162,7 +162,7 @@ func TestCancelDestroysNothing(t *testing.T) {
 		"an older answer": {shows("queued"), providertest.JSON(200, `{"task_id":"1","action":"cancel"}`), 1, func(err error) bool { return err == nil }},
 		"begun meanwhile": {shows("queued"), v2(400, "bad_request_error", "no"), 1, func(err error) bool { return errors.Is(err, provider.ErrNotCancellable) }},
 		"ended meanwhile": {shows("queued"), providertest.JSON(200, `{"task_id":"1","action":"deleted","status":"deleted"}`), 1, func(err error) bool {
-			return provider.AsError(err, "").Class == provider.Gone
+			return provider.AsError(err, "").Class == provider.Gone && errors.Is(err, provider.ErrResultLost)
 		}},
 		"lost":        {shows("queued"), providertest.Reply{Cut: providertest.CutAnswer}, 1, func(err error) bool { return provider.AsError(err, "").Class == provider.Unavailable }},
 		"unreadable":  {shows("queued"), providertest.JSON(200, `{}`), 1, func(err error) bool { return provider.AsError(err, "").Class == provider.Unavailable }},
@@ -191,6 +191,28 @@ func TestCancelDestroysNothing(t *testing.T) {
 		}
 		if deletes != c.deletes {
 			t.Errorf("%s: %d DELETEs, want %d", name, deletes, c.deletes)
+		}
+	}
+	// After a DELETE that was taken the task is looked at once more.
+	for after, want := range map[string]error{"running": provider.ErrNotCancellable, "succeeded": provider.ErrNotCancellable, "cancelled": nil, "queued": nil, "": nil} {
+		deleted := false
+		u.AnswerWith(func(r providertest.Recorded) providertest.Reply {
+			switch {
+			case r.Method == "DELETE":
+				deleted = true
+				return providertest.JSON(200, `{"task_id":"1","action":"cancelled","status":"cancelled"}`)
+			case !deleted:
+				return shows("queued")
+			case after == "":
+				return providertest.Reply{Status: 500}
+			}
+			return shows(after)
+		})
+		if err := New().Cancel(t.Context(), u.With(account), job); !errors.Is(err, want) {
+			t.Errorf("%q after the DELETE: error %v, want %v", after, err, want)
+		}
+		if n := len(u.Take()); n != 3 {
+			t.Errorf("%q after the DELETE: %d calls, want a look, the DELETE and a look", after, n)
 		}
 	}
 	for _, model := range []string{"MiniMax-Hailuo-2.3", "image-01"} {

@@ -33,7 +33,9 @@ func New() *MiniMax { return &MiniMax{} }
 
 // MiniMax speaks MiniMax's protocols. Beside Provider it is a Canceler (V2, while queued)
 // and a CallbackVerifier. It is no Reconciler: neither V1 nor V2 takes a reference of
-// ours or shows a task's prompt, so that nothing upstream tells whose a task is.
+// ours, and V2's list, the only one, is documented to show a prompt of tasks that have
+// succeeded and of none what else it was made from: equal requests look the same in it, so
+// that nothing upstream tells for certain whose a task is.
 type MiniMax struct{}
 
 var (
