@@ -310,8 +310,9 @@ func (e *Engine) request(g *kinora.Generation, a *kinora.Attempt, m *kinora.Mode
 }
 
 // clip keeps a caller's word short enough to be repeated in an error.
-func clip(s string) string {
-	const limit = 100
+func clip(s string) string { return clipTo(s, 100) }
+
+func clipTo(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}

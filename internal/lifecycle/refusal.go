@@ -111,11 +111,14 @@ func (e *Engine) otherAccount(l *lane, upstreamModel string, now time.Time) bool
 	return false
 }
 
+// maxDetail is how much of an upstream's own words an attempt keeps, in characters: a sentence and an id.
+const maxDetail = 400
+
 // note keeps an upstream's error with the attempt, for operators.
 func note(a *kinora.Attempt, pe *provider.Error) {
 	text := pe.Message
 	if pe.Detail != "" {
-		text += ": " + clip(pe.Detail)
+		text += ": " + clipTo(pe.Detail, maxDetail)
 	}
 	a.ErrorClass, a.ErrorCode, a.ErrorMessage = string(pe.Class), storable(clip(pe.Code)), storable(text)
 }

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -296,5 +297,36 @@ func TestRefusalsAreCheap(t *testing.T) {
 				t.Errorf("accepted: %v", err)
 			}
 		})
+	})
+}
+
+// What an upstream says in its own words stays with the attempt, for operators: no refusal, of whatever
+// class, carries it into what the caller reads.
+func TestUpstreamsWordsAreForOperators(t *testing.T) {
+	const words = "request r-7: the frobnicator of tenant 4711 is out of range"
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.submit = func(_ int, req provider.Request) (bool, error) {
+			return false, &provider.Error{Class: provider.Class(req.Prompt), Message: "no", Detail: words}
+		}
+		h := build(t, db, t.TempDir(), up, withAccounts(lifecycle.Account{Account: named("main"), Indifferent: true}),
+			func(c *lifecycle.Config) { c.Timing.Backoff = 0.001 }).start(t)
+		for _, class := range []provider.Class{
+			provider.Invalid, provider.Moderation, provider.ModelGone, provider.Generation, provider.Credential, provider.Permission, provider.Balance, provider.Unavailable,
+		} {
+			g, _ := h.await(t, h.accept(t, submission(string(class))).ID)
+			a := h.attempts(t, g.ID)[0]
+			if !strings.Contains(a.ErrorMessage, words) {
+				t.Errorf("%s: operators read %q", class, a.ErrorMessage)
+			}
+			told, err := json.Marshal([]any{g.Failure, a.Failure})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g.Failure == nil || strings.Contains(string(told), "frobnicator") || strings.Contains(string(told), "r-7") {
+				t.Errorf("%s: the caller reads %s", class, told)
+			}
+		}
 	})
 }

@@ -19,7 +19,9 @@ const (
 
 // Submit implements provider.Provider. A task's callback URL goes along as it is; the image
 // route takes none.
-func (*Ark) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+func (k *Ark) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (_ provider.Accepted, err error) {
+	var a provider.Answer
+	defer func() { err = provider.Quote(k, up, req, err, envelope(a).Message) }()
 	path, b := tasksPath, taskBody(up, req)
 	if synchronousRequest(req) {
 		path, b = imagesPath, imageBody(req)
@@ -32,7 +34,7 @@ func (*Ark) Submit(ctx context.Context, up provider.Upstream, req provider.Reque
 	if err != nil {
 		return provider.Accepted{}, err
 	}
-	a, err := provider.Do(ctx, up, provider.Creates, call)
+	a, err = provider.Do(ctx, up, provider.Creates, call)
 	if err != nil {
 		return provider.Accepted{}, withCode(err, up, a)
 	}

@@ -136,7 +136,6 @@ func refusal(up provider.Upstream, a provider.Answer, req provider.Request) *pro
 		e.Message = "the upstream refused " + field
 	}
 	e.CallbackRefused = e.Class == provider.Invalid && p.Param == "callback_url"
-	e.Detail = quotable(up, p.Message, req.Prompt)
 	return e
 }
 
@@ -202,35 +201,6 @@ func token(up provider.Upstream, code string) string {
 func holdsSecret(up provider.Upstream, text string) bool {
 	key := up.Account.Settings[SettingAPIKey]
 	return key != "" && strings.Contains(text, key)
-}
-
-const (
-	maxDetail = 300 // bytes of the vendor's words that an operator is shown
-	// sharedWithPrompt is how many bytes in a row a message and the prompt may have in common.
-	sharedWithPrompt = 12
-)
-
-var addresses = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S*|\bdata:\S*`)
-
-// quotable is what an operator may read of the vendor's message: without addresses, and not
-// at all where it repeats the prompt or a key.
-func quotable(up provider.Upstream, message, prompt string) string {
-	message = addresses.ReplaceAllString(message, "…")
-	if len(message) > maxDetail {
-		message = strings.ToValidUTF8(message[:maxDetail], "") + "…"
-	}
-	if holdsSecret(up, message) {
-		return ""
-	}
-	if prompt != "" && len(prompt) <= sharedWithPrompt && strings.Contains(message, prompt) {
-		return ""
-	}
-	for i := 0; i+sharedWithPrompt <= len(message); i++ {
-		if strings.Contains(prompt, message[i:i+sharedWithPrompt]) {
-			return ""
-		}
-	}
-	return message
 }
 
 // callerField turns the vendor's name of a field into the caller's; empty for names that it

@@ -356,12 +356,15 @@ func kindOfFile(name string) kinora.Kind {
 // problem is the body of a refused prompt.
 type problem struct {
 	Error struct {
-		Type string `json:"type"`
+		Type    string `json:"type"`
+		Message string `json:"message"`
 	} `json:"error"`
 	Nodes map[string]struct {
 		Errors []struct {
-			Type  string `json:"type"`
-			Extra struct {
+			Type    string `json:"type"`
+			Message string `json:"message"`
+			Details string `json:"details"`
+			Extra   struct {
 				Input string `json:"input_name"`
 			} `json:"extra_info"`
 		} `json:"errors"`
@@ -394,6 +397,20 @@ func (w *Workflow) refusal(a provider.Answer) *provider.Error {
 		e.Class, e.Message = provider.Invalid, "the upstream refused "+strings.Join(slices.Compact(fields), ", ")
 	}
 	return e
+}
+
+// sentence is what a refused prompt's answer says in words: of its first node, else as a whole.
+func sentence(a provider.Answer) string {
+	var p problem
+	_ = json.Unmarshal(a.Body, &p) // what is none says nothing
+	for _, id := range slices.SortedFunc(maps.Keys(p.Nodes), byNumber) {
+		for _, err := range p.Nodes[id].Errors {
+			if err.Message != "" {
+				return strings.TrimSuffix(err.Message+": "+err.Details, ": ")
+			}
+		}
+	}
+	return p.Error.Message
 }
 
 // name says which input of the workflow's own is meant; empty = none of them.

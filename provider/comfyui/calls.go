@@ -44,10 +44,10 @@ func (c *ComfyUI) Submit(ctx context.Context, up provider.Upstream, req provider
 	}
 	a, err := do(ctx, up, provider.Creates, http.MethodPost, "/prompt", payload)
 	if err != nil {
-		return provider.Accepted{}, err
+		return provider.Accepted{}, provider.Quote(c, up, req, err, sentence(a))
 	}
 	if a.Status >= 300 {
-		return provider.Accepted{}, w.refusal(a)
+		return provider.Accepted{}, provider.Quote(c, up, req, w.refusal(a), sentence(a))
 	}
 	var accepted struct {
 		ID string `json:"prompt_id"`

@@ -75,9 +75,9 @@ func (g *Google) submitImage(ctx context.Context, s *site, req provider.Request)
 	g.note(s, a)
 	switch {
 	case err != nil:
-		return provider.Accepted{}, described(s.up, a, err)
+		return provider.Accepted{}, g.quoted(s, req, a, described(s.up, a, err))
 	case res == nil:
-		return provider.Accepted{}, refusal(s, a)
+		return provider.Accepted{}, g.quoted(s, req, a, refusal(s, a))
 	}
 	defer res.Body.Close()
 	kept := keptImages{ctx: ctx, sink: req.Sink, by: map[string]provider.Output{}}

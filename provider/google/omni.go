@@ -57,10 +57,10 @@ func (g *Google) submitOmni(ctx context.Context, s *site, req provider.Request) 
 	}
 	text, a, err := g.readCut(ctx, s, provider.Creates, call)
 	if err != nil {
-		return provider.Accepted{}, err
+		return provider.Accepted{}, g.quoted(s, req, a, err)
 	}
 	if a.Status >= 300 {
-		return provider.Accepted{}, submitRefusal(s, a, req)
+		return provider.Accepted{}, g.quoted(s, req, a, submitRefusal(s, a, req))
 	}
 	var made interaction
 	if err := json.Unmarshal(text, &made); err != nil || !interactionID.MatchString(string(made.ID)) {

@@ -140,6 +140,11 @@ func refusal(s *site, a provider.Answer) *provider.Error {
 	return e
 }
 
+// quoted adds what an answer to a submit says in words, for operators.
+func (g *Google) quoted(s *site, req provider.Request, a provider.Answer, err error) error {
+	return provider.Quote(g, s.up, req, err, string(readProblem(a.Body).Message))
+}
+
 // class is what a problem's words mean; empty = they say nothing.
 func (p *problem) class() provider.Class {
 	for _, d := range p.details() {
@@ -184,8 +189,8 @@ var (
 	numberWord = regexp.MustCompile(`^[0-9]{1,3}$`)
 )
 
-// describe adds the upstream's own words, for operators: never a sentence, which may repeat
-// the prompt.
+// describe adds the upstream's own words, for operators: no sentence, which may repeat the
+// prompt, and is quoted only where that is known.
 func (p *problem) describe(up provider.Upstream, e *provider.Error) {
 	if word := p.word(); (wordShape.MatchString(word) || numberWord.MatchString(word)) && !secret(up, word) {
 		e.Code = word

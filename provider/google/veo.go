@@ -52,10 +52,10 @@ func (g *Google) submitVeo(ctx context.Context, s *site, req provider.Request) (
 	}
 	a, err := g.do(ctx, s, provider.Creates, call)
 	if err != nil {
-		return provider.Accepted{}, err
+		return provider.Accepted{}, g.quoted(s, req, a, err)
 	}
 	if a.Status >= 300 {
-		return provider.Accepted{}, submitRefusal(s, a, req)
+		return provider.Accepted{}, g.quoted(s, req, a, submitRefusal(s, a, req))
 	}
 	var op operation
 	if err := json.Unmarshal(a.Body, &op); err != nil || !operationName(string(op.Name), s.vertex) {

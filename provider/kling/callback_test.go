@@ -241,14 +241,14 @@ func TestRefusalsNameWhatTheyAreAbout(t *testing.T) {
 		u.Answer(said(400, c.code, c.message, ""))
 		_, err := New().Submit(t.Context(), u.With(keyed), c.req)
 		var e *provider.Error
-		if !errors.As(err, &e) || e.Class != c.class || !strings.Contains(e.Message, c.says) || e.Code != strconv.Itoa(c.code) || e.Detail != "request r-1" {
+		if !errors.As(err, &e) || e.Class != c.class || !strings.Contains(e.Message, c.says) || e.Code != strconv.Itoa(c.code) || e.Detail != "request r-1: "+c.message {
 			t.Errorf("%s %d %q: %+v", c.req.UpstreamModel, c.code, c.message, e)
 		}
 	}
 	u.Answer(said(503, 5001, "maintenance", ""))
 	_, err := New().Submit(t.Context(), u.With(keyed), video("kling-v1", 0))
 	var e *provider.Error
-	if !errors.As(err, &e) || e.Class != provider.OutcomeUnknown || e.Code != "5001" || e.Detail != "request r-1" {
+	if !errors.As(err, &e) || e.Class != provider.OutcomeUnknown || e.Code != "5001" || e.Detail != "request r-1: maintenance" {
 		t.Errorf("maintenance: %+v", e)
 	}
 }

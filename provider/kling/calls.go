@@ -41,7 +41,9 @@ func handleOf(job provider.Job) (h handle) {
 }
 
 // Submit implements provider.Provider.
-func (k *Kling) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+func (k *Kling) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (_ provider.Accepted, err error) {
+	var a provider.Answer
+	defer func() { err = provider.Quote(k, up, req, err, sentence(a)) }()
 	f, model := familyFor(req.UpstreamModel, req.Kind)
 	path := routeOf(req)
 	if path == "" {
@@ -54,7 +56,7 @@ func (k *Kling) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	if f == modern {
 		path += url.PathEscape(model)
 	}
-	a, err := send(ctx, up, f, provider.Creates, http.MethodPost, path, payload)
+	a, err = send(ctx, up, f, provider.Creates, http.MethodPost, path, payload)
 	if err != nil {
 		return provider.Accepted{}, described(a, err)
 	}

@@ -89,6 +89,12 @@ func describe(a provider.Answer, e *provider.Error) {
 	}
 }
 
+// sentence is what an answer says in words.
+func sentence(a provider.Answer) string {
+	env, _ := readEnvelope(a.Body)
+	return string(env.Message)
+}
+
 // described is describe for an error that provider.Do has classified by its status.
 func described(a provider.Answer, err error) error {
 	var e *provider.Error

@@ -131,7 +131,7 @@ const maxRest = 1 << 20
 
 // Submit implements provider.Provider: the video comes with the answer, and goes to storage
 // while it is read.
-func (*LocalAI) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+func (l *LocalAI) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
 	files := provider.NewInline()
 	defer files.Release()
 	body, err := document(ctx, up, req, files)
@@ -147,13 +147,24 @@ func (*LocalAI) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	}
 	res, a, err := provider.Stream(ctx, up, provider.Creates, call)
 	if err != nil {
-		return provider.Accepted{}, err
+		return provider.Accepted{}, provider.Quote(l, up, req, err, sentence(a))
 	}
 	if res == nil {
-		return provider.Accepted{}, provider.Refused(a)
+		return provider.Accepted{}, provider.Quote(l, up, req, provider.Refused(a), sentence(a))
 	}
 	defer res.Body.Close()
 	return read(ctx, req, res)
+}
+
+// sentence is what an answer that is an error says in words.
+func sentence(a provider.Answer) string {
+	var said struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(a.Body, &said) // what is no error of the server's says nothing
+	return said.Error.Message
 }
 
 // answer is what is left of one without the videos in it.

@@ -63,7 +63,7 @@ func digits(s string) string {
 type complaint struct {
 	code string // "1008"
 	kind string // V2's type, "rate_limit_error"
-	// words are its own sentence. It may hold anything and is only searched.
+	// words are its own sentence. It may hold anything: it is searched, and quoted by provider.Quote alone.
 	words string
 	trace string // the upstream's id of the call, for its support
 }

@@ -87,10 +87,10 @@ func TestImageAnswers(t *testing.T) {
 	}
 }
 
-// The upstream's id of a call is kept for its support, and nothing else of what it says.
+// The upstream's id of a call is kept for its support, beside what it says.
 func TestTraces(t *testing.T) {
 	u := providertest.NewUpstream(t)
-	for header, want := range map[string]string{"021785229015510a2c883cf675b9804d": "trace 021785229015510a2c883cf675b9804d", testKey: "", "": "trace 0123456789abcdef"} {
+	for header, want := range map[string]string{"021785229015510a2c883cf675b9804d": "trace 021785229015510a2c883cf675b9804d: no (1008)", testKey: "", "": "trace 0123456789abcdef: no (1008)"} {
 		u.Answer(providertest.Reply{Status: 402, Header: map[string]string{"Trace-Id": header}, Body: `{"type":"error","error":{"type":"insufficient_balance_error","message":"no (1008)"},"request_id":"0123456789abcdef"}`})
 		_, err := New().Submit(t.Context(), u.With(account), picture(nil))
 		if e := provider.AsError(err, ""); e.Code != "1008" || header == testKey && strings.Contains(e.Detail, testKey) || header != testKey && e.Detail != want {

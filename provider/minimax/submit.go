@@ -31,7 +31,9 @@ func (*MiniMax) Validate(req provider.Request) error {
 
 // Submit implements provider.Provider. The call stays open while MiniMax makes sure that
 // the callback URL answers its challenge.
-func (*MiniMax) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+func (m *MiniMax) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (_ provider.Accepted, err error) {
+	var a provider.Answer
+	defer func() { err = provider.Quote(m, up, req, err, readComplaint(a).words) }()
 	f := familyOf(req.UpstreamModel)
 	payload, err := encode(protocols[f].body(req))
 	if err != nil {
@@ -41,7 +43,7 @@ func (*MiniMax) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	if err != nil {
 		return provider.Accepted{}, err
 	}
-	a, err := provider.Do(ctx, up, provider.Creates, call)
+	a, err = provider.Do(ctx, up, provider.Creates, call)
 	if err != nil {
 		return provider.Accepted{}, lost(a, err)
 	}

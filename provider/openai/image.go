@@ -126,10 +126,10 @@ func submitImages(ctx context.Context, in *references, req provider.Request, t t
 	}
 	res, a, err := provider.Stream(ctx, up, provider.Creates, call)
 	if err != nil {
-		return provider.Accepted{}, withCode(err, up, a)
+		return provider.Accepted{}, quoted(up, a, req, withCode(err, up, a))
 	}
 	if res == nil {
-		return provider.Accepted{}, refusal(up, a, req)
+		return provider.Accepted{}, quoted(up, a, req, refusal(up, a, req))
 	}
 	defer res.Body.Close()
 	answer := &imageAnswer{ctx: ctx, up: up, req: req, order: o, status: res.StatusCode}

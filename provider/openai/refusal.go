@@ -220,6 +220,11 @@ func withCode(err error, up provider.Upstream, a provider.Answer) error {
 	return err
 }
 
+// quoted adds what an answer to a submit says in words, for operators.
+func quoted(up provider.Upstream, a provider.Answer, req provider.Request, err error) error {
+	return provider.Quote((*OpenAI)(nil), up, req, err, envelope(a).Message)
+}
+
 // retryAfter reads the vendor's headers; the one in milliseconds is the finer.
 func retryAfter(a provider.Answer) time.Duration {
 	if wait := milliseconds(a.Header.Get("Retry-After-Ms")); wait > 0 {

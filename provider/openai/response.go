@@ -67,10 +67,10 @@ func submitResponse(ctx context.Context, in *references, req provider.Request, t
 	}
 	a, err := provider.Do(ctx, up, provider.Creates, call)
 	if err != nil {
-		return provider.Accepted{}, withCode(err, up, a)
+		return provider.Accepted{}, quoted(up, a, req, withCode(err, up, a))
 	}
 	if a.Status >= 300 {
-		return provider.Accepted{}, refusal(up, a, req)
+		return provider.Accepted{}, quoted(up, a, req, refusal(up, a, req))
 	}
 	var r response
 	if json.Unmarshal(a.Body, &r) != nil || r.ID == "" {

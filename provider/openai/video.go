@@ -94,10 +94,10 @@ func submitVideo(ctx context.Context, in *references, req provider.Request, t ta
 	}
 	a, err := provider.Do(ctx, up, provider.Creates, call)
 	if err != nil {
-		return provider.Accepted{}, withCode(err, up, a)
+		return provider.Accepted{}, quoted(up, a, req, withCode(err, up, a))
 	}
 	if a.Status >= 300 {
-		return provider.Accepted{}, refusal(up, a, req)
+		return provider.Accepted{}, quoted(up, a, req, refusal(up, a, req))
 	}
 	var v video
 	if json.Unmarshal(a.Body, &v) != nil || v.id() == "" {

@@ -181,6 +181,22 @@ func (s *Suite) testSecrets(t *testing.T) {
 	}
 }
 
+// plainWords stand for what an upstream says and an operator may read.
+const plainWords = "the frame rate of this clip is odd"
+
+// testSentence wants operators to read what the upstream says of a refused submit, and callers not to.
+func (s *Suite) testSentence(t *testing.T) {
+	u := s.upstream(t)
+	u.Answer(s.Complaint(400, plainWords))
+	_, err := s.Provider.Submit(t.Context(), u.With(s.Account), s.Request)
+	if err == nil {
+		t.Fatal("a complaint was taken as accepted")
+	}
+	if e := s.checkError(t, err); !strings.Contains(e.Detail, plainWords) || strings.Contains(e.Error(), plainWords) {
+		t.Errorf("the error %q has the detail %q; want the upstream's words in the detail alone", e.Error(), e.Detail)
+	}
+}
+
 // testRedirects wants the key to stay where it belongs.
 func (s *Suite) testRedirects(t *testing.T) {
 	u, elsewhere := s.upstream(t), s.upstream(t)

@@ -167,6 +167,7 @@ func Run(t *testing.T, s Suite) {
 		t.Run("poll with a lost connection", s.testPollLost)
 	}
 	t.Run("secrets", s.testSecrets)
+	t.Run("the upstream's own sentence", s.testSentence)
 	t.Run("redirects", s.testRedirects)
 	t.Run("concurrent use", s.testConcurrent)
 	if p, ok := s.Provider.(provider.Canceler); ok && !s.traits().Synchronous {

@@ -85,7 +85,11 @@ func (m minimal) Submit(ctx context.Context, up provider.Upstream, r provider.Re
 	unreadable := json.Unmarshal(a.Body, &got) != nil || got.ID == ""
 	switch {
 	case a.Status >= 300:
-		return provider.Accepted{}, m.refusal(a)
+		e := m.refusal(a)
+		if m.flaw == "keeps the words from operators" || e.Detail != "" {
+			return provider.Accepted{}, e
+		}
+		return provider.Accepted{}, provider.Quote(m, up, r, e, got.Error)
 	case unreadable && m.flaw == "no id is no failure":
 		return provider.Accepted{}, nil
 	case unreadable:
@@ -277,6 +281,7 @@ func TestSuitePassesGoodProviders(t *testing.T) {
 
 // flaws are what the suite exists to find, with the part of it that must.
 var flaws = map[string]string{
+	"keeps the words from operators":  "the upstream's own sentence",
 	"submit as a read":                "submit with a lost connection",
 	"submits again":                   "submit with a lost connection",
 	"net/http repeats it":             "submit with a lost connection",

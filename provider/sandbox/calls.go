@@ -11,7 +11,9 @@ import (
 )
 
 // Submit implements provider.Provider.
-func (*Sandbox) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+func (s *Sandbox) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (_ provider.Accepted, err error) {
+	var a provider.Answer
+	defer func() { err = provider.Quote(s, up, req, err, readProblem(a.Body).Message) }()
 	payload, err := json.Marshal(body(req))
 	if err != nil {
 		return provider.Accepted{}, &provider.Error{Class: provider.Invalid, Message: "input.metadata is not JSON", Err: err}
@@ -20,7 +22,7 @@ func (*Sandbox) Submit(ctx context.Context, up provider.Upstream, req provider.R
 	if err != nil {
 		return provider.Accepted{}, err
 	}
-	a, err := provider.Do(ctx, up, provider.Creates, call)
+	a, err = provider.Do(ctx, up, provider.Creates, call)
 	if err != nil {
 		if a.Status == http.StatusServiceUnavailable && readProblem(a.Body).Code == string(provider.Unavailable) {
 			return provider.Accepted{}, refusal(a) // by its protocol nothing was created

@@ -16,7 +16,9 @@ import (
 const prefix = "/ent/v2/"
 
 // Submit implements provider.Provider.
-func (*Vidu) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (provider.Accepted, error) {
+func (v *Vidu) Submit(ctx context.Context, up provider.Upstream, req provider.Request) (_ provider.Accepted, err error) {
+	var a provider.Answer
+	defer func() { err = provider.Quote(v, up, req, err, string(readProblem(a.Body).Message)) }()
 	r := chooseRoute(req)
 	if err := checkRoute(req, r); err != nil {
 		return provider.Accepted{}, err // it would become a path
@@ -29,7 +31,7 @@ func (*Vidu) Submit(ctx context.Context, up provider.Upstream, req provider.Requ
 	if err != nil {
 		return provider.Accepted{}, err
 	}
-	a, err := provider.Do(ctx, up, provider.Creates, call)
+	a, err = provider.Do(ctx, up, provider.Creates, call)
 	if err != nil {
 		return provider.Accepted{}, described(up, a, err)
 	}

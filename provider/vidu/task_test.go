@@ -251,14 +251,14 @@ func TestCancelRefusals(t *testing.T) {
 	}
 }
 
-// An operator reads Vidu's word and trace id, whatever became of the call.
+// An operator reads Vidu's word, its sentence and its trace id, whatever became of the call.
 func TestErrorsCarryReasonAndTrace(t *testing.T) {
 	u := providertest.NewUpstream(t)
-	for _, reply := range []providertest.Reply{refused(400, "CreditInsufficient", "insufficient credits"), refused(500, "InternalServiceFailure", "x")} {
+	for says, reply := range map[string]providertest.Reply{"insufficient credits": refused(400, "CreditInsufficient", "insufficient credits"), "x": refused(500, "InternalServiceFailure", "x")} {
 		u.Answer(reply)
 		_, err := New().Submit(t.Context(), u.With(account), video("viduq2", 0))
 		var e *provider.Error
-		if !errors.As(err, &e) || byReason[e.Code] == "" || e.Detail != "trace 0f3c9d" {
+		if !errors.As(err, &e) || byReason[e.Code] == "" || e.Detail != "trace 0f3c9d: "+says {
 			t.Errorf("%s: error %+v", reply.Body, e)
 		}
 	}
