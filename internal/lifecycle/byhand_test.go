@@ -276,7 +276,7 @@ func TestTroubledAttempts(t *testing.T) {
 			{"unsettled", `state = 'unsettled'`, nil},
 			{"unreadable", `state = 'open', accepted_at = ?, read_errors = 5, error_class = 'unavailable'`, []any{ago(time.Second)}},
 			{"waiting", `provider = 'gone', lane = 'gone', due_at = ?, created_at = ?`, []any{ago(0), ago(2 * time.Minute)}},
-			{"near its end", `state = 'open', accepted_at = ?, deadline_at = ?, created_at = ?`, []any{ago(0), ago(-30 * time.Second), ago(9 * time.Minute)}},
+			{"near its end", `state = 'open', accepted_at = ?, deadline_at = ?, created_at = ?`, []any{ago(0), ago(-5 * time.Minute), ago(90 * time.Minute)}},
 			{"unknown", `state = 'failed', failure_code = 'outcome_unknown', finished_at = ?`, []any{ago(time.Hour)}},
 			{"long ago unknown", `state = 'failed', failure_code = 'outcome_unknown', finished_at = ?`, []any{ago(30 * 24 * time.Hour)}},
 			{"failed", `state = 'failed', failure_code = 'upstream_error', finished_at = ?`, []any{ago(time.Hour)}},

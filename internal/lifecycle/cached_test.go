@@ -22,6 +22,7 @@ func staged(fingerprint string) *kinora.Submission {
 
 func TestApprovedOutputsAreReused(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		oneMonth()
 		organise(t, db)
 		up := newFake(t)
 		up.took = 10 * time.Millisecond

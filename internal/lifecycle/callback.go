@@ -72,10 +72,10 @@ func (e *Engine) Callback(ctx context.Context, providerName, token string, in pr
 		return got, nil
 	}
 	at := now
-	if repeated && now.Sub(last) < repeatPause {
+	if repeated && now.Sub(last) < e.timing.Repeat {
 		// The same words without a name of their own may be a repetition, or may have come true
 		// only now: they are looked into, but not more than once in the pause.
-		at = last.Add(repeatPause)
+		at = last.Add(e.timing.Repeat)
 	}
 	e.metrics.callbacks.WithLabelValues(providerName, "hint").Inc()
 	if err := e.hint(ctx, a, got, at); err != nil {
@@ -209,8 +209,6 @@ const (
 	// repeatLife is longer than any upstream is known to repeat a callback in one go, and at least
 	// as long as a signed one is taken: from five minutes before its time to five after it.
 	repeatLife = 10 * time.Minute
-	// repeatPause is the least time between two looks for the same words.
-	repeatPause = time.Second
 	// maxRepeats bounds the memory: about two megabytes.
 	maxRepeats = 20_000
 )

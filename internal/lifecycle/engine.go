@@ -107,6 +107,10 @@ type Timing struct {
 	// CollectGrace is how long an output that exists upstream may take to be copied, even past
 	// the generation's deadline, for it has been paid for; default 1 h.
 	CollectGrace time.Duration
+	// Repeat is the least time between two looks that callbacks in the same words cost; default 1 s.
+	Repeat time.Duration
+	// Progress is the least time between two writes of the progress that a submit call tells; default 1 s.
+	Progress time.Duration
 	// Backoff scales every retry wait; default 1. Tests use a small fraction.
 	Backoff float64
 	// Pace scales the waits between looks that providers ask for; default 1. Tests against
@@ -130,6 +134,8 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Quiet, 10*time.Second)
 	def(&t.Beat, 3*time.Second)
 	def(&t.CollectGrace, time.Hour)
+	def(&t.Repeat, time.Second)
+	def(&t.Progress, time.Second)
 	if t.Backoff == 0 {
 		t.Backoff = 1
 	}

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -237,6 +238,7 @@ const organisation = "org_01JXJ0A0000000000000000001"
 // house is an engine on a database, with a fake upstream.
 type house struct {
 	*lifecycle.Engine
+	t    testing.TB
 	db   *store.DB
 	blob blob.Store
 	dir  string
@@ -247,6 +249,10 @@ type options func(*lifecycle.Config)
 func withAccounts(accounts ...lifecycle.Account) options {
 	return func(c *lifecycle.Config) { c.Accounts = accounts }
 }
+
+// quickBeats is for tests that wait for the audits of leases. Others are better off without: a machine that stalls for four beats
+// breaks off submit calls.
+func quickBeats(c *lifecycle.Config) { c.Timing.Beat = 100 * time.Millisecond }
 
 func withPublicURL(url string) options { return func(c *lifecycle.Config) { c.PublicURL = url } }
 
@@ -266,7 +272,7 @@ func build(t testing.TB, db *store.DB, dir string, p provider.Provider, opts ...
 		Models:    []kinora.Model{{Name: "fake-image", Kind: kinora.KindImage, Provider: p.Name()}},
 		Events:    &events{},
 		Upstreams: noRedirects, Downloads: noRedirects,
-		Timing: lifecycle.Timing{Idle: 50 * time.Millisecond, Quiet: 50 * time.Millisecond, Beat: 100 * time.Millisecond, Backoff: 0.01},
+		Timing: lifecycle.Timing{Idle: 50 * time.Millisecond, Quiet: 50 * time.Millisecond, Beat: time.Second, Backoff: 0.01},
 	}
 	for _, o := range opts {
 		o(&cfg)
@@ -275,7 +281,7 @@ func build(t testing.TB, db *store.DB, dir string, p provider.Provider, opts ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &house{Engine: e, db: db, blob: files, dir: dir}
+	return &house{Engine: e, t: t, db: db, blob: files, dir: dir}
 }
 
 func (h *house) start(t *testing.T) *house {
@@ -287,10 +293,14 @@ func (h *house) start(t *testing.T) *house {
 	return h
 }
 
+// stop lets work in hand end. What does not end by itself is broken off, which a test that wants it does with a Stop of its own.
 func (h *house) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_ = h.Stop(ctx)
+	if err := errors.Join(h.Stop(ctx), ctx.Err()); err != nil {
+		h.t.Errorf("stop: %v", err)
+	}
 }
 
 // organise makes the test's organisation.
@@ -335,6 +345,13 @@ func (h *house) await(t *testing.T, generationID string) (*kinora.Generation, []
 	attempts, _ := h.Attempts(context.Background(), generationID)
 	t.Fatalf("generation %s did not end: %+v, attempt %+v", generationID, g, attempts[0])
 	return nil, nil
+}
+
+// late lets the deadline of a generation's attempts have passed. They get a new version, for a look that is under way would write
+// the deadline back.
+func (h *house) late(t *testing.T, generationID string) {
+	t.Helper()
+	run(t, h.db, `UPDATE attempts SET deadline_at = 1, version = version + 1 WHERE generation_id = ? AND finished_at = 0`, generationID)
 }
 
 // ledger counts what was written for a generation when it ended.

@@ -23,17 +23,19 @@ import (
 // once but answers them when it is let: an acceptance that comes late.
 type slowAnswers struct {
 	*fake
-	made, let chan struct{}
+	made, held chan struct{}
+	let        func() // may be called again
 }
 
 func newSlowAnswers(t *testing.T) *slowAnswers {
-	up := &slowAnswers{fake: newFake(t), made: make(chan struct{}, 1), let: make(chan struct{})}
+	up := &slowAnswers{fake: newFake(t), made: make(chan struct{}, 1), held: make(chan struct{})}
+	up.let = sync.OnceFunc(func() { close(up.held) })
 	up.took = time.Hour
 	up.name = func(req provider.Request) string { return "up_" + req.Prompt }
 	up.answering = func(j *fakeJob) {
 		if j.request.Prompt == "slow" {
 			up.made <- struct{}{}
-			<-up.let
+			<-up.held
 		}
 	}
 	up.submit = func(_ int, req provider.Request) (bool, error) {
@@ -151,6 +153,7 @@ func TestTheUpstreamsOwnWordOutweighsAHand(t *testing.T) {
 				}
 				metrics, contests := counted(prometheus.NewRegistry())
 				h := build(t, db, t.TempDir(), p, slowly, metrics).start(t)
+				t.Cleanup(up.let) // or a stop would wait for the call
 				wrong := h.accept(t, submission("lost"))
 				if tc.ended {
 					h.await(t, wrong.ID)
@@ -173,7 +176,7 @@ func TestTheUpstreamsOwnWordOutweighsAHand(t *testing.T) {
 				if tc.cancel {
 					h.cancelled(t, right.ID)
 				}
-				close(up.let)
+				up.let()
 				eventually(t, "the other one has the job", func() bool { return h.attempts(t, right.ID)[0].UpstreamID == "up_slow" })
 				if tc.ended {
 					h.contested(t, wrong.ID, "up_slow")
@@ -227,6 +230,7 @@ func TestTheLastTryTakesAJobFromNobody(t *testing.T) {
 			*slowAnswers
 			reconciles
 		}{up, reconciles{up: up.fake}}, slowly, metrics).start(t)
+		t.Cleanup(up.let) // or a stop would wait for the call
 		holder := h.accept(t, submission("lost"))
 		h.awaitState(t, holder.ID, 0, kinora.AttemptUnsettled)
 		rival := h.accept(t, submission("lost"))
@@ -246,7 +250,7 @@ func TestTheLastTryTakesAJobFromNobody(t *testing.T) {
 		} else {
 			run(t, db, `CREATE TRIGGER rival BEFORE UPDATE ON attempts WHEN `+when+` BEGIN `+takes+` END`)
 		}
-		close(up.let)
+		up.let()
 		h.contested(t, g.ID, "up_slow")
 		eventually(t, "it is counted", func() bool { return contests("named") == 1 })
 		up.ended()
@@ -269,7 +273,7 @@ func TestACallbackMayNameAnIDAnew(t *testing.T) {
 				up.answering = func(j *fakeJob) {
 					if j.request.Prompt == "second" {
 						calls <- j.url
-						<-up.let
+						<-up.held
 					}
 				}
 				up.submit = func(_ int, req provider.Request) (bool, error) {
@@ -279,6 +283,7 @@ func TestACallbackMayNameAnIDAnew(t *testing.T) {
 					return true, nil
 				}
 				h := build(t, db, t.TempDir(), callingBack{up.fake}, withPublicURL("https://kinora.example"), slowly).start(t)
+				t.Cleanup(up.let) // or a stop would wait for the call
 				first := h.accept(t, submission("first"))
 				h.awaitState(t, first.ID, 0, kinora.AttemptOpen)
 				end := func() {
@@ -296,7 +301,7 @@ func TestACallbackMayNameAnIDAnew(t *testing.T) {
 				if _, err := h.Callback(t.Context(), "fake", url[strings.LastIndexByte(url, '/')+1:], provider.InboundCallback{Body: []byte("up_same"), Header: http.Header{}}); err != nil {
 					t.Fatal(err)
 				}
-				close(up.let)
+				up.let()
 				if beside {
 					h.contested(t, second.ID, "up_same")
 				} else {
@@ -403,12 +408,13 @@ func TestALateAnswerDoesNotStopAnothersJob(t *testing.T) {
 		up.name = func(provider.Request) string { return "up_same" }
 		metrics, contests := counted(prometheus.NewRegistry())
 		h := build(t, db, t.TempDir(), up, metrics).start(t)
+		t.Cleanup(up.let) // or a stop would wait for the call
 		first := h.accept(t, submission("first"))
 		h.awaitState(t, first.ID, 0, kinora.AttemptOpen)
 		late := h.accept(t, submission("slow"))
 		<-up.made
 		h.cancelled(t, late.ID)
-		close(up.let)
+		up.let()
 		eventually(t, "it is found out", func() bool { return contests("named") == 1 })
 		h.contested(t, late.ID, "up_same")
 		up.ended()
@@ -546,20 +552,22 @@ func TestResultsInAnswersAreKeptWhateverTheirID(t *testing.T) {
 		organise(t, db)
 		up := newFake(t)
 		up.name = func(provider.Request) string { return "up_same" }
-		let := make(chan struct{})
+		fetched := make(chan struct{})
 		held := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			<-let
+			<-fetched
 			up.outputs.Config.Handler.ServeHTTP(w, r)
 		}))
 		t.Cleanup(held.Close)
 		h := build(t, db, t.TempDir(), inOneAnswer{up, held.URL}).start(t)
+		let := sync.OnceFunc(func() { close(fetched) })
+		t.Cleanup(let) // or a stop would wait for the downloads
 		var ids []string
 		for range 2 {
 			g := h.accept(t, submission("x"))
 			ids = append(ids, g.ID)
 			h.until(t, "its outputs are being fetched", func() bool { return h.attempts(t, g.ID)[0].State == kinora.AttemptCollecting })
 		}
-		close(let)
+		let()
 		for i, id := range ids {
 			g, outputs := h.await(t, id)
 			if a := h.attempts(t, id)[0]; g.State != kinora.GenerationSucceeded || len(outputs) != 1 || (a.UpstreamID == "up_same") != (i == 0) || a.ContestedID != "" {

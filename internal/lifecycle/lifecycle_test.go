@@ -147,8 +147,11 @@ func TestLostAnswerIsNeverRepeatedBlindly(t *testing.T) {
 			up.submit = lost(true)
 			up.reconcileErr = errors.New("no answer")
 			// It is asked again until the deadline; then the outcome is unknown, not timed out.
-			h := build(t, db, t.TempDir(), reconciling{up}, func(c *lifecycle.Config) { c.Models[0].Deadline = time.Second }).start(t)
-			g, _ := h.await(t, h.accept(t, submission("x")).ID)
+			h := build(t, db, t.TempDir(), reconciling{up}).start(t)
+			g := h.accept(t, submission("x"))
+			h.until(t, "it is asked again", func() bool { return h.attempts(t, g.ID)[0].ReadErrors >= 2 })
+			h.late(t, g.ID)
+			g, _ = h.await(t, g.ID)
 			if g.Failure == nil || g.Failure.Code != kinora.FailureOutcomeUnknown || up.submits[g.ID+"_0"] != 1 {
 				t.Fatalf("failure %+v after %d submits", g.Failure, up.submits[g.ID+"_0"])
 			}
@@ -291,8 +294,11 @@ func TestDeadlineEndsWhatNeverEnds(t *testing.T) {
 		organise(t, db)
 		up := newFake(t)
 		up.took = time.Hour
-		h := build(t, db, t.TempDir(), up, func(c *lifecycle.Config) { c.Models[0].Deadline = 300 * time.Millisecond }).start(t)
-		g, _ := h.await(t, h.accept(t, submission("x")).ID)
+		h := build(t, db, t.TempDir(), up).start(t)
+		g := h.accept(t, submission("x"))
+		h.awaitState(t, g.ID, 0, kinora.AttemptOpen)
+		h.late(t, g.ID)
+		g, _ = h.await(t, g.ID)
 		if g.Failure == nil || g.Failure.Code != kinora.FailureTimeout {
 			t.Fatalf("failure %+v, want timeout", g.Failure)
 		}
@@ -482,8 +488,8 @@ func TestStuckLaneDelaysNobody(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
 		stuck, sound := newFake(t), newFake(t)
-		release := make(chan struct{})
-		stuck.submit = func(int, provider.Request) (bool, error) { <-release; return true, nil }
+		held := make(chan struct{})
+		stuck.submit = func(int, provider.Request) (bool, error) { <-held; return true, nil }
 		named := func(f *fake, name string) provider.Provider { return renamed{f, name} }
 		h := build(t, db, t.TempDir(), named(stuck, "stuck"), func(c *lifecycle.Config) {
 			c.Providers = append(c.Providers, named(sound, "sound"))
@@ -494,6 +500,8 @@ func TestStuckLaneDelaysNobody(t *testing.T) {
 				{Name: "fake-image", Kind: kinora.KindImage, Provider: "stuck"}, {Name: "sound-image", Kind: kinora.KindImage, Provider: "sound"},
 			}
 		}).start(t)
+		release := sync.OnceFunc(func() { close(held) })
+		t.Cleanup(release) // or a stop would wait for the calls
 		var waiting []string
 		for i := range 300 {
 			waiting = append(waiting, h.accept(t, submission(fmt.Sprint(i))).ID)
@@ -508,7 +516,7 @@ func TestStuckLaneDelaysNobody(t *testing.T) {
 				t.Fatalf("%s ended although its upstream is stuck", w)
 			}
 		}
-		close(release)
+		release()
 		for _, w := range waiting {
 			h.await(t, w)
 		}

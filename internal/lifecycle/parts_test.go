@@ -274,13 +274,7 @@ func TestTheDeadlineEndsOnlyTheLateParts(t *testing.T) {
 		if now, outputs, err := h.Generation(t.Context(), organisation, g.ID); err != nil || now.State != kinora.GenerationRunning || len(outputs) != 0 {
 			t.Errorf("half of it is shown as %+v with %v, %v", now, outputs, err)
 		}
-		if err := db.Update(t.Context(), func(tx *store.Tx) error {
-			// A new version, for a look that is under way would write the deadline back.
-			_, err := tx.Exec(`UPDATE attempts SET deadline_at = 1, version = version + 1 WHERE generation_id = ? AND ordinal = 1`, g.ID)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		h.late(t, g.ID)
 		end, outputs := h.await(t, g.ID)
 		if end.State != kinora.GenerationSucceeded || len(outputs) != 1 {
 			t.Errorf("%+v with %+v", end, outputs)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,8 +36,7 @@ func TestDrainingNodeKeepsItsCalls(t *testing.T) {
 		defer cancel()
 		_ = a.Stop(ctx)
 	}()
-	// Longer than a silent node is left alone.
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(6500 * time.Millisecond) // longer than the five beats for which a silent node is left alone
 	close(up.hang)
 	<-stopped
 	if g, _ = b.await(t, g.ID); g.State != kinora.GenerationSucceeded {
@@ -159,21 +159,13 @@ func TestProofAfterATryWasTakenBack(t *testing.T) {
 			token = req.CallbackURL[strings.LastIndexByte(req.CallbackURL, '/')+1:]
 			return true, provider.Errorf(provider.Rate, "it says no, and yet makes the job")
 		}
-		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example"), func(c *lifecycle.Config) { c.Timing.Backoff = 1 })
+		h := build(t, db, t.TempDir(), callingBack{up}, withPublicURL("https://kinora.example"), slowly)
 		h.start(t)
 		g := h.accept(t, submission("x"))
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			list, err := h.Attempts(t.Context(), g.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if list[0].State == kinora.AttemptQueued && list[0].Account != "" {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("the try was not taken back: %+v", list[0])
-			}
-		}
+		h.until(t, "the try is taken back", func() bool {
+			a := h.attempts(t, g.ID)[0]
+			return a.State == kinora.AttemptQueued && a.Account != ""
+		})
 		if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
 			t.Fatal(err)
 		}
@@ -189,24 +181,26 @@ func TestHandedOverWorkIsNotTakenAgain(t *testing.T) {
 		organise(t, db)
 		up := newFake(t)
 		var downloads atomic.Int64
-		release := make(chan struct{})
+		held := make(chan struct{})
 		inner := up.outputs.Config.Handler
 		slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			downloads.Add(1)
-			<-release
+			<-held
 			inner.ServeHTTP(w, r)
 		}))
 		t.Cleanup(slow.Close)
 		up.report = func(j *fakeJob) *provider.Report {
 			return &provider.Report{State: provider.StateSucceeded, Outputs: []provider.Output{{URL: slow.URL + "/" + j.id + ".png", Kind: kinora.KindImage}}}
 		}
-		h := build(t, db, t.TempDir(), up).start(t)
+		h := build(t, db, t.TempDir(), up, quickBeats).start(t)
+		release := sync.OnceFunc(func() { close(held) })
+		t.Cleanup(release) // or a stop would wait for the downloads
 		var ids []string
 		for range 6 {
 			ids = append(ids, h.accept(t, submission("x")).ID)
 		}
 		time.Sleep(2500 * time.Millisecond) // several audits
-		close(release)
+		release()
 		for _, generationID := range ids {
 			h.await(t, generationID)
 		}
@@ -256,16 +250,18 @@ func TestHintDuringALookIsKept(t *testing.T) {
 		organise(t, db)
 		up := newFake(t)
 		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: 100 * time.Millisecond, Interval: time.Hour, Ceiling: time.Hour}}
-		polled, answer := make(chan struct{}), make(chan struct{})
+		polled, held := make(chan struct{}), make(chan struct{})
 		p := &flakyPolls{callingBack: callingBack{up}, answers: func(n int64) ([]provider.Report, error, bool) {
 			if n > 1 {
 				return nil, nil, false
 			}
 			close(polled)
-			<-answer
+			<-held
 			return []provider.Report{{UpstreamID: "up_1", State: provider.StateRunning}}, nil, true
 		}}
 		h := build(t, db, t.TempDir(), p, withPublicURL("https://kinora.example")).start(t)
+		answer := sync.OnceFunc(func() { close(held) })
+		t.Cleanup(answer) // or a stop would wait for the look
 		g := h.accept(t, submission("x"))
 		<-polled
 		up.mu.Lock()
@@ -274,7 +270,7 @@ func TestHintDuringALookIsKept(t *testing.T) {
 		if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
 			t.Fatal(err)
 		}
-		close(answer)
+		answer()
 		// The next look by pace is an hour away.
 		if g, _ = h.await(t, g.ID); g.State != kinora.GenerationSucceeded {
 			t.Fatalf("ended as %s", g.State)
@@ -421,7 +417,7 @@ func TestPanicStaysWithItsGeneration(t *testing.T) {
 		return nil
 	}
 	up.describe.Traits = batchOf(1)
-	h := build(t, db, t.TempDir(), unlocked{up}).start(t)
+	h := build(t, db, t.TempDir(), unlocked{up}, quickBeats).start(t)
 	bad := h.accept(t, submission("poison"))
 	good := h.accept(t, submission("fine"))
 	if g, _ := h.await(t, good.ID); g.State != kinora.GenerationSucceeded {

@@ -14,9 +14,6 @@ import (
 	"github.com/kinora/kinora/provider"
 )
 
-// progressEvery is the least time between two writes of a progress that a submit call tells.
-const progressEvery = time.Second
-
 // during gives a submit call its ways into this house: for outputs that come inside the
 // answer, and for the progress of a call that lasts as long as its generation.
 func (e *Engine) during(g *kinora.Generation, a *kinora.Attempt, req provider.Request) provider.Request {
@@ -24,7 +21,7 @@ func (e *Engine) during(g *kinora.Generation, a *kinora.Attempt, req provider.Re
 	told, at := 0, time.Time{}
 	req.Progress = func(percent int) {
 		percent = min(percent, 99)
-		if now := time.Now(); percent > told && now.Sub(at) >= progressEvery {
+		if now := time.Now(); percent > told && now.Sub(at) >= e.timing.Progress {
 			told, at = percent, now
 			a.Progress = percent
 			e.submitProgress(a)

@@ -186,35 +186,42 @@ func TestCrashBetweenAnOutputAndItsCommit(t *testing.T) {
 	})
 }
 
-// The progress of two calls for one generation is that of the two together.
+// The progress of two calls for one generation is that of the two together, and each writes its own once in a pause.
 func TestProgressOfACallThatLastsAsLongAsItsGeneration(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		organise(t, db)
-		release := make(chan struct{})
-		up := &answering{fake: newFake(t), bodies: bodies(picture(t, 8)), during: func(_ context.Context, req provider.Request) {
-			req.Progress(40)
-			req.Progress(41) // too soon after the last to be worth a write, unless the machine is busy
-			<-release
-		}}
-		// A progress that is not written within a beat is left.
-		h := build(t, db, t.TempDir(), halves{up}, func(c *lifecycle.Config) { c.Timing.Beat = 10 * time.Second }).start(t)
-		finish := sync.OnceFunc(func() { close(release) })
-		t.Cleanup(finish) // or a stop would wait for the calls
-		id := h.accept(t, submission("x")).ID
-		end := time.Now().Add(time.Minute)
-		for seen := 0; seen < 40; {
-			g, _, err := h.Generation(t.Context(), organisation, id)
-			if err != nil || time.Now().After(end) || g.State.Terminal() {
-				t.Fatalf("no progress was seen: %+v, error %v", g, err)
-			}
-			if seen = g.Progress; seen > 0 && g.State != kinora.GenerationRunning || seen > 41 {
-				t.Errorf("progress %d of a generation that is %s", seen, g.State)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-		finish()
-		if g, _ := h.await(t, id); g.State != kinora.GenerationSucceeded || g.Progress != 100 {
-			t.Errorf("ended as %s with progress %d", g.State, g.Progress)
+		for pause, want := range map[time.Duration]int{time.Hour: 40, time.Nanosecond: 41} {
+			t.Run(pause.String(), func(t *testing.T) {
+				told, held := make(chan struct{}, 2), make(chan struct{})
+				up := &answering{fake: newFake(t), bodies: bodies(picture(t, 8)), during: func(_ context.Context, req provider.Request) {
+					req.Progress(40)
+					time.Sleep(time.Microsecond) // a nanosecond, by any clock
+					req.Progress(41)
+					told <- struct{}{}
+					<-held
+				}}
+				h := build(t, db, t.TempDir(), halves{up}, func(c *lifecycle.Config) {
+					c.Timing.Beat = time.Minute // a progress that is not written within a beat is left
+					c.Timing.Progress = pause
+				}).start(t)
+				finish := sync.OnceFunc(func() { close(held) })
+				t.Cleanup(finish) // or a stop would wait for the calls
+				id := h.accept(t, submission("x")).ID
+				h.until(t, "both have told", func() bool { return len(told) == 2 })
+				for i, a := range h.attempts(t, id) {
+					if a.Progress != want {
+						t.Errorf("the progress of call %d is %d, want %d", i, a.Progress, want)
+					}
+				}
+				if g, _, err := h.Generation(t.Context(), organisation, id); err != nil || g.State != kinora.GenerationRunning || g.Progress < 40 || g.Progress > want {
+					t.Errorf("%+v, error %v", g, err)
+				}
+				finish()
+				if g, _ := h.await(t, id); g.State != kinora.GenerationSucceeded || g.Progress != 100 {
+					t.Errorf("ended as %s with progress %d", g.State, g.Progress)
+				}
+				h.stop()
+			})
 		}
 	})
 }

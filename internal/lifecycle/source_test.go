@@ -393,7 +393,7 @@ func TestTheEndOfAnIngestKeepsTheOrderOfLocks(t *testing.T) {
 			})
 		}
 		waits := 0
-		for end := time.Now().Add(20 * time.Second); waits == 0; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(10 * time.Second); waits == 0; time.Sleep(5 * time.Millisecond) {
 			if err := tx.QueryRow(`SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))`).Scan(&waits); err != nil {
 				return err
 			}
