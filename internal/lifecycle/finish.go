@@ -139,11 +139,13 @@ func (e *Engine) resolve(tx *store.Tx, g *kinora.Generation, a *kinora.Attempt, 
 		}
 		return e.carryOut(tx, g, d, a.Round, a.Ordinal+1, now)
 	}
-	if err := tx.InsertOutputs(outputs, e.cfg.OutputRetention); err != nil {
+	// The lock comes before the outputs: PostgreSQL gives whoever writes one a share in the row that it refers to, and two that
+	// hold a share and want the row for themselves wait for each other.
+	state, err := tx.LockGeneration(g.ID)
+	if err != nil {
 		return aftermath{}, err
 	}
-	state, err := tx.LockGeneration(g.ID)
-	if err != nil || state.Terminal() {
+	if err := tx.InsertOutputs(outputs, e.cfg.OutputRetention); err != nil || state.Terminal() {
 		return aftermath{}, err
 	}
 	attempts, err := tx.Attempts(g.ID)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -255,6 +257,66 @@ func TestACancelEndsAllParts(t *testing.T) {
 			t.Errorf("%d jobs were made", len(f.created()))
 		}
 	})
+}
+
+// Parts that end at once wait for the generation's row in turn: whoever writes outputs has it for himself, and not a share that others
+// have too, each of whom would wait for the others.
+func TestPartsThatEndAtOnceKeepTheOrderOfLocks(t *testing.T) {
+	db := storetest.Postgres(t)
+	organise(t, db)
+	run(t, db, `CREATE SEQUENCE shared`) // which keeps its count when a transaction is undone
+	run(t, db, `CREATE FUNCTION alone() RETURNS trigger AS $$ BEGIN
+		PERFORM 1 FROM generations WHERE id = NEW.generation_id FOR UPDATE NOWAIT;
+		RETURN NEW;
+	EXCEPTION WHEN lock_not_available THEN
+		PERFORM nextval('shared');
+		RETURN NEW;
+	END $$ LANGUAGE plpgsql`)
+	run(t, db, `CREATE TRIGGER alone BEFORE INSERT ON outputs FOR EACH ROW EXECUTE FUNCTION alone()`)
+	f := newFake(t)
+	made := make(chan struct{})
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-made
+		f.outputs.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(files.Close)
+	f.report = func(j *fakeJob) *provider.Report {
+		return &provider.Report{State: provider.StateSucceeded, Outputs: []provider.Output{{URL: files.URL + "/" + j.id + ".png", Kind: kinora.KindImage}}}
+	}
+	h := build(t, db, t.TempDir(), f).start(t)
+	finish := sync.OnceFunc(func() { close(made) })
+	t.Cleanup(finish) // or a stop would wait for the downloads
+	g := h.accept(t, parts(2, nil))
+	h.until(t, "both are collected", func() bool { return slices.Equal(h.states(t, g.ID), []kinora.AttemptState{"collecting", "collecting"}) })
+	other, err := db.Postgres().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Rollback(context.Background()) }()
+	if _, err := other.Exec(t.Context(), `SELECT 1 FROM generations WHERE id = $1 FOR KEY SHARE`, g.ID); err != nil {
+		t.Fatal(err)
+	}
+	finish()
+	h.until(t, "both ends wait", func() bool {
+		waiting := 0
+		if err := other.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		return waiting == 2
+	})
+	if err := other.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g, outputs := h.await(t, g.ID)
+	if g.State != kinora.GenerationSucceeded || len(outputs) != 2 {
+		t.Errorf("%+v with %+v", g, outputs)
+	}
+	h.endsOnce(t, g)
+	var shared bool
+	if err := db.Postgres().QueryRow(t.Context(), `SELECT is_called FROM shared`).Scan(&shared); err != nil || shared {
+		t.Errorf("outputs were written by somebody who did not have the generation's row for himself (%v)", err)
+	}
+	h.stop()
 }
 
 // The deadline ends what is late and nothing that is there.
