@@ -67,8 +67,8 @@ func (s *sentBodies) to(url string) [][]byte {
 	return slices.Clone(s.list[url])
 }
 
-// newArkWorld starts both. pace scales the waits between looks.
-func newArkWorld(t *testing.T, dsn string, pace float64) *arkWorld {
+// newArkWorld starts both. pace scales the waits between looks, grace the time that the upstream has to tell of a lost answer.
+func newArkWorld(t *testing.T, dsn string, pace, grace float64) *arkWorld {
 	t.Helper()
 	calls := simulator.LoopbackClient()
 	sent := &sentBodies{RoundTripper: calls.Transport, list: map[string][][]byte{}}
@@ -104,7 +104,7 @@ func newArkWorld(t *testing.T, dsn string, pace float64) *arkWorld {
 	front, behind := newFront(t)
 	cfg.PublicURL = front // upstreams are only given a public address to call back
 	cfg.Accounts = []config.Account{{Name: "ark-cn", Provider: "ark", BaseURL: upstream.URL + "/api/v3", Settings: map[string]config.Secret{"api_key": "ark-key-1"}}}
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: pace, Backoff: 0.01}})
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: pace, Backoff: 0.01, Grace: grace}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func (w *arkWorld) accepted(task submitted) int { return w.sim.Accepted()[task.i
 // generations here: no look comes by itself within the test.
 func TestArkManagedCallbacks(t *testing.T) {
 	storetest.RunDSN(t, func(t *testing.T, dsn string) {
-		w := newArkWorld(t, dsn, 1000)
+		w := newArkWorld(t, dsn, 1000, 0.2)
 		plain := w.submit(seedance, "a kite over a beach", `,"size":"480x480","duration":4`)
 		last := w.submit(seedance, "a kite [[callback=duplicate]]", `,"metadata":{"return_last_frame":true,"resolution":"480p"}`)
 		early := w.submit(seedance, "a kite [[callback=early]]", "")
@@ -265,7 +265,7 @@ func TestArkManagedCallbacks(t *testing.T) {
 // caller as it is, and Kinora finds the end by looking.
 func TestArkForwardedCallbacks(t *testing.T) {
 	storetest.RunDSN(t, func(t *testing.T, dsn string) {
-		w := newArkWorld(t, dsn, 0.01)
+		w := newArkWorld(t, dsn, 0.01, 0.02)
 		var mu sync.Mutex
 		received := map[string][][]byte{}
 		receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -346,7 +346,7 @@ func told(t *testing.T, bodies [][]byte) (out []string) {
 
 func (w *arkWorld) eventually(is func() bool) {
 	w.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for !is() {
 		select {
 		case <-deadline:
@@ -359,7 +359,7 @@ func (w *arkWorld) eventually(is func() bool) {
 // Whatever happens to a submit, nothing is made twice, and the caller reads what is true.
 func TestArkLostAnswersAndRefusals(t *testing.T) {
 	storetest.RunDSN(t, func(t *testing.T, dsn string) {
-		w := newArkWorld(t, dsn, 0.01)
+		w := newArkWorld(t, dsn, 0.01, 0.02)
 		own := `,"metadata":{"callback_url":"http://127.0.0.1:1/nobody"}`
 		found := w.submit(seedance, "a kite [[drop=after]]", own)
 		answered500 := w.submit(seedance, "a kite [[drop=error]]", own)

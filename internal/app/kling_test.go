@@ -75,7 +75,7 @@ func runKling(t *testing.T, dsn string, pace float64) *klingWorld {
 	}
 	t.Cleanup(func() { _ = l.Close(context.Background()); _ = upstream.Close() })
 	front, behind := frontDoor(t)
-	a := runTimed(t, dsn, lifecycle.Timing{Pace: pace, Backoff: 0.02, Quiet: 50 * time.Millisecond}, func(c *config.Config) {
+	a := runTimed(t, dsn, lifecycle.Timing{Pace: pace, Backoff: 0.02, Grace: 0.1, Quiet: 50 * time.Millisecond}, func(c *config.Config) {
 		c.PublicURL = front
 		for name, settings := range map[string]map[string]config.Secret{
 			"main": {"api_key": "kl-main", "webhook_secret": klingSecret}, "pair": {"access_key": "ak-pair", "secret_key": "sk-pair"},

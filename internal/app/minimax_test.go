@@ -69,7 +69,7 @@ func runMiniMax(t *testing.T, dsn string, calledBack bool, pace float64) *miniMa
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
-	a := runTimed(t, dsn, lifecycle.Timing{Pace: pace, Backoff: 0.02}, func(c *config.Config) {
+	a := runTimed(t, dsn, lifecycle.Timing{Pace: pace, Backoff: 0.02, Grace: 0.2}, func(c *config.Config) {
 		c.PublicURL = front.URL
 		for name, key := range map[string]string{"rich": "sk-rich", "poor": "sk-poor"} {
 			c.Accounts = append(c.Accounts, config.Account{Name: name, Provider: "minimax", BaseURL: l.URL, Settings: map[string]config.Secret{"api_key": config.Secret(key)}})

@@ -340,7 +340,7 @@ func TestRetentionWaitsForNobodyWithAFileInHand(t *testing.T) {
 				return err
 			}
 			go func() { swept <- h.RemoveAged(t.Context(), same.UpdatedAt, time.Time{}) }()
-			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 				if _, err := h.Ingest(t.Context(), org, one.IngestID); kinora.CodeOf(err) == kinora.ErrNotFound {
 					break
 				}

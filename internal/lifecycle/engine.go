@@ -113,6 +113,9 @@ type Timing struct {
 	Progress time.Duration
 	// Backoff scales every retry wait; default 1. Tests use a small fraction.
 	Backoff float64
+	// Grace scales the two minutes that an upstream has to tell of a submit whose answer was lost; default Backoff. Tests
+	// whose upstreams do tell need seconds for it.
+	Grace float64
 	// Pace scales the waits between looks that providers ask for; default 1. Tests against
 	// upstreams that like to be asked every ten seconds use a small fraction.
 	Pace float64
@@ -138,6 +141,9 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Progress, time.Second)
 	if t.Backoff == 0 {
 		t.Backoff = 1
+	}
+	if t.Grace == 0 {
+		t.Grace = t.Backoff
 	}
 	if t.Pace == 0 {
 		t.Pace = 1

@@ -168,7 +168,7 @@ func (e *Engine) settle(l *lane, a *kinora.Attempt) {
 	}
 	a.ReadErrors++
 	wait := settleWaits[min(a.ReadErrors, len(settleWaits)-1)]
-	e.lookAgain(a, from, time.Duration(float64(wait)*e.timing.Backoff))
+	e.lookAgain(a, from, time.Duration(float64(wait)*e.timing.Grace))
 }
 
 // reconciled acts on what the upstream said when it was asked for our reference.
