@@ -192,11 +192,21 @@ func TestRetention(t *testing.T) {
 	storetest.RunDSN(t, func(t *testing.T, dsn string) {
 		a := run(t, dsn, func(c *config.Config) {
 			c.UpkeepInterval = config.Duration(100 * time.Millisecond)
-			c.Retention.Outputs = config.Duration(1500 * time.Millisecond)
+			c.Retention.Outputs = config.Duration(time.Hour)
 		})
 		c := clientOf(t, a, a.Bootstrapped().KeyText)
 		id := submitImage(t, c, "a kite", "")
 		task, err := c.Wait(t.Context(), id, client.WaitOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _, _ := fetch(t, task.Files[0].URL, nil); status != http.StatusOK {
+			t.Fatalf("the file before its time is over: %d", status)
+		}
+		err = a.Update(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`UPDATE outputs SET expires_at = ? WHERE generation_id = ?`, store.Micros(time.Now()), id)
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

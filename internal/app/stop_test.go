@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -94,6 +95,7 @@ func openSubmit(t *testing.T, a *app.App, body string) (net.Conn, *bufio.Reader)
 // A stop takes no new work to an upstream, and a client that is slow for ever does not take
 // the time of a paid call: that ends in peace, and nothing is missing or paid twice afterwards.
 func TestStopLetsPaidCallsEnd(t *testing.T) {
+	t.Parallel() // it waits for half of the grace
 	up, err := sandbox.New(sandbox.Config{Accounts: []sandbox.Account{{Key: "k"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +110,8 @@ func TestStopLetsPaidCallsEnd(t *testing.T) {
 			off := false
 			c.Sandbox.Enabled = &off
 			c.DataDir = dir
-			c.ShutdownGrace = config.Duration(8 * time.Second)
+			// Requests have half of it: less than the time after which a slow body is refused whether or not the server stops.
+			c.ShutdownGrace = config.Duration(16 * time.Second)
 			c.Accounts = []config.Account{{Name: "up", Provider: "sandbox", BaseURL: address, Settings: map[string]config.Secret{"api_key": "k"}}}
 		})
 	}
@@ -122,14 +125,14 @@ func TestStopLetsPaidCallsEnd(t *testing.T) {
 
 	stopped := make(chan error, 1)
 	go func() { stopped <- first.Stop(context.Background()) }()
-	for { // until the stop has begun
+	until(t, "the stop has begun", func() bool {
 		conn, err := net.Dial("tcp", first.Addr())
 		if err != nil {
-			break
+			return true
 		}
 		_ = conn.Close()
-		time.Sleep(time.Millisecond)
-	}
+		return false
+	})
 	if _, err := io.WriteString(inTime, late); err != nil {
 		t.Fatal(err)
 	}
@@ -175,12 +178,10 @@ func TestStopDrains(t *testing.T) {
 	a := run(t, "", func(c *config.Config) { c.DrainTime = config.Duration(5 * time.Second) })
 	stopped := make(chan error, 1)
 	go func() { stopped <- a.Stop(context.Background()) }()
-	for {
+	until(t, "the server says that it drains", func() bool {
 		status, _, body := fetch(t, a.LocalURL()+"/readyz", nil)
-		if status == http.StatusServiceUnavailable && strings.Contains(string(body), `"draining"`) {
-			break
-		}
-	}
+		return status == http.StatusServiceUnavailable && strings.Contains(string(body), `"draining"`)
+	})
 	c := clientOf(t, a, a.Bootstrapped().KeyText)
 	if _, err := c.Wait(t.Context(), submitImage(t, c, "a kite", ""), client.WaitOptions{}); err != nil {
 		t.Errorf("a generation while it drains: %v", err)
@@ -206,14 +207,34 @@ func TestSandboxKeepsItsPort(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stop(start())
-	first := port()
-	a := start()
-	if conn, err := net.Dial("tcp", "127.0.0.1:"+first); err != nil {
-		t.Errorf("it is not on port %s any more: %v", first, err)
-	} else {
-		_ = conn.Close()
+	wantThere := func(port string) {
+		t.Helper()
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err != nil {
+			t.Errorf("it is not on port %s: %v", port, err)
+		} else {
+			_ = conn.Close()
+		}
 	}
+	// Its first port is not among those that kernels give to outgoing connections and to whoever asks for any: another
+	// process could take such a one between two starts.
+	var first string
+	for {
+		first = fmt.Sprint(20_000 + rand.IntN(12_000))
+		if err := os.WriteFile(filepath.Join(dir, "sandbox.port"), []byte(first+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a := start()
+		wantThere(port())
+		stop(a)
+		if port() == first {
+			break // nobody else was there
+		}
+	}
+	a := start()
+	if port() != first {
+		t.Errorf("it has gone from port %s to %s", first, port())
+	}
+	wantThere(first)
 	stop(a)
 	taken, err := net.Listen("tcp", "127.0.0.1:"+first)
 	if err != nil {
@@ -224,4 +245,5 @@ func TestSandboxKeepsItsPort(t *testing.T) {
 	if port() == first {
 		t.Error("somebody else's port was taken for its own")
 	}
+	wantThere(port())
 }

@@ -45,7 +45,8 @@ type outside struct {
 	rebound int // look-ups of rebind.test
 }
 
-func newOutside(t *testing.T) *outside {
+// newOutside starts it; timeout is how long a receiver of webhooks may take.
+func newOutside(t *testing.T, timeout time.Duration) *outside {
 	o := &outside{t: t, forbidden: netguardtest.NewForbidden(t), reached: map[string]int{}, outputs: map[string]string{}}
 	o.vectors = netguardtest.Vectors(o.forbidden.Port())
 	o.public = httptest.NewServer(http.HandlerFunc(o.servePublic))
@@ -56,7 +57,7 @@ func newOutside(t *testing.T) *outside {
 	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
 	// As open as an operator can make it without naming a private address.
 	cfg.Webhooks.AllowHTTP, cfg.Network.Ports = true, []uint16{o.forbidden.Port()}
-	cfg.Webhooks.Timeout, cfg.Uploads.PerMinute = config.Duration(2*time.Second), 1_000_000
+	cfg.Webhooks.Timeout, cfg.Uploads.PerMinute = config.Duration(timeout), 1_000_000
 	cfg.Limits.API.SourceAssetsCreate, cfg.Limits.API.SourceURLFetches = 0, 0
 	off := false
 	cfg.Sandbox.Enabled = &off
@@ -319,7 +320,7 @@ func (o *outside) wantRefused(ids []string, last map[string]kinora.DeliveryAttem
 // Every vector is tried when it is stored and when it is dialled, through every way out that a caller, an operator or an
 // upstream chooses the address of. The proof is the listener that accepted nothing.
 func TestNoWayOutLeadsInside(t *testing.T) {
-	o := newOutside(t)
+	o := newOutside(t, time.Minute)
 	if len(o.vectors) < 120 {
 		t.Fatalf("%d vectors", len(o.vectors))
 	}
@@ -515,7 +516,7 @@ func TestNoWayOutLeadsInside(t *testing.T) {
 
 // What is right beside the refused blocks stays reachable, by all the same ways.
 func TestPublicNeighboursAreReached(t *testing.T) {
-	o := newOutside(t)
+	o := newOutside(t, time.Minute)
 	_, task := o.submit(goodOutput, "")
 	o.ended(task)
 	var urls []string
@@ -558,7 +559,7 @@ func TestPublicNeighboursAreReached(t *testing.T) {
 
 // Receivers that lie about where they are, redirect inside, or never end.
 func TestHostileReceivers(t *testing.T) {
-	o := newOutside(t)
+	o := newOutside(t, 10*time.Second) // drip.test takes all of it
 	_, task := o.submit(goodOutput, "")
 	o.ended(task)
 	port := fmt.Sprint(o.forbidden.Port())
