@@ -68,11 +68,18 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
+	end := time.Now().Add(time.Minute)
 	for answers(doc["url"].(string)) { // until the first signal has been acted on
+		if time.Now().After(end) {
+			t.Fatal("it goes on after a signal")
+		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	// Repeated, for the default action may come back a moment later than the listener closes.
 	for waiting := true; waiting; {
+		if time.Now().After(end) {
+			t.Fatal("it goes on after several signals")
+		}
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:

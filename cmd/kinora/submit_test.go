@@ -143,7 +143,7 @@ func TestSubmitFailures(t *testing.T) {
 		{"conflict", nil, func(s *fakeServer) []string { s.failing = 409; return base(s) }, exitConflict, "scripted"},
 		{"no balance", nil, func(s *fakeServer) []string { s.failing = 402; return base(s) }, exitUnauthorised, "scripted"},
 		{"server fault", nil, func(s *fakeServer) []string { s.failing = 503; return base(s) }, exitUnavailable, "--idempotency-key"},
-		{"no server", nil, func(s *fakeServer) []string { args := base(s); s.Close(); return args }, exitUnavailable, "is it running"},
+		{"no server", nil, func(s *fakeServer) []string { return append(base(s), "--server", "http://127.0.0.1:1") }, exitUnavailable, "is it running"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newFakeServer(t, test.states...)

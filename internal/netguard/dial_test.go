@@ -206,19 +206,15 @@ func TestLocalhostIsLoopbackWithoutALookup(t *testing.T) {
 	}
 }
 
+// nobody is an address at which nothing listens, and nothing will: the port is not one that processes are given.
+const nobody = "127.0.0.1:1"
+
 // A failed look-up and a closed port on a permitted address are the network's errors: they are retried.
 func TestNetworkErrorsAreNotRefusals(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := closed.Addr().String()
-	closed.Close()
-
 	g := newGuard(t, Config{AllowPrefixes: prefixes("127.0.0.1/32"), Resolver: &zone{t: t, answers: map[string][]string{"empty.test": {}}}})
 	var refusal *Refusal
 	var op *net.OpError
-	if _, err := g.DialContext(t.Context(), Webhook, "tcp", address); !errors.As(err, &op) || errors.As(err, &refusal) {
+	if _, err := g.DialContext(t.Context(), Webhook, "tcp", nobody); !errors.As(err, &op) || errors.As(err, &refusal) {
 		t.Errorf("closed port: %v", err)
 	}
 	for _, name := range []string{"absent.test:443", "empty.test:443"} {
@@ -232,7 +228,7 @@ func TestNetworkErrorsAreNotRefusals(t *testing.T) {
 		}
 	}
 	g.cfg.Resolver = resolverFunc(func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("asking 10.0.0.53") })
-	_, err = g.DialContext(t.Context(), Webhook, "tcp", "broken.test:443")
+	_, err := g.DialContext(t.Context(), Webhook, "tcp", "broken.test:443")
 	var dns *net.DNSError
 	if !errors.As(err, &dns) || !dns.IsTemporary || strings.Contains(err.Error(), "10.0.0.53") {
 		t.Errorf("broken resolver: %v", err)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kinora/kinora/internal/blob"
@@ -205,25 +206,45 @@ func TestFileWithoutAFileBehindIt(t *testing.T) {
 }
 
 func TestHTTPServerTimesOutSlowHeads(t *testing.T) {
-	srv := HTTPServer(HTTPConfig{ReadHeaderTimeout: 10 * time.Millisecond}, http.NotFoundHandler())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost:")
-	if _, err := io.ReadAll(conn); err != nil { // ends when the server gives up
-		t.Errorf("the connection ended with %v", err)
-	}
-	srv.Close()
-	<-done
-	if srv.WriteTimeout == 0 || srv.ReadTimeout == 0 || srv.IdleTimeout == 0 || srv.MaxHeaderBytes == 0 {
-		t.Error("a bound is missing")
+	synctest.Test(t, func(t *testing.T) {
+		srv := HTTPServer(HTTPConfig{ReadHeaderTimeout: 10 * time.Second}, http.NotFoundHandler())
+		l := pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		near, far := net.Pipe()
+		defer near.Close()
+		began := time.Now()
+		l.conns <- far
+		io.WriteString(near, "GET / HTTP/1.1\r\nHost:")
+		if _, err := io.ReadAll(near); err != nil { // ends when the server gives up
+			t.Errorf("the connection ended with %v", err)
+		}
+		if after := time.Since(began); after != 10*time.Second {
+			t.Errorf("the server gave up after %v", after)
+		}
+		srv.Close()
+		<-done
+		if srv.WriteTimeout == 0 || srv.ReadTimeout == 0 || srv.IdleTimeout == 0 || srv.MaxHeaderBytes == 0 {
+			t.Error("a bound is missing")
+		}
+	})
+}
+
+// pipes is a listener whose connections are made by a test.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
 	}
 }
+
+func (p pipes) Close() error { close(p.closed); return nil }
+
+func (pipes) Addr() net.Addr { return &net.TCPAddr{} }

@@ -13,10 +13,13 @@ import (
 	"github.com/kinora/kinora"
 )
 
+// followedTime is how long a request to what followed makes may take, and as long its answer, unless it is a stream.
+const followedTime = time.Second
+
 // followed is a server on a real connection with one generation that is under way, and the URL of its events.
 func followed(t *testing.T) (f *fixture, g kinora.Generation, url string) {
 	t.Helper()
-	f, _, url = streamFixture(t)
+	f, _, url = streamFixture(t, followedTime)
 	f.follows.pace, f.heartbeat = 5*time.Millisecond, 20*time.Millisecond
 	g = kinora.Generation{ID: jobOne, OrganisationID: ownID, State: kinora.GenerationRunning, Progress: 10, CreatedAt: testTime, UpdatedAt: testTime,
 		Metadata: json.RawMessage("{\"a\":\r\n1}")}
@@ -73,6 +76,7 @@ func TestGenerationEvents(t *testing.T) {
 	if text := block(t, r); !strings.HasPrefix(text, ": ") {
 		t.Fatalf("no sign of life, but %q", text)
 	}
+	time.Sleep(followedTime + followedTime/10) // no deadline of the server's may end it
 	g.Progress = 55
 	f.become(g)
 	if id, name, _ = nextEvent(t, r); id != "processing-55" || name != "update" {

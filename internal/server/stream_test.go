@@ -61,13 +61,12 @@ func (f *fakeStreams) Listen(ctx context.Context, organisation string, from kino
 	}
 }
 
-// streamFixture is a server on a real connection: streams need one.
-func streamFixture(t *testing.T) (*fixture, *fakeStreams, string) {
+// streamFixture is a server on a real connection: streams need one. A request and its answer have the time of timeout each.
+func streamFixture(t *testing.T, timeout time.Duration) (*fixture, *fakeStreams, string) {
 	t.Helper()
 	streams := &fakeStreams{from: make(chan kinora.StreamPlace, 20), steps: make(chan func(kinora.StreamSink) error)}
 	f := newFixture(t, func(c *Config) { c.Streams = streams })
-	// Far shorter than the stream lasts: no deadline of the server's may end it.
-	h := HTTPServer(HTTPConfig{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond}, f.Handler())
+	h := HTTPServer(HTTPConfig{ReadTimeout: timeout, WriteTimeout: timeout}, f.Handler())
 	ts := httptest.NewUnstartedServer(nil)
 	ts.Config = h
 	ts.Start()
@@ -114,7 +113,8 @@ func block(t *testing.T, r *bufio.Reader) string {
 }
 
 func TestStream(t *testing.T) {
-	f, streams, url := streamFixture(t)
+	const timeout = time.Second
+	f, streams, url := streamFixture(t, timeout)
 	resp, r := openStream(t, url+eventsPath, testKey, "Last-Event-ID", "41-1781400000000000")
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" || resp.Header.Get("X-Accel-Buffering") != "no" ||
 		resp.Header.Get("Cache-Control") != "no-store, no-transform" {
@@ -126,6 +126,7 @@ func TestStream(t *testing.T) {
 	if got := block(t, r); got != "retry: 1000\nid: 41-1781400000000000\n" {
 		t.Errorf("%q", got)
 	}
+	time.Sleep(timeout + timeout/10) // no deadline of the server's may end it
 	streams.steps <- func(s kinora.StreamSink) error { return s.Event(streamedEvent(42)) }
 	if got := block(t, r); got != "id: 42-1781400000000000\nevent: webhook\ndata: "+`{"headers":{"Webhook-Id":"evt_1"},"body":"{\"text\":\"<ä>\\n\"}\n"}`+"\n" {
 		t.Errorf("%s", got)
@@ -159,7 +160,7 @@ func TestStreamStart(t *testing.T) {
 		"minus":        {"", "-4", 400, ""},
 		"back to zero": {"", "0", 400, ""},
 	} {
-		_, streams, url := streamFixture(t)
+		_, streams, url := streamFixture(t, time.Hour)
 		resp, _ := openStream(t, url+eventsPath+tc.query, testKey, "Last-Event-ID", tc.last)
 		if resp.StatusCode != tc.status {
 			t.Errorf("%s: answered %d", name, resp.StatusCode)
@@ -174,7 +175,7 @@ func TestStreamStart(t *testing.T) {
 }
 
 func TestStreamsPerKeyAreLimited(t *testing.T) {
-	f, streams, url := streamFixture(t)
+	f, streams, url := streamFixture(t, time.Hour)
 	var first *http.Response
 	for i := range maxStreamsPerKey {
 		resp, _ := openStream(t, url+eventsPath, testKey)

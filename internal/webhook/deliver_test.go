@@ -195,33 +195,31 @@ func TestTransientFailures(t *testing.T) {
 	redirect := newReceiver(t, func(*call) answer {
 		return answer{status: 302, header: http.Header{"Location": {target.url()}}}
 	})
-	closed := newReceiver(t, always(200))
-	_ = closed.listener.Close()
 	tests := map[string]struct {
-		rcv    *receiver
+		url    string
 		status int
 		fault  kinora.Fault
 		text   string
 	}{
-		"302":       {redirect, 302, kinora.FaultHTTP, "redirects are not followed"},
-		"404":       {newReceiver(t, always(404)), 404, kinora.FaultHTTP, "404"},
-		"401":       {newReceiver(t, always(401)), 401, kinora.FaultHTTP, "401"},
-		"not there": {closed, 0, kinora.FaultTCP, "connection refused"},
+		"302":       {redirect.url(), 302, kinora.FaultHTTP, "redirects are not followed"},
+		"404":       {newReceiver(t, always(404)).url(), 404, kinora.FaultHTTP, "404"},
+		"401":       {newReceiver(t, always(401)).url(), 401, kinora.FaultHTTP, "401"},
+		"not there": {"http://127.0.0.1:1/hook", 0, kinora.FaultTCP, "connection refused"},
 		"hangs up": {newReceiver(t, func(*call) answer {
 			return answer{write: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}
-		}), 0, kinora.FaultHTTP, "closed the connection"},
-		"breaks off": {newReceiver(t, func(*call) answer { return answer{write: breakOff} }), 200, kinora.FaultHTTP, "closed the connection"},
-		"not HTTP":   {newReceiver(t, func(*call) answer { return answer{write: speakNonsense} }), 0, kinora.FaultHTTP, "malformed"},
+		}).url(), 0, kinora.FaultHTTP, "closed the connection"},
+		"breaks off": {newReceiver(t, func(*call) answer { return answer{write: breakOff} }).url(), 200, kinora.FaultHTTP, "closed the connection"},
+		"not HTTP":   {newReceiver(t, func(*call) answer { return answer{write: speakNonsense} }).url(), 0, kinora.FaultHTTP, "malformed"},
 		"huge headers": {newReceiver(t, func(*call) answer {
 			return answer{status: 200, header: http.Header{"X": {strings.Repeat("x", 200<<10)}}}
-		}), 0, kinora.FaultHTTP, "header"},
+		}).url(), 0, kinora.FaultHTTP, "header"},
 	}
 	d := w.run(t, func(c *webhook.Config) {
 		c.Schedule = steps(time.Hour)
 	})
 	deliveries := map[string]*kinora.Delivery{}
 	for name, tt := range tests {
-		deliveries[name] = w.event(w.organisation("org_"+strings.ReplaceAll(name, " ", "_"), tt.rcv.url()))
+		deliveries[name] = w.event(w.organisation("org_"+strings.ReplaceAll(name, " ", "_"), tt.url))
 	}
 	d.Nudge("org_1")
 	for name, tt := range tests {
