@@ -102,7 +102,12 @@ func TestReadOnlyStorage(t *testing.T) {
 	if task == "" {
 		t.Fatal("not accepted: accepting needs no output storage")
 	}
-	time.Sleep(3 * time.Second)
+	for end := time.Now().Add(time.Minute); w.statusOf(t, task) != "running"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never runs")
+		}
+	}
+	time.Sleep(3 * time.Second) // longer than the upstream takes: what it made waits for the storage
 	if status := w.statusOf(t, task); status != "running" {
 		t.Errorf("status %q while the storage is read-only, want running", status)
 	}
