@@ -104,7 +104,7 @@ func newArkWorld(t *testing.T, dsn string, pace, grace float64) *arkWorld {
 	front, behind := newFront(t)
 	cfg.PublicURL = front // upstreams are only given a public address to call back
 	cfg.Accounts = []config.Account{{Name: "ark-cn", Provider: "ark", BaseURL: upstream.URL + "/api/v3", Settings: map[string]config.Secret{"api_key": "ark-key-1"}}}
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: pace, Backoff: 0.01, Grace: grace}})
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 2 * time.Second, Pace: pace, Backoff: 0.01, Grace: grace}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func TestComfyUIEndToEnd(t *testing.T) {
 		t.Cleanup(srv.Close)
 		cfg := comfyConfig(t, srv.URL)
 		cfg.Database = dsn
-		a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: 0.05, Backoff: 0.04}})
+		a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 2 * time.Second, Pace: 0.05, Backoff: 0.04}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -195,7 +195,7 @@ func newConformant(t *testing.T, dsn string, opts app.Options, change func(*conf
 	if change != nil {
 		change(&cfg)
 	}
-	opts.Timing = lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond}
+	opts.Timing = lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 2 * time.Second}
 	a, err := app.New(t.Context(), cfg, opts)
 	if err != nil {
 		t.Fatal(err)

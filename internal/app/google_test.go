@@ -117,7 +117,7 @@ func newGoogleWorld(t *testing.T, dsn string) *googleWorld {
 	} {
 		cfg.Models = append(cfg.Models, config.Model{Name: name, Kind: m[0], Provider: "google", UpstreamModel: m[1], Accounts: []string{m[2]}})
 	}
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: 0.05, Backoff: 0.04, Grace: 0.1}})
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 2 * time.Second, Pace: 0.05, Backoff: 0.04, Grace: 0.1}})
 	if err != nil {
 		t.Fatal(err)
 	}

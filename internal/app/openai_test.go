@@ -77,7 +77,7 @@ func openAIConfig(dsn, dir, simURL, ownURL, pacedURL string) config.Config {
 
 func startOpenAI(t *testing.T, cfg config.Config) *app.App {
 	t.Helper()
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: 0.05, Backoff: 0.04}})
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 2 * time.Second, Pace: 0.05, Backoff: 0.04}})
 	if err != nil {
 		t.Fatal(err)
 	}

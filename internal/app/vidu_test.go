@@ -87,7 +87,7 @@ func newViduWorld(t *testing.T, dsn string) *viduWorld {
 			config.Model{Name: name + "-video", Kind: "video", Provider: "vidu", UpstreamModel: "viduq3-turbo", Accounts: []string{name}},
 			config.Model{Name: name + "-image", Kind: "image", Provider: "vidu", UpstreamModel: "viduq2", Accounts: []string{name}})
 	}
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond, Pace: 0.05, Backoff: 0.04, Grace: 0.1}})
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 2 * time.Second, Pace: 0.05, Backoff: 0.04, Grace: 0.1}})
 	if err != nil {
 		t.Fatal(err)
 	}

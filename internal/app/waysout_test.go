@@ -63,7 +63,7 @@ func newOutside(t *testing.T, timeout time.Duration) *outside {
 	cfg.Sandbox.Enabled = &off
 	cfg.Accounts = []config.Account{{Name: "up", Provider: "sandbox", BaseURL: o.upstream.URL, Settings: map[string]config.Secret{"api_key": "k"}, MaxInFlight: 1000}}
 	a, err := app.New(t.Context(), cfg, app.Options{
-		Timing: lifecycle.Timing{Idle: 50 * time.Millisecond, Beat: 200 * time.Millisecond, Backoff: 0.001},
+		Timing: lifecycle.Timing{Idle: 50 * time.Millisecond, Beat: 2 * time.Second, Backoff: 0.001},
 		Guard: func(g *netguard.Config) {
 			g.Resolver, g.Dial = o, netguardtest.Behind(o.public.Listener.Addr().String())
 		},
