@@ -214,12 +214,19 @@ func patient(a *kinora.Attempt, wait time.Duration) bool {
 	return a.MoveAt.IsZero() || time.Now().Add(wait).Before(a.MoveAt)
 }
 
-// failJob ends an attempt whose job the upstream has taken and failed. Where the model asks
+// triesElsewhere tells whether what an upstream has taken and failed is made anew on another route: the model says so, or
+// the caller does (submit API contract, 2.4: official_fallback).
+func (e *Engine) triesElsewhere(g *kinora.Generation) bool {
+	m := e.models[g.Model]
+	return m != nil && m.RetryElsewhere || string(g.Input.Metadata["official_fallback"]) == "true"
+}
+
+// failJob ends an attempt whose job the upstream has taken and failed. Where the model or the caller asks
 // for it, and neither the caller nor an unknown outcome is the reason, another route makes
 // the part anew.
 func (e *Engine) failJob(g *kinora.Generation, a *kinora.Attempt, class provider.Class, code kinora.FailureCode, message string) {
 	end := conclusion{failure: kinora.NewFailure(code, message)}
-	if m := e.models[g.Model]; m != nil && m.RetryElsewhere {
+	if e.triesElsewhere(g) {
 		switch class {
 		case provider.Invalid, provider.Moderation, provider.OutcomeUnknown:
 		default:

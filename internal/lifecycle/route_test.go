@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -145,19 +146,25 @@ func (h *house) hurry(t *testing.T, generationID string) {
 	}
 }
 
-// What an upstream has taken and failed is made anew only where the model says so.
+// What an upstream has taken and failed is made anew only where the model or the caller says so.
 func TestRetryElsewhere(t *testing.T) {
 	for name, tc := range map[string]struct {
-		retry bool
-		class provider.Class
-		parts int
-		want  kinora.GenerationState
-		tries int
+		retry    bool
+		fallback string // the caller's official_fallback
+		class    provider.Class
+		parts    int
+		want     kinora.GenerationState
+		tries    int
 	}{
-		"not asked for":    {false, provider.Generation, 1, kinora.GenerationFailed, 1},
-		"a fault":          {true, provider.Generation, 1, kinora.GenerationSucceeded, 2},
-		"of several parts": {true, provider.Unavailable, 3, kinora.GenerationSucceeded, 6},
-		"the content":      {true, provider.Moderation, 1, kinora.GenerationFailed, 1},
+		"not asked for":                    {false, "", provider.Generation, 1, kinora.GenerationFailed, 1},
+		"a fault":                          {true, "", provider.Generation, 1, kinora.GenerationSucceeded, 2},
+		"of several parts":                 {true, "", provider.Unavailable, 3, kinora.GenerationSucceeded, 6},
+		"the content":                      {true, "", provider.Moderation, 1, kinora.GenerationFailed, 1},
+		"asked for by the caller":          {false, "true", provider.Generation, 1, kinora.GenerationSucceeded, 2},
+		"the content, as the caller asks":  {false, "true", provider.Moderation, 1, kinora.GenerationFailed, 1},
+		"not known, as the caller asks":    {false, "true", provider.OutcomeUnknown, 1, kinora.GenerationFailed, 1},
+		"not asked for by the caller":      {false, "false", provider.Generation, 1, kinora.GenerationFailed, 1},
+		"asked for by the model, at least": {true, "false", provider.Generation, 1, kinora.GenerationSucceeded, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, db *store.DB) {
@@ -167,7 +174,11 @@ func TestRetryElsewhere(t *testing.T) {
 					return &provider.Report{State: provider.StateFailed, Err: provider.Errorf(tc.class, "no")}
 				}
 				h := build(t, db, t.TempDir(), first, twoRoutes(other{fake: second}, func(m *kinora.Model) { m.RetryElsewhere = tc.retry })).start(t)
-				g, outputs := h.await(t, h.accept(t, parts(tc.parts, nil)).ID)
+				s := parts(tc.parts, nil)
+				if tc.fallback != "" {
+					s.Input.Metadata = map[string]json.RawMessage{"official_fallback": json.RawMessage(tc.fallback)}
+				}
+				g, outputs := h.await(t, h.accept(t, s).ID)
 				list := h.attempts(t, g.ID)
 				if g.State != tc.want || len(list) != tc.tries {
 					t.Fatalf("%+v %+v after %d attempts", g, g.Failure, len(list))
