@@ -103,7 +103,7 @@ func (*OpenAI) Submit(ctx context.Context, up provider.Upstream, req provider.Re
 	if err := checkAddresses(up.Account, req, owned); err != nil {
 		return provider.Accepted{}, err
 	}
-	in := referencesOf(up)
+	in := referencesOf(up, req, t)
 	defer in.release()
 	switch t.api {
 	case images:

@@ -92,9 +92,11 @@ func meta(pairs ...string) func(*provider.Request) {
 }
 
 // dot is a picture of a few bytes.
-func dot(side int) []byte {
+func dot(shade int) []byte {
 	var b bytes.Buffer
-	_ = png.Encode(&b, image.NewGray(image.Rect(0, 0, side, side))) // memory does not fail
+	one := image.NewGray(image.Rect(0, 0, 1, 1))
+	one.Pix[0] = uint8(shade)
+	_ = png.Encode(&b, one) // memory does not fail
 	return b.Bytes()
 }
 
@@ -294,6 +296,7 @@ func TestImages(t *testing.T) {
 		"input.metadata.size must be pixels":                          aPicture(meta("size", "5")),
 		"input.images must be at most 16 images":                      aPicture(sources(17)),
 		"input.metadata.mask_url needs input.image":                   aPicture(meta("mask_url", `"https://h/m.png"`)),
+		"input.metadata.output_format must be png or webp":            aPicture(meta("background", `"transparent"`, "output_format", `"jpeg"`)),
 		"input.metadata.mask_url must be an http":                     aPicture(sources(1), meta("mask_url", `"data:image/png;base64,AA"`)),
 		"input.metadata.output_format must be a format of pixels":     aPicture(meta("output_format", `"svg"`)),
 		"input.metadata.output_compression must be between 0 and 100": aPicture(meta("output_compression", "101")),

@@ -22,7 +22,10 @@ type references struct {
 	files *provider.Inline // nil = by URL
 }
 
-func referencesOf(up provider.Upstream) *references {
+func referencesOf(up provider.Upstream, req provider.Request, t target) *references {
+	if t.api != videos && ownModel(t) && up.Sources != nil {
+		up.Sources = &measured{Sources: up.Sources, mask: maskURL(req)}
+	}
 	s := &references{up: up}
 	if sendsBytes(up.Account) {
 		s.files = provider.NewInline()

@@ -142,10 +142,15 @@ func checkSources(req provider.Request, t target) *provider.Error {
 }
 
 // checkFormat refuses what could be made and paid for, and not be kept.
-func checkFormat(req provider.Request, _ target) *provider.Error {
+func checkFormat(req provider.Request, t target) *provider.Error {
 	if raw, ok := given(req, "output_format"); ok {
 		if format, isText := lenient.Text(raw); !isText || strings.EqualFold(format, "svg") {
 			return invalid("input.metadata.output_format", "a format of pixels, such as png, jpeg or webp")
+		}
+		background, _ := lenient.Text(req.Metadata["background"])
+		format, _ := lenient.Text(raw)
+		if ownModel(t) && strings.EqualFold(background, "transparent") && !strings.EqualFold(format, "png") && !strings.EqualFold(format, "webp") {
+			return invalid("input.metadata.output_format", "png or webp where the background is transparent")
 		}
 	}
 	return nil
