@@ -1,8 +1,10 @@
-// Package localai is a simulated LocalAI server: its video route as its documents say
-// (localai.io, video generation), with real clips and without any model.
+// Package localai is a simulated LocalAI server: its video and image routes as its documents say
+// (localai.io, video generation and image generation), with real files and without any model.
 //
 //	POST /video                    answers when the video is made, with it or with its address
 //	GET  /generated-videos/{name}  a video that the server has kept
+//	POST /v1/images/generations    answers when the images are made, with their addresses unless base64 is asked for
+//	GET  /generated-images/{name}  an image that the server has kept
 //
 // A caller steers his own call by words in the prompt, "a fox [[time=2s fail]]": time is how long
 // it takes, fail answers 500 at its end, drop cuts the connection there, url keeps the file
@@ -16,6 +18,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -49,7 +52,7 @@ type Simulator struct {
 	made  []Made
 }
 
-// Made is a video that was made.
+// Made is a video, or a call's images, that were made.
 type Made struct {
 	ID string
 	At time.Time
@@ -70,16 +73,18 @@ func New(cfg Config) (*Simulator, error) {
 	s := &Simulator{cfg: cfg, renderer: renderer, drawing: make(chan struct{}, 1), mux: http.NewServeMux(), files: map[string][]byte{}}
 	s.mux.Handle("POST /video", s.faults.Wrap("video", cfg.Clock, s.video))
 	s.mux.Handle("GET /generated-videos/{name}", s.faults.Wrap("file", cfg.Clock, s.file))
+	s.mux.Handle("POST /v1/images/generations", s.faults.Wrap("image", cfg.Clock, s.images))
+	s.mux.Handle("GET /generated-images/{name}", s.faults.Wrap("file", cfg.Clock, s.file))
 	return s, nil
 }
 
 // Close ends nothing that outlives a request. It may be called twice.
 func (s *Simulator) Close() error { return nil }
 
-// Faults are the things that go wrong for every call alike. Operations are "video" and "file".
+// Faults are the things that go wrong for every call alike. Operations are "video", "image" and "file".
 func (s *Simulator) Faults() *simulator.Faults { return &s.faults }
 
-// Made returns the videos made so far.
+// Made returns what was made so far.
 func (s *Simulator) Made() []Made {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,26 +132,94 @@ func (s *Simulator) video(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if s.cfg.Models != nil && !slices.Contains(s.cfg.Models, in.Model) {
-		fail(w, http.StatusNotFound, "model not found")
+	orders, ok := s.begin(w, r, in.Model, in.Prompt)
+	if !ok {
 		return
-	}
-	orders := simulator.ReadOrders(r.Header, in.Prompt)
-	if err := orders.Check("time", "fail", "drop", "url"); err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	if simulator.Hold(r.Context(), s.cfg.Clock, orders.Duration("time", s.cfg.Time)) != nil {
-		simulator.Abort()
 	}
 	content, err := s.draw(r, in.Prompt, in.Model, in.Seed, in.Width, in.Height)
 	if err != nil {
 		simulator.Abort() // the caller has left, or nothing can be drawn
 	}
-	sum := sha256.Sum256(content)
-	id := hex.EncodeToString(sum[:16])
+	s.end(w, r, orders, in.Format == "b64_json" && !orders.Has("url"), "/generated-videos/", ".mp4", content)
+}
+
+// maxImages is how many images a call may ask of this server; a real one has no bound.
+const maxImages = 10
+
+// images is POST /v1/images/generations.
+func (s *Simulator) images(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	var in struct {
+		Model, Prompt, Size string
+		N                   int
+		Seed                int64
+		Format              string `json:"response_format"`
+	}
+	if err != nil || json.Unmarshal(body, &in) != nil || in.Prompt == "" || in.N < 0 || in.N > maxImages {
+		fail(w, http.StatusBadRequest, "bad request")
+		return
+	}
+	width, height := 512, 512 // the documented default
+	if in.Size != "" {
+		if _, err := fmt.Sscanf(in.Size, "%dx%d", &width, &height); err != nil {
+			fail(w, http.StatusBadRequest, "invalid value for 'size'")
+			return
+		}
+	}
+	orders, ok := s.begin(w, r, in.Model, in.Prompt)
+	if !ok {
+		return
+	}
+	most := render.MaxSide
+	if s.cfg.MaxSide > 0 {
+		most = min(most, s.cfg.MaxSide)
+	}
+	scene := render.Scene{Prompt: in.Prompt, Model: in.Model, Seed: in.Seed, Count: max(1, in.N),
+		Width: min(max(width, render.MinSide), most), Height: min(max(height, render.MinSide), most)}
+	contents := make([][]byte, scene.Count)
+	for i := range contents {
+		var out bytes.Buffer
+		scene.Index = i
+		if err := s.renderer.Image(&out, scene, render.PNG); err != nil || r.Context().Err() != nil {
+			simulator.Abort() // the caller has left, or nothing can be drawn
+		}
+		contents[i] = out.Bytes()
+	}
+	s.end(w, r, orders, in.Format == "b64_json", "/generated-images/", ".png", contents...)
+}
+
+// begin refuses a call, or holds it for as long as its files take.
+func (s *Simulator) begin(w http.ResponseWriter, r *http.Request, model, prompt string) (orders simulator.Orders, ok bool) {
+	if s.cfg.Models != nil && !slices.Contains(s.cfg.Models, model) {
+		fail(w, http.StatusNotFound, "model not found")
+		return nil, false
+	}
+	orders = simulator.ReadOrders(r.Header, prompt)
+	if err := orders.Check("time", "fail", "drop", "url"); err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return nil, false
+	}
+	if simulator.Hold(r.Context(), s.cfg.Clock, orders.Duration("time", s.cfg.Time)) != nil {
+		simulator.Abort()
+	}
+	return orders, true
+}
+
+// end keeps the files of a call and answers it, with them or with their addresses.
+func (s *Simulator) end(w http.ResponseWriter, r *http.Request, orders simulator.Orders, inline bool, folder, extension string, contents ...[]byte) {
+	id, items := "", make([]any, len(contents))
 	s.mu.Lock()
-	s.files[id+".mp4"] = content
+	for i, content := range contents {
+		sum := sha256.Sum256(content)
+		name := hex.EncodeToString(sum[:16])
+		if s.files[name+extension] = content; id == "" {
+			id = name
+		}
+		items[i] = map[string]string{"url": "http://" + r.Host + folder + name + extension}
+		if inline {
+			items[i] = map[string]string{"b64_json": base64.StdEncoding.EncodeToString(content)}
+		}
+	}
 	s.made = append(s.made, Made{id, s.cfg.Clock.Now()})
 	s.mu.Unlock()
 	switch {
@@ -154,16 +227,12 @@ func (s *Simulator) video(w http.ResponseWriter, r *http.Request) {
 		simulator.Abort()
 	case orders.Has("fail"):
 		fail(w, http.StatusInternalServerError, "rpc error: the backend has crashed")
-		return
+	default:
+		answer(w, http.StatusOK, map[string]any{"created": s.cfg.Clock.Now().Unix(), "id": id, "data": items})
 	}
-	item := map[string]string{"url": "http://" + r.Host + "/generated-videos/" + id + ".mp4"}
-	if in.Format == "b64_json" && !orders.Has("url") {
-		item = map[string]string{"b64_json": base64.StdEncoding.EncodeToString(content)}
-	}
-	answer(w, http.StatusOK, map[string]any{"created": s.cfg.Clock.Now().Unix(), "id": id, "data": []any{item}})
 }
 
-// file is GET /generated-videos/{name}.
+// file is GET /generated-videos/{name} and /generated-images/{name}.
 func (s *Simulator) file(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	content, ok := s.files[r.PathValue("name")]
@@ -172,7 +241,7 @@ func (s *Simulator) file(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "not found")
 		return
 	}
-	http.ServeContent(w, r, "video.mp4", time.Time{}, bytes.NewReader(content))
+	http.ServeContent(w, r, r.PathValue("name"), time.Time{}, bytes.NewReader(content))
 }
 
 func (s *Simulator) draw(r *http.Request, prompt, model string, seed int64, width, height int) ([]byte, error) {
