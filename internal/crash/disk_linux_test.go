@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kinora/kinora/internal/npmtest"
 	"github.com/kinora/kinora/internal/rig"
 	"github.com/kinora/kinora/internal/simulator/sandbox"
 )
@@ -25,7 +26,7 @@ func newSmallDisk(t *testing.T, size string) *smallDisk {
 	t.Helper()
 	d := &smallDisk{dir: t.TempDir()}
 	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("a file system of a chosen size can only be mounted by root: %v", err)
+		npmtest.Lacks(t, fmt.Sprintf("a file system of a chosen size can only be mounted by root: %v", err))
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(d.dir, syscall.MNT_DETACH) })
 	return d

@@ -1,5 +1,5 @@
-// Package npmtest puts npm packages where a test's programs find them. It is for tests of documents and of other people's
-// clients; nothing of npm is part of the program.
+// Package npmtest puts npm packages where a test's programs find them, and says what becomes of a test whose machine lacks
+// something. It is for tests of documents and of other people's clients; nothing of npm is part of the program.
 package npmtest
 
 import (
@@ -29,7 +29,7 @@ type Packages struct {
 }
 
 // Folder returns a folder whose node_modules holds the packages. Where they cannot be had, because there is no node or
-// npm, or npm reaches no registry, the test is skipped.
+// npm, or npm reaches no registry, the test is skipped, as Lacks does.
 func (p *Packages) Folder(t testing.TB) string {
 	t.Helper()
 	Needs(t, "node")
@@ -42,7 +42,7 @@ func (p *Packages) Folder(t testing.TB) string {
 	case p.err != nil:
 		t.Fatal(p.err)
 	case p.absent != "":
-		t.Skip(p.absent)
+		Lacks(t, p.absent)
 	}
 	return p.folder
 }
@@ -102,10 +102,23 @@ func (p *Packages) CheckLock(t testing.TB) {
 	}
 }
 
-// Needs skips the test on machines without a program.
+// Needs skips the test on machines without a program, as Lacks does.
 func Needs(t testing.TB, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
-		t.Skipf("%s is not on this machine", program)
+		Lacks(t, program+" is not on this machine")
 	}
+}
+
+// All is the variable by which whoever runs the tests says that this machine has everything.
+const All = "KINORA_TEST_ALL"
+
+// Lacks skips the test for want of something that the machine does not have. Where KINORA_TEST_ALL is set it fails instead,
+// so that who relies on such tests learns that they did not run.
+func Lacks(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv(All) != "" {
+		t.Fatalf("%s, and %s is set", what, All)
+	}
+	t.Skip(what)
 }

@@ -164,7 +164,7 @@ func startNode(t *testing.T, dir, source, text string, env, jobs []string) recei
 func startPython(t *testing.T, dir string, env, jobs []string) receiver {
 	npmtest.Needs(t, "python3")
 	if err := exec.CommandContext(t.Context(), "python3", "-c", "import sys; sys.exit(sys.version_info < (3, 9))").Run(); err != nil {
-		t.Skipf("python3 is not 3.9 or later: %v", err)
+		npmtest.Lacks(t, "python3 is not 3.9 or later: "+err.Error())
 	}
 	return startProgram(t, dir, env, append([]string{"python3", write(t, dir, "consumer.py", snippet(t, "consumer.py"))}, jobs...)...)
 }

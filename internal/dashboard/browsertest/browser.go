@@ -18,6 +18,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/kinora/kinora/internal/npmtest"
 )
 
 const (
@@ -88,12 +90,12 @@ type Page struct {
 	allowed []string
 }
 
-// Open opens a tab for a site. The test is skipped where there is no browser.
+// Open opens a tab for a site. The test is skipped where there is no browser, as npmtest.Lacks does.
 func Open(t testing.TB, site string) *Page {
 	t.Helper()
 	one.once.Do(begin)
 	if one.absent != "" {
-		t.Skip(one.absent)
+		npmtest.Lacks(t, one.absent)
 	}
 	if one.err != nil {
 		t.Fatalf("the browser does not start: %v", one.err)
