@@ -84,14 +84,13 @@ func CodeOf(err error) ErrorCode {
 	return ErrInternal
 }
 
-// FailureCode is the closed list of reasons a generation failed for, as callers see
-// them (generations API contract 6.3).
+// FailureCode is the list of reasons a generation failed for (generations API contract 6.3), and one more: see Failure.Listed.
 type FailureCode string
 
 const (
 	FailureSourceUnreachable FailureCode = "source_unreachable"
 	FailureSourceInvalid     FailureCode = "source_invalid"
-	FailureInvalidRequest    FailureCode = "invalid_request" // own addition: the upstream refused a parameter
+	FailureInvalidRequest    FailureCode = "invalid_request" // own addition: the upstream refused a parameter, or a file
 	FailureContentRejected   FailureCode = "content_rejected"
 	FailureQualityRejected   FailureCode = "quality_rejected"
 	FailureUpstream          FailureCode = "upstream_error"
@@ -121,4 +120,14 @@ type Failure struct {
 // NewFailure makes a Failure; whether it is retryable follows from its code.
 func NewFailure(code FailureCode, message string) *Failure {
 	return &Failure{Code: code, Message: message, Retryable: failureRetryable[code]}
+}
+
+// Listed is a failure as the generations API and its events tell it: the contract's list is closed, and a client that knows no
+// other code must not break on FailureInvalidRequest. It reads as one of the upstream's that the same request would meet
+// again. f may be nil.
+func (f *Failure) Listed() *Failure {
+	if f == nil || f.Code != FailureInvalidRequest {
+		return f
+	}
+	return &Failure{Code: FailureUpstream, Message: f.Message}
 }

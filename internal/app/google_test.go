@@ -215,10 +215,10 @@ func TestGoogle(t *testing.T) {
 
 		failures := map[string]string{
 			w.submit(t, "veo-3.1-generate-preview", "[[end=filtered]]", short):                             "content_rejected",
-			w.submit(t, "veo-3.1-generate-preview", "[[end=3]]", short):                                    "invalid_request",
+			w.submit(t, "veo-3.1-generate-preview", "[[end=3]]", short):                                    "upstream_error",
 			w.submit(t, "veo-3.1-generate-preview", "[[fail=NOT_FOUND array]]", short):                     "model_unavailable",
 			w.submit(t, "veo-3.1-generate-preview", "[[drop=after callback=lost]]", short):                 "outcome_unknown",
-			w.submit(t, "veo-3.1-generate-preview", "", client.Input{Image: w.app.LocalURL() + "/livez"}):  "invalid_request",
+			w.submit(t, "veo-3.1-generate-preview", "", client.Input{Image: w.app.LocalURL() + "/livez"}):  "upstream_error",
 			w.submit(t, "omni", "[[end=refused]]", brief):                                                  "content_rejected",
 			w.submit(t, "nano-banana-2", "[[end=IMAGE_SAFETY]]", plain):                                    "content_rejected",
 			w.submit(t, "nano-banana-2", "[[block=PROHIBITED_CONTENT]]", plain):                            "content_rejected",

@@ -271,7 +271,7 @@ func TestMiniMaxForwardedCallbacks(t *testing.T) {
 		for model, id := range ids {
 			m.completed(model, id, "video/mp4")
 		}
-		m.failed("unanswered", unanswered, "invalid_request", "the callback URL did not answer the upstream's challenge")
+		m.failed("unanswered", unanswered, "upstream_error", "the callback URL did not answer the upstream's challenge")
 		m.failed("dropped", dropped, "outcome_unknown", unknownOutcome)
 		if n := len(m.jobs("unanswered")); n != 0 {
 			t.Errorf("%d jobs without an answer to the challenge", n)
@@ -331,7 +331,7 @@ func TestMiniMaxPolling(t *testing.T) {
 		m.completed("overloaded", overloaded, "video/mp4")
 		m.failed("blocked", blocked, "content_rejected", "the upstream refused the content")
 		m.failed("refused", refused, "content_rejected", "the upstream refused the content")
-		m.failed("rejected", rejected, "invalid_request", "the upstream refused the request")
+		m.failed("rejected", rejected, "upstream_error", "the upstream refused the request")
 		m.failed("broken", broken, "upstream_error", "the upstream produced nothing usable: the generation failed")
 		m.failed("lost", lost, "outcome_unknown", unknownOutcome)
 		m.failed("poor", poor, "upstream_error", "the upstream account cannot be used at present")

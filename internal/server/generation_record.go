@@ -81,7 +81,7 @@ func (s *Server) generationRecord(g *kinora.Generation, outputs []kinora.Output,
 			record.tail.Outputs = append(record.tail.Outputs, s.outputRecord(o))
 		}
 	case kinora.GenerationFailed, kinora.GenerationCancelled:
-		record.tail.Failure = failureOf(g)
+		record.tail.Failure = failureOf(g).Listed()
 	}
 	return record
 }

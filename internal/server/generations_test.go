@@ -19,6 +19,8 @@ func TestGenerationRecord(t *testing.T) {
 	}
 	failed := record(kinora.GenerationFailed)
 	failed.Failure, failed.CompletedAt = kinora.NewFailure(kinora.FailureQualityRejected, "no output passed review"), at.Add(time.Second)
+	refused := record(kinora.GenerationFailed)
+	refused.Failure = kinora.NewFailure(kinora.FailureInvalidRequest, "no such size")
 	cancelled := record(kinora.GenerationCancelled)
 	unexplained := record(kinora.GenerationFailed)
 	echoed := record(kinora.GenerationRunning)
@@ -54,6 +56,10 @@ func TestGenerationRecord(t *testing.T) {
 		"running, with what is echoed": {
 			g:    echoed,
 			want: body(jobOne, "processing", `"listing-123 <&>"`, "{ \"row\":\t7.0,\n\"html\":\"<b>\\u00e4\"\r\n}", "[]", "null", "null"),
+		},
+		"refused by the upstream": { // in a code of the contract's (6.3)
+			g:    refused,
+			want: body(taskOne, "failed", "null", "{}", "[]", `{"code":"upstream_error","message":"no such size","retryable":false}`, "null"),
 		},
 		"failed": {
 			g: failed,

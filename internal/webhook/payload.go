@@ -60,7 +60,7 @@ func Payload(e *kinora.Event, g *kinora.Generation, outputs []kinora.Output, lin
 	if g.State == kinora.GenerationSucceeded {
 		n.Outputs = OutputItems(outputs, link)
 	} else {
-		n.Failure = g.Failure
+		n.Failure = g.Failure.Listed()
 	}
 	return n
 }

@@ -108,6 +108,8 @@ func TestPayload(t *testing.T) {
 			`{"event_type":"generation.failed","job_id":"job_1","source_asset_id":null,"reference":null,"outputs":[],"failure":{"code":"cancelled","message":"cancelled by the caller","retryable":false},"metadata":{}}`},
 		"a failed one publishes no output": {kinora.Generation{ID: "job_1", State: kinora.GenerationFailed, Failure: kinora.NewFailure(kinora.FailureTimeout, "<late> & \"lost\"")},
 			`{"event_type":"generation.failed","job_id":"job_1","source_asset_id":null,"reference":null,"outputs":[],"failure":{"code":"timeout","message":"<late> & \"lost\"","retryable":true},"metadata":{}}`},
+		"what the upstream refused has a code of the contract's": {kinora.Generation{ID: "job_1", State: kinora.GenerationFailed, Failure: kinora.NewFailure(kinora.FailureInvalidRequest, "no such size")},
+			`{"event_type":"generation.failed","job_id":"job_1","source_asset_id":null,"reference":null,"outputs":[],"failure":{"code":"upstream_error","message":"no such size","retryable":false},"metadata":{}}`},
 		"empty reference is not an absent one": {kinora.Generation{ID: "job_1", State: kinora.GenerationSucceeded, Reference: text(""), Metadata: []byte("null")},
 			`{"event_type":"generation.completed","job_id":"job_1","source_asset_id":null,"reference":"","outputs":[{"output_id":"out_1","role":"primary","url":"https://f.example/k?a=1&b=<2>","expires_at":"2026-09-21T14:13:20Z","content_type":"image/png","width":0,"height":0}],"failure":null,"metadata":{}}`},
 		"metadata keeps its bytes": {kinora.Generation{ID: "job_1", State: kinora.GenerationCancelled, Metadata: []byte("{ \"b\":1.0,\n \"a\":\"\\u003c<&>\", \"n\":12345678901234567890 }")},
