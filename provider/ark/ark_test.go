@@ -299,6 +299,7 @@ func refusedVideos() map[string]provider.Request {
 	add("input.metadata.content must be an array of objects with a type", v2, "content", `[{"role":"x"}]`)
 	add("input.metadata.content must have an image or a video beside a reference audio", v2, "content", `[{"type":"audio_url","audio_url":{"url":"https://h/a.mp3"},"role":"reference_audio"}]`)
 	add("input.metadata.content[0].video_url.url must be a URL", v2, "content", `[{"type":"video_url","video_url":{"url":"data:video/mp4;base64,AAAA"}}]`)
+	add("input.metadata.content[0].image_url.url must be an image of at most 30 MB", v2, "content", `[{"type":"image_url","image_url":{"url":"data:image/png;base64,`+strings.Repeat("A", 41<<20)+`"}}]`)
 	item := `{"type":"video_url","video_url":{"url":"https://h/v.mp4"},"role":"reference_video"}`
 	add("input.metadata.content must be at most 3 reference videos for this model", v2, "content", "["+strings.Repeat(item+",", 3)+item+"]")
 	with("input.metadata.content must not mix first and last frames with references", func(r *provider.Request) {

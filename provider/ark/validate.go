@@ -15,7 +15,7 @@ import (
 // Validate implements provider.Provider. It checks what the vendor documents; where its
 // pages disagree, or say nothing about a model, the vendor decides.
 func (*Ark) Validate(req provider.Request) error {
-	checks := []func(provider.Request) *provider.Error{checkFields(taskFields), checkVideoSize, checkLength, checkForModel, checkContent}
+	checks := []func(provider.Request) *provider.Error{checkFields(taskFields), checkVideoSize, checkLength, checkForModel, checkContent, checkInline}
 	if synchronousRequest(req) {
 		checks = []func(provider.Request) *provider.Error{checkFields(imageFields), checkImageModel, checkImageSize, checkImageCounts}
 	}

@@ -130,6 +130,17 @@ func checkContent(req provider.Request) *provider.Error {
 	return checkRoles(field, count, generationOf(req.UpstreamModel))
 }
 
+// What a task takes of images and in all, in bytes.
+const maxImage, maxBody = 30 << 20, 64 << 20
+
+// checkInline looks at images that the request itself brings.
+func checkInline(req provider.Request) *provider.Error {
+	if err := (provider.PictureLimits{Bytes: maxImage}).Check(req.Metadata, "content"); err != nil {
+		return err
+	}
+	return provider.CheckMetadataSize(req.Metadata, maxBody)
+}
+
 // meaning is an item's role, also where it is left out.
 func (i item) meaning() string {
 	switch {

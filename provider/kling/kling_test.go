@@ -202,6 +202,8 @@ func TestLegacyVideos(t *testing.T) {
 		"input.metadata.image_list must be a list of at most 4 images": video("kling-v1-6", 0, "image_list", `[{},{},{},{},{}]`),
 		"input.metadata.image_list must be a list of at most 7 images": video("kling-v3-omni", 0, "image_list", `[{},{},{},{},{},{},{},{}]`),
 		"input.images must be at most 2 for this model":                video("kling-v1", 3, "route", `"image2video"`, "contents", `[]`),
+		"input.metadata.image must be an image of at least 300":        video("kling-v1", 0, "image", `"`+tinyPicture+`"`),
+		"input.metadata.image_tail must be of one of the types":        video("kling-v1", 1, "image_tail", `"data:image/gif;base64,R0lGODlhAQABAAAAACw="`),
 		"input.metadata.cfg_scale is not known":                        video("kling-v2-master", 0, "cfg_scale", "0.5"),
 		"input.metadata.cfg_scale must be a number between 0 and 1":    video("kling-v1", 0, "cfg_scale", "2"),
 		"input.duration must be 5 or 10":                               lasting(video("kling-v2-6", 0), 7),
@@ -276,6 +278,9 @@ func TestLegacyImagesWithATokenOfTwoKeys(t *testing.T) {
 
 const modernAccepted = `{"id":"` + taskID + `","status":"submitted","create_time":1785901861504,"update_time":1785901861504,"external_id":"` + external + `"}`
 
+// tinyPicture is a PNG of 1 × 1 pixels.
+const tinyPicture = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
 // frames are contents of these types.
 func frames(types ...string) string {
 	var items []string
@@ -300,37 +305,38 @@ func TestModernVideos(t *testing.T) {
 		"settings win":   lasting(sized(video("kling-3.0", 0, "duration", `"7"`, "resolution", `"720p"`, "settings", `{"duration":"9","multi_shot":false}`, "options", `{"external_task_id":"order-17"}`), "3840x2160"), 5),
 	}
 	s.Refused = map[string]provider.Request{
-		"input.metadata.resolution must be one of 720p, 1080p":        video("kling-2.6", 0, "resolution", `"4k"`),
-		"input.size must be at most 1080 pixels":                      sized(video("kling-2.6", 0), "3840x2160"),
-		"input.size must be of one of the ratios":                     sized(video("kling-3.0", 0), "21:9"),
-		"input.prompt must be at most 3072":                           {UpstreamModel: "kling-3.0", Kind: kinora.KindVideo, Prompt: strings.Repeat("ü", 3073)},
-		"input.prompt must be at most 2500":                           {UpstreamModel: "kling-2.6", Kind: kinora.KindVideo, Prompt: strings.Repeat("ü", 2501)},
-		"input.metadata.settings.duration must be 5 or 10":            lasting(video("kling-2.6", 0, "settings", `{"duration":6}`), 5),
-		"input.metadata.settings.audio must be one of native":         video("kling-2.6", 0, "settings", `{"audio":"loud"}`),
-		"input.metadata.audio must be one of native, original":        video("kling-3.0-omni", 0, "audio", `"loud"`),
-		"input.metadata.audio must be one of original, off":           video("kling-2.6", 1, "video_url", `"https://v.example/v"`, "character_orientation", `"image"`, "audio", `"native"`),
-		"input.metadata.resolution must be 1080p for a first":         video("kling-2.6", 2),
-		"input.metadata.multi_shot must be true or false":             video("kling-3.0", 0, "multi_shot", `"yes"`),
-		"input.metadata.character_orientation must be image or":       video("kling-2.6", 1, "video_url", `"https://v.example/v"`),
-		"input.metadata.video_url must be the URL":                    video("kling-2.6", 1, "character_orientation", `"image"`),
-		"input.images must be the image of a character":               video("kling-2.6", 0, "video_url", `"https://v.example/v"`, "character_orientation", `"image"`),
-		"input.images must be at most 7":                              video("kling-3.0-omni", 8),
-		"input.metadata.options.callback_url is not allowed":          video("kling-3.0", 0, "options", `{"callback_url":"https://elsewhere.example"}`),
-		"input.metadata.options.external_task_id must be a str":       video("kling-3.0", 0, "options", `{"external_task_id":7}`),
-		"input.metadata.multi_shot is not known to this":              video("kling-2.6", 0, "multi_shot", "true"),
-		"input.metadata.contents must be a list without a last":       video("kling-3.0-turbo", 0, "contents", frames("first_frame", "last_frame")),
-		"input.metadata.contents must be a list of at most one":       video("kling-3.0", 0, "contents", frames("first_frame", "first_frame")),
-		"input.metadata.contents must be a list with a first":         video("kling-3.0", 0, "contents", frames("last_frame")),
-		"input.metadata.contents must be a list of at most 7 ref":     video("kling-3.0-omni", 0, "contents", frames(slices.Repeat([]string{"refer_image"}, 8)...)),
-		"input.metadata.contents must be a list of at most one image": video("kling-2.6", 0, "character_orientation", `"image"`, "contents", frames("image", "image", "video")),
-		"input.metadata.contents must be a list":                      video("kling-3.0", 0, "contents", `"x"`),
-		"input.metadata.audio must be one of native, off":             video("kling-3.0", 0, "audio", "true"),
-		"input.metadata.audio must be off, or the resolution 10":      video("kling-2.6", 0, "audio", `"native"`),
-		"input.duration must be 5 or 10":                              lasting(video("kling-2.6", 0), 6),
-		"input.duration must be between 3 and 15":                     lasting(video("kling-3.0", 0), 2),
-		"input.images must be at most 1":                              video("kling-3.0-turbo", 2),
-		"input.metadata.settings must be an object":                   video("kling-3.0", 0, "settings", "[]"),
-		"input.metadata.route must be one of image-to-video":          video("kling-3.0", 0, "route", `"text2video"`),
+		"input.metadata.resolution must be one of 720p, 1080p":            video("kling-2.6", 0, "resolution", `"4k"`),
+		"input.size must be at most 1080 pixels":                          sized(video("kling-2.6", 0), "3840x2160"),
+		"input.size must be of one of the ratios":                         sized(video("kling-3.0", 0), "21:9"),
+		"input.prompt must be at most 3072":                               {UpstreamModel: "kling-3.0", Kind: kinora.KindVideo, Prompt: strings.Repeat("ü", 3073)},
+		"input.prompt must be at most 2500":                               {UpstreamModel: "kling-2.6", Kind: kinora.KindVideo, Prompt: strings.Repeat("ü", 2501)},
+		"input.metadata.settings.duration must be 5 or 10":                lasting(video("kling-2.6", 0, "settings", `{"duration":6}`), 5),
+		"input.metadata.settings.audio must be one of native":             video("kling-2.6", 0, "settings", `{"audio":"loud"}`),
+		"input.metadata.audio must be one of native, original":            video("kling-3.0-omni", 0, "audio", `"loud"`),
+		"input.metadata.audio must be one of original, off":               video("kling-2.6", 1, "video_url", `"https://v.example/v"`, "character_orientation", `"image"`, "audio", `"native"`),
+		"input.metadata.resolution must be 1080p for a first":             video("kling-2.6", 2),
+		"input.metadata.multi_shot must be true or false":                 video("kling-3.0", 0, "multi_shot", `"yes"`),
+		"input.metadata.character_orientation must be image or":           video("kling-2.6", 1, "video_url", `"https://v.example/v"`),
+		"input.metadata.video_url must be the URL":                        video("kling-2.6", 1, "character_orientation", `"image"`),
+		"input.images must be the image of a character":                   video("kling-2.6", 0, "video_url", `"https://v.example/v"`, "character_orientation", `"image"`),
+		"input.images must be at most 7":                                  video("kling-3.0-omni", 8),
+		"input.metadata.options.callback_url is not allowed":              video("kling-3.0", 0, "options", `{"callback_url":"https://elsewhere.example"}`),
+		"input.metadata.options.external_task_id must be a str":           video("kling-3.0", 0, "options", `{"external_task_id":7}`),
+		"input.metadata.multi_shot is not known to this":                  video("kling-2.6", 0, "multi_shot", "true"),
+		"input.metadata.contents must be a list without a last":           video("kling-3.0-turbo", 0, "contents", frames("first_frame", "last_frame")),
+		"input.metadata.contents must be a list of at most one":           video("kling-3.0", 0, "contents", frames("first_frame", "first_frame")),
+		"input.metadata.contents must be a list with a first":             video("kling-3.0", 0, "contents", frames("last_frame")),
+		"input.metadata.contents must be a list of at most 7 ref":         video("kling-3.0-omni", 0, "contents", frames(slices.Repeat([]string{"refer_image"}, 8)...)),
+		"input.metadata.contents must be a list of at most one image":     video("kling-2.6", 0, "character_orientation", `"image"`, "contents", frames("image", "image", "video")),
+		"input.metadata.contents[0].url must be an image of at least 300": video("kling-3.0", 0, "contents", `[{"type":"first_frame","url":"`+tinyPicture+`"}]`),
+		"input.metadata.contents must be a list":                          video("kling-3.0", 0, "contents", `"x"`),
+		"input.metadata.audio must be one of native, off":                 video("kling-3.0", 0, "audio", "true"),
+		"input.metadata.audio must be off, or the resolution 10":          video("kling-2.6", 0, "audio", `"native"`),
+		"input.duration must be 5 or 10":                                  lasting(video("kling-2.6", 0), 6),
+		"input.duration must be between 3 and 15":                         lasting(video("kling-3.0", 0), 2),
+		"input.images must be at most 1":                                  video("kling-3.0-turbo", 2),
+		"input.metadata.settings must be an object":                       video("kling-3.0", 0, "settings", "[]"),
+		"input.metadata.route must be one of image-to-video":              video("kling-3.0", 0, "route", `"text2video"`),
 	}
 	s.Poll = func(words map[string]string) providertest.Reply {
 		var items []string

@@ -34,7 +34,7 @@ func (*Kling) Validate(req provider.Request) error {
 	if path == "" {
 		return badRoute(req)
 	}
-	checks := []func(provider.Request, string) *provider.Error{checkTypes, checkTexts, checkSize, checkImages, checkDuration}
+	checks := []func(provider.Request, string) *provider.Error{checkTypes, checkTexts, checkSize, checkImages, checkPictures, checkDuration}
 	f, _ := familyFor(req.UpstreamModel, req.Kind)
 	switch {
 	case f == modern:
@@ -233,6 +233,17 @@ func checkImages(req provider.Request, path string) *provider.Error {
 		return invalid("input.images", "at most %d for this model", most)
 	}
 	return nil
+}
+
+// pictures are the limits of frames, by route.
+var pictures = map[string]provider.PictureLimits{
+	imageToVideo:    {Bytes: 10 << 20, Types: []string{"image/png", "image/jpeg"}, Side: 300, Ratio: 2.5},
+	newImageToVideo: {Bytes: 50 << 20, Types: []string{"image/png", "image/jpeg"}, Side: 300, Ratio: 2.5},
+}
+
+// checkPictures looks at frames that the request itself brings.
+func checkPictures(req provider.Request, path string) *provider.Error {
+	return pictures[path].Check(req.Metadata, "image", "image_tail", "contents")
 }
 
 // checkDuration holds seconds against what is documented of the model; others pass.

@@ -16,7 +16,8 @@ const (
 	maxH3Videos     = 3
 	maxH3Audios     = 3
 	maxH3Seconds    = 15
-	defaultH3Length = 5 // seconds; the only length that every use of every model has
+	maxH3Body       = 64 << 20 // bytes
+	defaultH3Length = 5        // seconds; the only length that every use of every model has
 )
 
 // h3Ratios are the shapes of V2. Beside them there is "adaptive", which follows the media.
@@ -194,6 +195,9 @@ func checkH3(req provider.Request) *provider.Error {
 	}
 	content := h3Content(req)
 	if err := content.check(req); err != nil {
+		return err
+	}
+	if err := provider.CheckMetadataSize(req.Metadata, maxH3Body); err != nil {
 		return err
 	}
 	if asked && !given(req, "ratio") && !content.has("first_frame", "last_frame") {

@@ -93,6 +93,9 @@ func (m hailuoModel) steps(f fields) []step {
 	return hailuoSteps[1:]
 }
 
+// frameLimits are those of V1's frames, whose sides are above 300 pixels.
+var frameLimits = provider.PictureLimits{Bytes: 20 << 20, Types: []string{"image/png", "image/jpeg", "image/webp"}, Side: 301, Ratio: 2.5}
+
 // checkHailuo holds a request against the V1 reference.
 func checkHailuo(req provider.Request) *provider.Error {
 	f := hailuoBody(req)
@@ -103,6 +106,9 @@ func checkHailuo(req provider.Request) *provider.Error {
 		return err
 	}
 	if err := checkSwitches(f, "prompt_optimizer", "fast_pretreatment", "aigc_watermark"); err != nil {
+		return err
+	}
+	if err := frameLimits.Check(req.Metadata, "first_frame_image", "last_frame_image"); err != nil {
 		return err
 	}
 	m := hailuoFacts(req.UpstreamModel)

@@ -20,8 +20,8 @@ var protocols = map[family]protocol{
 	images: {"/v1/image_generation", imageBody, checkImage},
 }
 
-// Validate implements provider.Provider. What cannot be known without looking at an image
-// (its type, size and shape) is left to the upstream.
+// Validate implements provider.Provider. What cannot be known without fetching an image
+// (the type, size and shape of one behind a URL) is left to the upstream.
 func (*MiniMax) Validate(req provider.Request) error {
 	if err := protocols[familyOf(req.UpstreamModel)].check(req); err != nil {
 		return err

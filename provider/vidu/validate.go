@@ -30,7 +30,7 @@ const (
 func (*Vidu) Validate(req provider.Request) error {
 	r := chooseRoute(req)
 	for _, check := range []func(provider.Request, route) *provider.Error{
-		checkRoute, checkPrompt, checkImages, checkRequired, checkSize, checkResolution, checkDuration, checkTypes, checkWords, checkForModel,
+		checkRoute, checkPrompt, checkImages, checkPictures, checkRequired, checkSize, checkResolution, checkDuration, checkTypes, checkWords, checkForModel,
 	} {
 		if err := check(req, r); err != nil {
 			return err
@@ -104,6 +104,19 @@ func checkImages(req provider.Request, r route) *provider.Error {
 		return invalid(field, "at least 1 for %s", r)
 	}
 	return nil
+}
+
+// What Vidu takes of an image, and in all, in bytes.
+var pictureLimits = provider.PictureLimits{Bytes: 50 << 20, Types: []string{"image/png", "image/jpeg", "image/webp"}, Ratio: 4}
+
+const maxBody = 20 << 20
+
+// checkPictures looks at images that the request itself brings.
+func checkPictures(req provider.Request, _ route) *provider.Error {
+	if err := pictureLimits.Check(req.Metadata, "images"); err != nil {
+		return err
+	}
+	return provider.CheckMetadataSize(req.Metadata, maxBody)
 }
 
 // checkRequired wants what a route cannot do without.
