@@ -33,6 +33,7 @@ import (
 	"github.com/kinora/kinora/internal/queue"
 	"github.com/kinora/kinora/internal/seal"
 	"github.com/kinora/kinora/internal/server"
+	"github.com/kinora/kinora/internal/simulator"
 	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/tenancy"
 	"github.com/kinora/kinora/internal/upload"
@@ -49,6 +50,8 @@ type Options struct {
 	// Guard changes what the network guard is made of; nil = nothing. Tests put names and public addresses of their own
 	// behind it.
 	Guard func(*netguard.Config)
+	// SandboxClock is the time of the built-in upstream's jobs, which a test moves on; nil = the machine's.
+	SandboxClock simulator.Clock
 	// WebhookLimits overrides the sizes of the delivery pools; zero = the defaults.
 	WebhookLimits webhook.Limits
 	// Origins tell operators where settings came from; nil = not known.

@@ -95,6 +95,7 @@ func (a *App) addSandbox(r *routes) error {
 		CallbackClient: a.sandboxCallbacks(),
 		// And so does a reference image's.
 		ReferenceClient: a.sandboxReferences(),
+		Clock:           a.opts.SandboxClock,
 	})
 	if err != nil {
 		_ = l.Close()

@@ -49,11 +49,12 @@ func TestGenerationPage(t *testing.T) {
 
 	const script = `"><script>document.title = "owned"</script><img src=x onerror="document.title = 'owned'">`
 	id := s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Reference: script, Metadata: map[string]any{"note": "</code>" + script},
-		Webhook: &client.Webhook{URL: receiver.URL}, Input: client.Input{Prompt: script, Metadata: map[string]any{"sandbox": map[string]any{"delay": "8s"}}}})
+		Webhook: &client.Webhook{URL: receiver.URL}, Input: client.Input{Prompt: script, Metadata: map[string]any{"sandbox": held}}})
 	p.Click("#link-" + id)
 	p.At(s.path("/generations/" + id))
 	p.SeeIn("#gen-status", "running")
 	p.Has("#gen-actions [commandfor=cancel-generation]")
+	s.letGo()
 	p.SeeIn("#gen-status", "succeeded")
 	p.Has("#gen-media .shot img")
 	p.Gone("#gen-actions [commandfor=cancel-generation]")
@@ -118,7 +119,7 @@ func TestGenerationPage(t *testing.T) {
 	p.FitsWidth()
 	p.Size(1280, 900)
 
-	slow := s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: "never", Metadata: map[string]any{"sandbox": map[string]any{"delay": "10m"}}}})
+	slow := s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: "never", Metadata: map[string]any{"sandbox": held}}})
 	p.Go(s.path("/generations/" + slow))
 	p.Press("Cancel")
 	p.Press("Cancel the generation")

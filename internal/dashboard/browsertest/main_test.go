@@ -3,6 +3,7 @@ package browsertest_test
 import (
 	"context"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/dashboard/browsertest"
 	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/simulator"
 )
 
 func TestMain(m *testing.M) { os.Exit(browsertest.Main(m)) }
@@ -20,7 +22,24 @@ type site struct {
 	*app.App
 	client       *client.Client
 	organisation string
+	clock        *clock
 }
+
+// clock is the time of the sandbox: the machine's, until a test moves it on. That ends jobs, which are reckoned from it when
+// somebody looks; timers that have begun go on as they were, but only callbacks have such.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) Timer(at time.Time) (<-chan time.Time, func()) {
+	return simulator.SystemClock{}.Timer(at.Add(-time.Duration(c.ahead.Load())))
+}
+
+// held is what a job asks of the sandbox that is to run until the test ends it by letGo.
+var held = map[string]any{"delay": "1h"}
+
+// letGo ends the sandbox's jobs that are held.
+func (s *site) letGo() { s.clock.ahead.Add(int64(time.Hour)) }
 
 const (
 	ownerEmail = "ada@example.com"
@@ -37,7 +56,11 @@ func startSite(t *testing.T, change func(*config.Config)) *site {
 	if change != nil {
 		change(&cfg)
 	}
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond}})
+	clock := &clock{}
+	a, err := app.New(t.Context(), cfg, app.Options{
+		Timing:       lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond},
+		SandboxClock: clock,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +79,7 @@ func startSite(t *testing.T, change func(*config.Config)) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.CloseIdleConnections)
-	return &site{App: a, client: c, organisation: a.Bootstrapped().Organisation.ID}
+	return &site{App: a, client: c, organisation: a.Bootstrapped().Organisation.ID, clock: clock}
 }
 
 // path is a page of the first organisation.

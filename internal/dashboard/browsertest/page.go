@@ -79,27 +79,6 @@ func (p *Page) Text(selector string) (text string) {
 	return Eval[string](p, "window.textRead")
 }
 
-// Watch begins to keep what can be read in what a CSS selector finds first, for HasShown: a text that stands there for a moment is not missed
-// on a busy machine.
-func (p *Page) Watch(selector string) {
-	p.Helper()
-	p.Script(`{
-		const shown = window.shown = [];
-		const look = () => {
-			const text = document.querySelector(` + quote(selector) + `)?.innerText.toLowerCase() ?? "";
-			if (shown.at(-1) !== text) shown.push(text);
-		};
-		new MutationObserver(look).observe(document, {subtree: true, childList: true, characterData: true});
-		look();
-	}`)
-}
-
-// HasShown waits until a text could be read where Watch looks, at some time since then.
-func (p *Page) HasShown(text string) {
-	p.Helper()
-	p.Until("the text "+quote(text)+" to have been shown", "window.shown.some((s) => s.includes("+quote(strings.ToLower(text))+"))")
-}
-
 // seen finds the elements of a selector that are shown and answer to a name, as people read it or as it is read out.
 const seen = `((selector, name) => [...document.querySelectorAll(selector)].find((e) => e.checkVisibility() &&
 	((e.innerText ?? "").trim() === name || e.getAttribute("aria-label") === name)))`

@@ -120,8 +120,8 @@ func matching(patterns map[string]bool, at string) (best string) {
 	return best
 }
 
-// populate makes one of everything that has a page of its own, and returns the page of a generation that can be made anew, and a file that a
-// model was given.
+// populate makes one of everything that has a page of its own, and returns the page of a generation that can be made anew, a file that a
+// model was given, and the page of an attempt at which looks fail.
 func (s *site) populate(t *testing.T, p *browsertest.Page) []string {
 	t.Helper()
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
@@ -139,7 +139,7 @@ func (s *site) populate(t *testing.T, p *browsertest.Page) []string {
 		made[workflow] = job.JobID
 	}
 	// Looks at it fail, which an operator has to know of.
-	s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: "a kite", Metadata: map[string]any{"sandbox": map[string]any{"delay": "1h", "status_5xx": 1 << 20}}}})
+	troubled := s.submitAs(t, client.SubmitRequest{Model: "sandbox-image", Input: client.Input{Prompt: "a kite", Metadata: map[string]any{"sandbox": map[string]any{"delay": "1h", "status_5xx": 1 << 20}}}})
 	photo, err := s.client.UploadStream(t.Context(), "room.jpg", bytes.NewReader(room(t, 300, 200)))
 	if err != nil {
 		t.Fatal(err)
@@ -163,5 +163,6 @@ func (s *site) populate(t *testing.T, p *browsertest.Page) []string {
 	p.Go(s.path("/webhooks/test"))
 	p.Press("Send and wait for the answer")
 	p.Has("#attempt")
-	return []string{s.path("/generations/" + made["staging"]), given}
+	// It takes as many looks as an operator has patience for until his pages lead to the attempt.
+	return []string{s.path("/generations/" + made["staging"]), given, "/dashboard/operator/attempts/" + troubled + "_0"}
 }
