@@ -33,7 +33,7 @@ type choices struct {
 	Mode        string   `help:"furnish, clean, or what else the workflow takes." placeholder:"MODE"`
 	Room        []string `help:"Type of a room that is seen, such as 'Living Room'. May be repeated." sep:"none" placeholder:"TYPE"`
 	Style       string   `help:"Name of a style preset." placeholder:"NAME"`
-	Set         []string `help:"Field of the workflow's own. VALUE is text, or a JSON list of texts. May be repeated." placeholder:"KEY=VALUE" sep:"none"`
+	Set         []string `help:"Field of the workflow's own. VALUE is a JSON list of texts, or else text. May be repeated." placeholder:"KEY=VALUE" sep:"none"`
 
 	Webhook        string `help:"Where the signed event goes; the organisation's default when absent." placeholder:"URL"`
 	Reference      string `help:"Your own id, echoed in the event." placeholder:"TEXT"`
@@ -115,7 +115,7 @@ func (x *choices) request(workflow string) (client.GenerationRequest, error) {
 }
 
 // ownFields reads KEY=VALUE pairs as the values that fields of workflows have: texts, which stand for numbers as well, and lists of
-// texts.
+// texts. What begins like a list and is no JSON is text, such as "[draft] loft"; JSON of another kind is nothing that a field takes.
 func ownFields(pairs []string) (map[string]any, error) {
 	fields := map[string]any{}
 	for _, pair := range pairs {
@@ -127,10 +127,10 @@ func ownFields(pairs []string) (map[string]any, error) {
 			return nil, usage(fmt.Sprintf("--set names %q twice", key), "several values are a list: --set 'key=[\"a\",\"b\"]'")
 		}
 		fields[key] = value
-		if strings.HasPrefix(strings.TrimSpace(value), "[") {
+		if strings.HasPrefix(strings.TrimSpace(value), "[") && json.Valid([]byte(value)) {
 			var list []string
 			if json.Unmarshal([]byte(value), &list) != nil {
-				return nil, usage(fmt.Sprintf("--set %s: the value begins like a list and is no list of texts", key), "quote it for your shell: --set 'key=[\"a\",\"b\"]'")
+				return nil, usage(fmt.Sprintf("--set %s: the value is a JSON list, but no list of texts", key), "quote each: --set 'key=[\"a\",\"b\"]'")
 			}
 			fields[key] = list
 		}

@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -136,5 +137,19 @@ func TestGenerationsOfWorkflows(t *testing.T) {
 	}
 	if got := run(exitOK, asOperator, "submit", "--model", "sandbox-image", "--prompt", "a kite", "--out", dir); got["status"] != "finished" {
 		t.Errorf("submitted %v", got)
+	}
+}
+
+// A field of a workflow's own is a list where its value is one in JSON, and text where it only looks like one.
+func TestOwnFields(t *testing.T) {
+	got, err := ownFields([]string{"note=[draft] loft", "open=[", "style=Modern", "empty=", "sum=a=b", `rooms=["Living Room","Hall"]`, `none= []`})
+	want := map[string]any{"note": "[draft] loft", "open": "[", "style": "Modern", "empty": "", "sum": "a=b", "rooms": []string{"Living Room", "Hall"}, "none": []string{}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, wrong := range []string{"[1]", `["a",2]`, "[[]]"} {
+		if got, err := ownFields([]string{"a=" + wrong}); err == nil {
+			t.Errorf("%s is taken as %v", wrong, got)
+		}
 	}
 }
