@@ -58,7 +58,7 @@ func startSite(t *testing.T, change func(*config.Config)) *site {
 	}
 	clock := &clock{}
 	a, err := app.New(t.Context(), cfg, app.Options{
-		Timing:       lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 200 * time.Millisecond},
+		Timing:       lifecycle.Timing{Idle: 100 * time.Millisecond, Beat: 2 * time.Second},
 		SandboxClock: clock,
 	})
 	if err != nil {
