@@ -1,6 +1,7 @@
 // Package dashboard is the web dashboard: pages for persons who sign in, over the same services as the admin API and the
-// command line. One file per area; ui draws what pages are made of. It keeps no state but open streams, and decides nothing
-// about generations, deliveries or persons: that is the services' own.
+// command line. One file per area; ui draws what pages are made of. It keeps no state but open streams, and for a while which
+// forms were sent and how they were answered (once.go). It decides nothing about generations, deliveries or persons: that is the
+// services' own.
 package dashboard
 
 import (

@@ -127,7 +127,7 @@ func (d *Dashboard) createKey(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.show(ctx, "API key", newKeyBody(v.newKey(key, text, "")))
+	return v.showOnce(ctx, "API key", newKeyBody(v.newKey(key, text, "")))
 }
 
 // expires is when a key that the form describes ends; zero = never.
@@ -187,7 +187,7 @@ func (d *Dashboard) rotateKey(ctx context.Context, v *visit) error {
 	if hours > 0 {
 		note = "The key before it goes on for the time that you have chosen, unless its own end comes sooner, and then ends by itself."
 	}
-	return v.show(ctx, "API key", newKeyBody(v.newKey(key, text, note)))
+	return v.showOnce(ctx, "API key", newKeyBody(v.newKey(key, text, note)))
 }
 
 func (d *Dashboard) revokeKey(ctx context.Context, v *visit) error {

@@ -122,7 +122,7 @@ func (v *visit) invited(ctx context.Context, m *kinora.Membership, token string)
 		return v.done(v.here("members"), m.Email+" is a member now.")
 	}
 	link := v.absolute(address(v.link("invitation"), url.Values{"token": {token}}))
-	return v.show(ctx, "Invitation", invitedBody(invitedPage{Email: m.Email, Role: m.Role, Organisation: v.organisation.Name, Link: link,
+	return v.showOnce(ctx, "Invitation", invitedBody(invitedPage{Email: m.Email, Role: m.Role, Organisation: v.organisation.Name, Link: link,
 		Back: v.here("members"), Trail: []ui.Link{{Label: "Members", Href: v.here("members")}, {Label: m.Email}}}))
 }
 

@@ -24,14 +24,16 @@ import (
 // idempotency key besides, which holds on all.
 
 const (
-	// answerKept is how long the answer to a form is kept for a further press: it may show a secret.
+	// answerKept is how long the answer to a form is kept for a further press: it may show a secret, which is not in memory for longer.
 	answerKept = time.Minute
 	// formKept is how long it is known that a form has been sent.
 	formKept = time.Hour
 	// mostSent bounds the forms that a node knows of, and mostSentBy those of one session.
 	mostSent, mostSentBy = 4096, 128
-	// mostAnswer is the largest answer that is kept, in bytes. A further press of a form with a larger one is told that it has been sent.
-	mostAnswer = 256 << 10
+	// mostAnswer is the largest answer that is kept, in bytes, mostKeptBy what is kept of one session's, and mostKept of all. A session's own
+	// make room first, so that none pushes those of others out; a person has kinora.MaxSessions of them. A further press of a form whose answer
+	// is not kept is told that it has been sent.
+	mostAnswer, mostKeptBy, mostKept = 256 << 10, 1 << 20, 32 << 20
 )
 
 // sentForms are the forms that this node has answered. It is safe for concurrent use.
@@ -39,7 +41,9 @@ type sentForms struct {
 	now   func() time.Time
 	mu    sync.Mutex
 	known map[formKey]*sentForm
-	order []formKey // oldest first
+	order []formKey                 // oldest first
+	kept  int                       // bytes of answers
+	by    map[[sha256.Size]byte]int // of these, by session
 }
 
 // formKey names a form: whose, where it goes, its token, and what was filled in.
@@ -62,8 +66,19 @@ type answer struct {
 	body   []byte
 }
 
+func (a *answer) size() int {
+	n := len(a.body)
+	for name, values := range a.header {
+		n += len(name)
+		for _, value := range values {
+			n += len(value)
+		}
+	}
+	return n
+}
+
 func newSentForms(now func() time.Time) *sentForms {
-	return &sentForms{now: now, known: map[formKey]*sentForm{}}
+	return &sentForms{now: now, known: map[formKey]*sentForm{}, by: map[[sha256.Size]byte]int{}}
 }
 
 // enter returns a form's entry; first = it is the caller's to work on the form, and to end that by leave.
@@ -88,10 +103,48 @@ func (s *sentForms) leave(key formKey, f *sentForm, a *answer) {
 	if f.failed && s.known[key] == f {
 		s.drop(key)
 	}
-	if a != nil && len(a.body) <= mostAnswer {
-		f.answer = a
+	if a != nil && s.known[key] == f {
+		s.keep(key, f, a)
 	}
 	close(f.done)
+}
+
+// keep keeps an answer where it is not too large, and has it forgotten in time even if nobody sends a form any more.
+func (s *sentForms) keep(key formKey, f *sentForm, a *answer) {
+	size := a.size()
+	if size > mostAnswer {
+		return
+	}
+	for _, other := range s.order {
+		own := s.by[key.session]+size > mostKeptBy
+		if !own && s.kept+size <= mostKept {
+			break
+		}
+		if !own || other.session == key.session {
+			s.forget(other, s.known[other])
+		}
+	}
+	f.answer = a
+	s.kept += size
+	s.by[key.session] += size
+	time.AfterFunc(answerKept, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.forget(key, f)
+	})
+}
+
+// forget forgets a form's answer, and goes on knowing that it was sent.
+func (s *sentForms) forget(key formKey, f *sentForm) {
+	if f.answer == nil {
+		return
+	}
+	size := f.answer.size()
+	f.answer = nil
+	s.kept -= size
+	if s.by[key.session] -= size; s.by[key.session] == 0 {
+		delete(s.by, key.session)
+	}
 }
 
 // answerOf is the answer to a form that is done; nil = it is not kept any more.
@@ -116,7 +169,7 @@ func (s *sentForms) tidy(session [sha256.Size]byte) {
 		case age >= formKept:
 			over = append(over, key)
 		case age >= answerKept:
-			f.answer = nil
+			s.forget(key, f)
 		}
 	}
 	for _, key := range over {
@@ -137,6 +190,7 @@ func (s *sentForms) tidy(session [sha256.Size]byte) {
 }
 
 func (s *sentForms) drop(key formKey) {
+	s.forget(key, s.known[key])
 	delete(s.known, key)
 	if at := slices.Index(s.order, key); at >= 0 {
 		s.order = slices.Delete(s.order, at, at+1)
@@ -198,7 +252,7 @@ func (v *visit) answerOnce(ctx context.Context, key formKey, f *sentForm, handle
 	err := handler(ctx, v)
 	v.w = w.ResponseWriter
 	if (err == nil || errors.Is(err, errAnswered)) && w.status < http.StatusBadRequest {
-		kept = &answer{status: w.status, header: w.Header().Clone(), body: w.body.Bytes()}
+		kept = &answer{status: w.status, header: w.Header().Clone(), body: bytes.Clone(w.body.Bytes())}
 	}
 	return err
 }

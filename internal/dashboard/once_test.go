@@ -102,6 +102,153 @@ func TestWhatWasSentIsKnownForAWhile(t *testing.T) {
 	})
 }
 
+// unreadable are organisations that can be read by their ids alone, as where the database goes away behind a change; failing says since
+// when.
+type unreadable struct {
+	fakeOrganisations
+	failing func() bool
+}
+
+func (o unreadable) NewestOrganisations(ctx context.Context, limit int) ([]*kinora.Organisation, error) {
+	if o.failing() {
+		return nil, kinora.Errorf(kinora.ErrUnavailable, "the database is away")
+	}
+	return o.fakeOrganisations.NewestOrganisations(ctx, limit)
+}
+
+// forgetful cannot read secrets once it has made one.
+type forgetful struct {
+	*fakeWebhooks
+	failing func() bool
+}
+
+func (f forgetful) WebhookSecrets(ctx context.Context, organisationID string) ([]kinora.WebhookSecret, error) {
+	if f.failing() {
+		return nil, kinora.Errorf(kinora.ErrUnavailable, "the database is away")
+	}
+	return f.fakeWebhooks.WebhookSecrets(ctx, organisationID)
+}
+
+// What is shown once is shown whatever fails behind the change, and the change is not made again by a further press.
+func TestWhatIsShownOnceIsShown(t *testing.T) {
+	for name, tt := range map[string]struct {
+		path   string
+		form   url.Values
+		secret string
+	}{
+		"key":              {"/o/" + north + "/keys/new", url.Values{"name": {"shop"}, "kind": {"sk"}}, "sk-secret"},
+		"rotated key":      {"/o/" + north + "/keys/key_1/rotate", url.Values{"overlap": {"0"}}, "sk-next"},
+		"signing secret":   {"/o/" + north + "/webhooks/signing", url.Values{"overlap": {"0"}}, "whsec_brandnew"},
+		"invitation":       {"/o/" + north + "/members/invite", url.Values{"email": {"grace@example.com"}, "role": {"member"}}, "kinv_secret"},
+		"invitation again": {"/o/" + north + "/members/inv_new/link", url.Values{}, "kinv_secret"},
+		"organisation":     {"/operator/organisations/new", url.Values{"name": {"West"}}, "whsec_first"},
+		"new password":     {"/operator/persons/per_ada/reset", url.Values{}, "kinv_secret"},
+		"person":           {"/operator/persons/invite", url.Values{"email": {"grace@example.com"}, "role": {"member"}, "organisation": {north}}, "kinv_secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s *stand
+			changes := func() int { return len(s.tenant.done) + len(s.instance.done) + len(s.webhooks.calls) }
+			s = newStand(t, func(c *Config) {
+				failing := func() bool { return changes() > 0 }
+				c.Organisations = unreadable{c.Organisations.(fakeOrganisations), failing}
+				c.WebhookSettings = forgetful{c.WebhookSettings.(*fakeWebhooks), failing}
+				c.Keys.(*fakeTenant).keys = []*kinora.Key{{ID: "key_1", OrganisationID: north, Name: "shop"}}
+			})
+			tt.form.Set("form_token", s.token("operator"))
+			tt.form.Set("once", "ONE")
+			var made int
+			for range 2 {
+				got := s.ask("operator", Prefix+tt.path, tt.form)
+				if got.Code != http.StatusOK || !strings.Contains(got.Body.String(), tt.secret) {
+					t.Fatalf("it is not shown: %d %s", got.Code, got.Body)
+				}
+				if made == 0 {
+					made = changes()
+				}
+			}
+			if made == 0 || changes() != made {
+				t.Fatalf("%d changes became %d", made, changes())
+			}
+		})
+	}
+}
+
+// A secret is not kept for longer than it may be asked for again, though nobody sends a form any more.
+func TestAnswersAreForgottenByThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t, nil)
+		defer s.Drain()
+		if got := s.send(keyRequest(s, t.Context(), "shop", "one")); got.Code != http.StatusOK {
+			t.Fatalf("%d %s", got.Code, got.Body)
+		}
+		kept := func() (n int) {
+			s.sent.mu.Lock()
+			defer s.sent.mu.Unlock()
+			for _, f := range s.sent.known {
+				if f.answer != nil {
+					n++
+				}
+			}
+			return n
+		}
+		if kept() != 1 {
+			t.Fatalf("%d answers are kept", kept())
+		}
+		time.Sleep(answerKept)
+		synctest.Wait()
+		if kept() != 0 || s.sent.kept != 0 || len(s.sent.by) != 0 {
+			t.Fatalf("%d answers are kept, %d bytes of %d sessions", kept(), s.sent.kept, len(s.sent.by))
+		}
+	})
+}
+
+// Answers have a bound in bytes, and what one person has kept pushes out no one else's.
+func TestKeptAnswersAreBounded(t *testing.T) {
+	sent := newSentForms(time.Now)
+	leave := func(session, form int) *sentForm {
+		var key formKey
+		key.session[0], key.session[1], key.form[0] = byte(session), byte(session>>8), byte(form)
+		f, first := sent.enter(key)
+		if !first {
+			t.Fatal("the form is known")
+		}
+		sent.leave(key, f, &answer{status: http.StatusOK, body: make([]byte, mostAnswer)})
+		return f
+	}
+	bytes := func(session int) (all, own int) {
+		for key, f := range sent.known {
+			if f.answer != nil {
+				all += f.answer.size()
+				if key.session[0] == byte(session) && key.session[1] == byte(session>>8) {
+					own += f.answer.size()
+				}
+			}
+		}
+		return all, own
+	}
+	one := leave(1000, 0)
+	for session := range kinora.MaxSessions { // all of one person's
+		for form := range mostSentBy {
+			leave(session, form)
+		}
+		if _, own := bytes(session); own > mostKeptBy || own == 0 {
+			t.Fatalf("%d bytes of one session are kept", own)
+		}
+	}
+	if sent.answerOf(one) == nil {
+		t.Error("another person's answer has made room")
+	}
+	for session := range 200 {
+		leave(2000+session, 0)
+	}
+	if all, _ := bytes(0); all > mostKept || all != sent.kept {
+		t.Errorf("%d bytes are kept, and counted as %d", all, sent.kept)
+	}
+	if last := leave(3000, 0); sent.answerOf(last) == nil {
+		t.Error("the newest answer is not kept")
+	}
+}
+
 // What is kept of forms has a bound, and one session cannot use it up.
 func TestSentFormsAreBounded(t *testing.T) {
 	now := time.Now()

@@ -113,7 +113,7 @@ func (d *Dashboard) newTenant(ctx context.Context, v *visit) error {
 	made := madeTenant{Organisation: o, Key: key, Secret: secret.Text, Curl: v.firstCall(key), Page: v.link("operator", "organisations", o.ID),
 		Area: v.link("o", o.ID, "generations"), Members: v.link("o", o.ID, "members"),
 		Trail: []ui.Link{{Label: "Organisations", Href: v.link("operator", "organisations")}, {Label: o.Name}}}
-	return v.show(ctx, "Organisation made", madeTenantBody(made))
+	return v.showOnce(ctx, "Organisation made", madeTenantBody(made))
 }
 
 // firstCall is a command that lists what a key may ask for: it costs nothing.

@@ -156,7 +156,7 @@ func (d *Dashboard) invitePerson(ctx context.Context, v *visit) error {
 		}
 		return v.done(page, text)
 	}
-	return v.show(ctx, "Invitation", invitedPersonBody(passedOn{Title: "Invitation for " + m.Email, Lead: lead, Warning: warning,
+	return v.showOnce(ctx, "Invitation", invitedPersonBody(passedOn{Title: "Invitation for " + m.Email, Lead: lead, Warning: warning,
 		Label: "Invitation link", Link: v.entryLink(token), Email: m.Email, Back: page, Trail: v.personTrail(m.Email)}))
 }
 
@@ -264,6 +264,6 @@ func (d *Dashboard) resetPassword(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.show(ctx, "New password", invitedPersonBody(passedOn{Title: "New password for " + p.Email, Lead: "Until it is chosen, the one before stands.",
+	return v.showOnce(ctx, "New password", invitedPersonBody(passedOn{Title: "New password for " + p.Email, Lead: "Until it is chosen, the one before stands.",
 		Label: "Link for a new password", Link: v.entryLink(token), Email: p.Email, Back: v.link("operator", "persons", p.ID), Trail: v.personTrail(p.Email)}))
 }

@@ -121,6 +121,19 @@ func (v *visit) showAs(ctx context.Context, status int, title string, body templ
 	return v.draw(ctx, status, within(ui.Framed(frame), body))
 }
 
+// showOnce is show for what cannot be shown again, such as a key that has just been made: where the frame cannot be read, it is shown
+// without one. It must be called with a body that needs nothing more to be read.
+func (v *visit) showOnce(ctx context.Context, title string, body templ.Component) error {
+	doc := v.document(title)
+	around := ui.Bare(doc)
+	if frame, err := v.frame(ctx, doc); err == nil {
+		around = ui.Framed(frame)
+	} else {
+		v.logFailure(ctx, http.StatusOK, err)
+	}
+	return v.draw(ctx, http.StatusOK, within(around, body))
+}
+
 // showBare shows a page in the frame of those who are not signed in.
 func (v *visit) showBare(ctx context.Context, status int, title string, body templ.Component) error {
 	return v.draw(ctx, status, within(ui.Bare(v.document(title)), body))

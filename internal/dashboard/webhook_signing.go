@@ -53,8 +53,13 @@ func (v *visit) signingPage(ctx context.Context, p signingPage) (*signingPage, e
 		s.Text = ""
 		p.Secrets = append(p.Secrets, s)
 	}
-	p.Tabs, p.Changes, p.Rotate = v.hookTabs("Signing"), v.changes(), v.hooks("signing")
+	v.signingFrame(&p)
 	return &p, nil
+}
+
+// signingFrame sets what of the page is the same whatever is read.
+func (v *visit) signingFrame(p *signingPage) {
+	p.Tabs, p.Changes, p.Rotate = v.hookTabs("Signing"), v.changes(), v.hooks("signing")
 }
 
 func (d *Dashboard) showSigning(ctx context.Context, v *visit) error {
@@ -85,10 +90,13 @@ func (d *Dashboard) rotateSecret(ctx context.Context, v *visit) error {
 		p.Note = "It is shown this once. It alone signs from now on: put it into your receivers at once."
 	}
 	shown, err := v.signingPage(ctx, p)
-	if err != nil {
-		return err
+	if err != nil { // the new one is shown all the same, without the others
+		v.logFailure(ctx, http.StatusOK, err)
+		shown = &p
+		shown.Secrets = []kinora.WebhookSecret{{ID: secret.ID, CreatedAt: secret.CreatedAt}}
+		v.signingFrame(shown)
 	}
-	return v.show(ctx, "Signing", signingBody(*shown))
+	return v.showOnce(ctx, "Signing", signingBody(*shown))
 }
 
 func (v *visit) signingRefused(ctx context.Context, p signingPage, err error) error {
