@@ -256,6 +256,8 @@ func (d *Dashboard) createAsset(ctx context.Context, v *visit) error {
 			f.Errors = map[string]string{"source_url": messageOf(err)}
 		}
 		return v.showAs(ctx, http.StatusUnprocessableEntity, "New asset", assetFormBody(f))
+	case kinora.ErrConflict: // a new form would take it a second time
+		return v.refused(v.here("assets"), kinora.Errorf(kinora.ErrConflict, "this form has been sent before, filled in otherwise: look whether the image is here"))
 	}
 	return v.refused(v.here("assets", "new"), err)
 }

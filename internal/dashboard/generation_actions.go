@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/kinora/kinora"
+	"github.com/kinora/kinora/internal/dashboard/ui"
 )
 
 // generationActions are what can be done now; empty paths cannot.
@@ -58,7 +59,7 @@ type recordPage struct {
 // refusedFields is what a person can do something about, by field; nil for any other error.
 func refusedFields(err error) map[string]string {
 	switch kinora.CodeOf(err) {
-	case kinora.ErrInvalid, kinora.ErrConflict, kinora.ErrTooLarge, kinora.ErrRateLimited, kinora.ErrBudget, kinora.ErrNoUpstream:
+	case kinora.ErrInvalid, kinora.ErrTooLarge, kinora.ErrRateLimited, kinora.ErrBudget, kinora.ErrNoUpstream:
 		var e *kinora.Error
 		if errors.As(err, &e) {
 			return fieldErrors(err)
@@ -67,10 +68,29 @@ func refusedFields(err error) map[string]string {
 	return nil
 }
 
-// onceKey is a form's idempotency key; empty, and so refused, for what no form of ours has sent.
-func onceKey(once string) string {
-	if once == "" || len(once) > 64 {
-		return ""
+// sentBefore says where to look for what a form may have asked for already, and where a new form is.
+type sentBefore struct{ List, New string }
+
+// keepToken has the form that posts to action keep the token that it was sent with, where that stands for another request: with a new
+// one, the next press might pay for the same again.
+func (v *visit) keepToken(action string) {
+	v.kept = map[string]string{action: v.form(ui.OnceField)}
+}
+
+// sentBefore is what the form that posts to action has to say about its token; nil = nothing.
+func (v *visit) sentBefore(action, anew string) *sentBefore {
+	if v.kept[action] == "" {
+		return nil
 	}
-	return "dashboard-" + once
+	return &sentBefore{List: v.here("generations"), New: anew}
+}
+
+// onceKey is the idempotency key of the visit's form. What no form of ours has sent has none, and is refused: sent a second time, it would be
+// paid for a second time.
+func (v *visit) onceKey() (string, error) {
+	once := v.form(ui.OnceField)
+	if once == "" || len(once) > 64 {
+		return "", kinora.Errorf(kinora.ErrInvalid, "this form lacks what tells it from others; open it anew and try again")
+	}
+	return "dashboard-" + once, nil
 }

@@ -100,6 +100,7 @@ type playgroundForm struct {
 	Sources                 []playgroundSource
 	SourceURL               ui.Field
 	Wrong                   string // what concerns no field
+	Sent                    *sentBefore
 	From                    string // id of the generation that it was filled in from; empty = none
 	Hint                    string // what came of that; empty = nothing to say
 }
@@ -190,6 +191,7 @@ func (v *visit) playgroundForm(ctx context.Context, sent url.Values, wrong map[s
 	if f.Offer == nil {
 		return f, nil
 	}
+	f.Sent = v.sentBefore(f.Submit, address(f.Submit, url.Values{"of": {offerKey(f.Offer)}}))
 	f.Of = ui.Field{Name: "of", Label: "Make with", Value: offerKey(f.Offer), Options: v.offerOptions(), Help: f.Offer.About}
 	fields := v.fieldsOf(f.Offer, sent)
 	at := faultsAt(wrong, slices.Concat(fields, echoFields), &f.Wrong)
@@ -290,7 +292,15 @@ func (d *Dashboard) submitPlayground(ctx context.Context, v *visit) error {
 	if o == nil || offerKey(o) != sent.Get("of") {
 		return kinora.Errorf(kinora.ErrNotFound, "this model or workflow is not offered any more")
 	}
-	id, wrong, err := v.submitOffer(ctx, o, sent)
+	key, err := v.onceKey()
+	if err != nil {
+		return err
+	}
+	id, wrong, err := v.submitOffer(ctx, o, sent, key)
+	if kinora.CodeOf(err) == kinora.ErrConflict {
+		v.keepToken(v.here("playground"))
+		return v.showForm(ctx, http.StatusConflict, sent, nil)
+	}
 	if err != nil {
 		if wrong = refusedFields(err); wrong == nil {
 			return err
@@ -321,7 +331,7 @@ func (v *visit) showAccepted(ctx context.Context, sent url.Values, ids []string)
 }
 
 // submitOffer returns the id of what was accepted, or what is wrong with each field.
-func (v *visit) submitOffer(ctx context.Context, o *Offer, sent url.Values) (id string, wrong map[string]string, err error) {
+func (v *visit) submitOffer(ctx context.Context, o *Offer, sent url.Values, key string) (id string, wrong map[string]string, err error) {
 	if !o.Workflow { // a browser without scripts sends the picture with the form
 		if err := v.addImages(ctx, sent); err != nil {
 			return "", nil, err
@@ -331,7 +341,7 @@ func (v *visit) submitOffer(ctx context.Context, o *Offer, sent url.Values) (id 
 	if wrong != nil {
 		return "", wrong, nil
 	}
-	answer, err := v.sendRequest(ctx, o, body, onceKey(sent.Get(ui.OnceField)))
+	answer, err := v.sendRequest(ctx, o, body, key)
 	if err != nil {
 		return "", nil, err
 	}

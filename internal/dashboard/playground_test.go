@@ -157,7 +157,7 @@ func TestRefusalsStandAtTheirFields(t *testing.T) {
 	has(t, got.Body.String(), `id="field-input-images-error" class="field-error">&lt;i&gt;no picture`, "no such length", "&lt;/textarea&gt;&lt;script&gt;")
 	for field, text := range map[string]string{"input.metadata": "[1]", "metadata": `{"a":1} x`, "input.duration": "five"} {
 		calls := len(s.api.calls)
-		got := s.post("member", "/playground", "of", "model:clip", "input.prompt", "a", field, text)
+		got := s.post("member", "/playground", "of", "model:clip", "input.prompt", "a", "once", "abc", field, text)
 		has(t, got.Body.String(), `id="field-`+strings.ReplaceAll(field, ".", "-")+`-error"`)
 		if len(s.api.calls) != calls {
 			t.Errorf("%s: sent all the same", field)
@@ -165,6 +165,54 @@ func TestRefusalsStandAtTheirFields(t *testing.T) {
 	}
 	if got := s.post("member", "/playground", "of", "model:gone"); got.Code != http.StatusNotFound {
 		t.Errorf("a model that is not offered: %d", got.Code)
+	}
+}
+
+// Where a form's token stands for another request, that one may be under way: with a new token, the next press would pay for it again.
+func TestAConflictKeepsTheToken(t *testing.T) {
+	s := newStand(t, nil)
+	s.histories.set(workflowHistory())
+	s.generations.set(*workflowHistory().Generation)
+	s.api.answer = func(apiCall) ([]byte, error) {
+		return nil, kinora.Errorf(kinora.ErrConflict, "the idempotency key was used with another request")
+	}
+	for path, pairs := range map[string][]string{
+		"/playground":                            {"of", "model:clip", "input.prompt", "a cat"},
+		"/generations/" + jobOne + "/regenerate": {"reference", "r1"},
+	} {
+		for _, part := range []string{"", "true"} {
+			form := url.Values{"form_token": {s.token("member")}, "once": {"TOKENOFTHEFORM"}}
+			for i := 0; i < len(pairs); i += 2 {
+				form.Set(pairs[i], pairs[i+1])
+			}
+			r := httptest.NewRequest(http.MethodPost, "http://kinora.test/dashboard/o/"+north+path, strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("HX-Request", part)
+			r.AddCookie(&http.Cookie{Name: s.cookieName(sessionCookie), Value: "member"})
+			got := s.send(r)
+			body := got.Body.String()
+			if got.Code != http.StatusConflict || strings.Count(body, `name="once" value="TOKENOFTHEFORM"`) != 1 {
+				t.Errorf("%s: %d, or another token:\n%s", path, got.Code, body)
+			}
+			has(t, body, "has been sent before", `href="/dashboard/o/`+north+`/generations"`, `href="/dashboard/o/`+north+path, pairs[len(pairs)-1])
+		}
+	}
+}
+
+// Without a token of its own, which is the idempotency key, a form that is sent twice would be paid for twice.
+func TestWhatHasNoTokenIsNotSent(t *testing.T) {
+	s := newStand(t, nil)
+	s.generations.set(*workflowHistory().Generation)
+	s.api.answer = acceptedAs(heldOne)
+	for _, once := range []string{"", strings.Repeat("x", 65)} {
+		for path, pairs := range map[string][]string{
+			"/playground":                            {"of", "model:clip", "input.prompt", "a cat", "once", once},
+			"/generations/" + jobOne + "/regenerate": {"once", once},
+		} {
+			if got := s.post("member", path, pairs...); got.Code != http.StatusUnprocessableEntity || len(s.api.calls) > 0 {
+				t.Errorf("%s with token %q: %d, %v", path, once, got.Code, s.api.calls)
+			}
+		}
 	}
 }
 

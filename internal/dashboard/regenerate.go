@@ -19,6 +19,7 @@ type regenerateForm struct {
 	Action         string
 	Change         string // draws the fields for another workflow, capture type or mode
 	Wrong          string // what concerns no field
+	Sent           *sentBefore
 	Row            []ui.Field
 	Fields         []playgroundField
 	Echo           []ui.Field
@@ -65,6 +66,7 @@ func wasAsked(w *kinora.WorkflowRequest) url.Values {
 func (v *visit) regenerateForm(a remake, sent url.Values, wrong map[string]string) regenerateForm {
 	at := func(what ...string) string { return v.here(append([]string{"generations", a.g.ID}, what...)...) }
 	f := regenerateForm{ID: a.g.ID, List: v.here("generations"), Page: at(), Action: at("regenerate"), Change: at("regenerate", "form"), Wrong: wrong[""]}
+	f.Sent = v.sentBefore(f.Action, f.Action)
 	workflow := OfferField{Name: "workflow"}
 	faults := faultsAt(wrong, slices.Concat([]OfferField{workflow}, a.fields, echoFields), &f.Wrong)
 	f.Row = []ui.Field{{Name: "workflow", Label: "Workflow", Value: a.chosen.Get("workflow"), Options: v.workflowOptions(a), Error: faults["workflow"]}}
@@ -206,6 +208,10 @@ func (d *Dashboard) regenerate(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
+	key, err := v.onceKey()
+	if err != nil {
+		return err
+	}
 	sent := v.r.PostForm
 	a := d.remake(g, sent)
 	body, wrong := a.overrides(sent)
@@ -213,12 +219,16 @@ func (d *Dashboard) regenerate(ctx context.Context, v *visit) error {
 		var made struct {
 			JobID string `json:"job_id"`
 		}
-		answer, err := v.call(ctx, http.MethodPost, "/api/v1/generations/"+g.ID+"/regenerate", onceKey(v.form(ui.OnceField)), body)
+		answer, err := v.call(ctx, http.MethodPost, "/api/v1/generations/"+g.ID+"/regenerate", key, body)
 		if err == nil {
 			err = json.Unmarshal(answer, &made)
 		}
 		if err == nil {
 			return v.done(v.here("generations", made.JobID), "It is being made anew.")
+		}
+		if kinora.CodeOf(err) == kinora.ErrConflict {
+			v.keepToken(v.here("generations", g.ID, "regenerate"))
+			return v.showAs(ctx, http.StatusConflict, "Regenerate", regenerateBody(v.regenerateForm(a, sent, nil)))
 		}
 		if wrong = refusedFields(err); wrong == nil {
 			return err

@@ -32,6 +32,8 @@ type visit struct {
 
 	organisation *kinora.Organisation // that the path is about; nil = none
 	role         kinora.Role          // of who in it
+
+	kept map[string]string // tokens that forms of the answer keep: see keepToken
 }
 
 // errAnswered stands for an answer that has been written.
@@ -157,7 +159,7 @@ func (v *visit) draw(ctx context.Context, status int, c templ.Component) error {
 }
 
 func (v *visit) setting(ctx context.Context) context.Context {
-	s := ui.Setting{Now: v.now()}
+	s := ui.Setting{Now: v.now(), Kept: v.kept}
 	if v.who != nil {
 		s.FormToken = v.who.FormToken
 	}

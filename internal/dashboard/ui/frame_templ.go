@@ -693,7 +693,7 @@ func themes(d Document) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Tokens().Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Tokens(d.Switch).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -5,6 +5,7 @@ package ui
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"time"
@@ -16,6 +17,8 @@ import (
 type Setting struct {
 	FormToken string    // goes into every form; empty = nobody is signed in
 	Now       time.Time // what ages are counted from
+	// Kept are tokens of their own that forms keep, by where they post to. All others get new ones.
+	Kept map[string]string
 }
 
 type settingKey struct{}
@@ -41,6 +44,14 @@ const (
 
 // OnceField is where a form sends a token of its own, by which it is known when it is sent a second time.
 const OnceField = "once"
+
+// once is a form's own token.
+func once(ctx context.Context, action string) string {
+	if kept := setting(ctx).Kept[action]; kept != "" {
+		return kept
+	}
+	return rand.Text()
+}
 
 // Tone is what a badge, an alert or a button means, as its colour shows beside its words.
 type Tone string
