@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -24,13 +23,17 @@ func (v *visit) curl(g *kinora.Generation) curl {
 	known := func(address string) bool { return v.urlText(address) == address }
 	path, body := "/api/generate/submit", map[string]any(nil)
 	var missing []string
+	own, all := shownFields(g.Input.Metadata) // the model's, or the workflow's
 	if g.Request != nil {
-		path, body = "/api/v1/generations", createBody(g)
+		own, all = shownFields(g.Request.Fields)
+	}
+	if g.Request != nil {
+		path, body = "/api/v1/generations", createBody(g, own)
 		if g.SourceAssetID == "" {
 			missing = append(missing, "the source")
 		}
 	} else {
-		body = submitBody(g, known)
+		body = submitBody(g, own, known)
 	}
 	if g.WebhookURL != "" {
 		if known(g.WebhookURL) {
@@ -47,6 +50,9 @@ func (v *visit) curl(g *kinora.Generation) curl {
 			missing = append(missing, "the queries of its images")
 			break
 		}
+	}
+	if !all {
+		missing = append(missing, "what is secret in addresses among its fields")
 	}
 	if g.Reference != nil {
 		body["reference"] = *g.Reference
@@ -70,7 +76,8 @@ func (d *Dashboard) command(path string, once bool, rest ...string) string {
 	return strings.Join(append(lines, rest...), " \\\n  ")
 }
 
-func createBody(g *kinora.Generation) map[string]any {
+// createBody is the body of a create request; own are its workflow's fields as they may be shown.
+func createBody(g *kinora.Generation, own map[string]json.RawMessage) map[string]any {
 	w := g.Request
 	body := map[string]any{"workflow": w.Workflow, "source_asset_id": g.SourceAssetID}
 	if g.SourceAssetID == "" {
@@ -84,14 +91,15 @@ func createBody(g *kinora.Generation) map[string]any {
 	if len(w.RoomTypes) > 0 {
 		body["room_types"] = w.RoomTypes
 	}
-	for name, raw := range w.Fields {
+	for name, raw := range own {
 		body[name] = raw
 	}
 	return body
 }
 
-// submitBody is the body of a submit request; known tells which callback URLs may be in it.
-func submitBody(g *kinora.Generation, known func(string) bool) map[string]any {
+// submitBody is the body of a submit request; metadata has the model's own fields as they may be shown, and known tells which callback
+// URLs may be in it.
+func submitBody(g *kinora.Generation, metadata map[string]json.RawMessage, known func(string) bool) map[string]any {
 	in := map[string]any{"prompt": g.Input.Prompt}
 	if g.Input.Size != "" {
 		in["size"] = g.Input.Size
@@ -106,11 +114,7 @@ func submitBody(g *kinora.Generation, known func(string) bool) map[string]any {
 		}
 		in["images"] = images
 	}
-	metadata := maps.Clone(g.Input.Metadata)
 	if u := g.Input.CallbackURL; u != "" && known(u) {
-		if metadata == nil {
-			metadata = map[string]json.RawMessage{}
-		}
 		metadata["callback_url"], _ = json.Marshal(u) // marshals any string
 	}
 	if len(metadata) > 0 {

@@ -17,7 +17,7 @@ type requestFacts struct {
 	Made     bool // the prompt is a workflow's, not the caller's own words
 	Choices  []fact
 	Images   []string // addresses as they may be shown
-	Model    string   // the model's own fields, as indented JSON; empty = none
+	Model    string   // the model's own fields, as indented JSON, with addresses as they may be shown; empty = none
 	Metadata string   // the caller's own object, as indented JSON; empty = none
 }
 
@@ -40,7 +40,8 @@ func (v *visit) requestFacts(h *kinora.History) requestFacts {
 		add("Rooms", strings.Join(w.RoomTypes, ", "))
 		add("Style", w.StylePreset)
 		for _, name := range slices.Sorted(maps.Keys(w.Fields)) {
-			add(name, plain(w.Fields[name]))
+			value, _ := shownValue(w.Fields[name])
+			add(name, plain(value))
 		}
 	}
 	add("Size", g.Input.Size)
@@ -51,7 +52,8 @@ func (v *visit) requestFacts(h *kinora.History) requestFacts {
 		r.Images = append(r.Images, kinora.ShownURL(image))
 	}
 	if len(g.Input.Metadata) > 0 {
-		raw, _ := json.Marshal(g.Input.Metadata) // raw messages that were read from JSON
+		own, _ := shownFields(g.Input.Metadata)
+		raw, _ := json.Marshal(own) // raw messages that were read from JSON
 		r.Model = indented(raw)
 	}
 	return r

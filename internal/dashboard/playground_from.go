@@ -152,8 +152,9 @@ func (f *filling) model(g *kinora.Generation, fields []OfferField) {
 		takesRest = takesRest || fields[i].Name == within && fields[i].Type == FieldObject
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if short, ok := strings.CutPrefix(name, within+"."); ok && takesRest {
-			rest[short] = values[name]
+		short, ok := strings.CutPrefix(name, within+".")
+		if value, known := f.own(values[name]); ok && known && takesRest {
+			rest[short] = value
 		} else {
 			f.leave(name)
 		}
@@ -164,8 +165,28 @@ func (f *filling) model(g *kinora.Generation, fields []OfferField) {
 	}
 }
 
+// own is a JSON value with fresh addresses of the organisation's own files in it, as long as nothing in others may be a secret.
+func (f *filling) own(raw json.RawMessage) (value json.RawMessage, known bool) {
+	known = true
+	return replaceTexts(raw, func(text string) string {
+		if file := f.files[text]; file != nil {
+			return f.link(file.Key)
+		}
+		known = known && shownText(text) == text
+		return text
+	}), known
+}
+
 // put fills in a field as the form has it, and tells whether it can say the value.
 func (f *filling) put(field *OfferField, raw json.RawMessage) bool {
+	// Images are left one by one, and the prompt is the caller's own words.
+	if field.Type != FieldImages && field.Name != "input.prompt" {
+		value, known := f.own(raw)
+		if !known {
+			return false
+		}
+		raw = value
+	}
 	var text string
 	isText := json.Unmarshal(raw, &text) == nil
 	var texts []string
@@ -192,9 +213,6 @@ func (f *filling) put(field *OfferField, raw json.RawMessage) bool {
 		f.set(field.Name, text)
 		return true
 	case FieldText, FieldLong:
-		if file := f.files[text]; file != nil {
-			text = f.link(file.Key)
-		}
 		f.set(field.Name, text)
 		return isText
 	case FieldNumber:

@@ -54,6 +54,7 @@ func (d *Dashboard) remake(g *kinora.Generation, sent url.Values) remake {
 func wasAsked(w *kinora.WorkflowRequest) url.Values {
 	was := url.Values{"workflow": {w.Workflow}, "capture_type": {w.CaptureType}, "mode": {w.Mode}, "style_preset": {w.StylePreset}, "room_types": w.RoomTypes}
 	for name, raw := range w.Fields {
+		raw, _ = shownValue(raw)
 		var list []string
 		if json.Unmarshal(raw, &list) != nil {
 			list = []string{plain(raw)}
