@@ -3,12 +3,15 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	_ "image/png"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"github.com/kinora/kinora/internal/app"
 	"github.com/kinora/kinora/internal/config"
 	"github.com/kinora/kinora/internal/lifecycle"
+	"github.com/kinora/kinora/internal/store"
 	"github.com/kinora/kinora/internal/store/storetest"
 )
 
@@ -44,7 +48,8 @@ func runTimed(t *testing.T, dsn string, timing lifecycle.Timing, change func(*co
 	if change != nil {
 		change(&cfg)
 	}
-	a, err := app.New(t.Context(), cfg, app.Options{Timing: timing})
+	var log records
+	a, err := app.New(t.Context(), cfg, app.Options{Timing: timing, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +57,9 @@ func runTimed(t *testing.T, dsn string, timing lifecycle.Timing, change func(*co
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the program's log:\n%s\nhas not ended:\n%s", log.String(), live(a))
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		if err := a.Stop(ctx); err != nil {
@@ -59,6 +67,40 @@ func runTimed(t *testing.T, dsn string, timing lifecycle.Timing, change func(*co
 		}
 	})
 	return a
+}
+
+// records is a log that is written and read at once.
+type records struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *records) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// live are the attempts that have not ended, for the message of a failure.
+func live(a *app.App) string {
+	var out strings.Builder
+	err := a.View(context.Background(), func(tx *store.Tx) error {
+		list, err := tx.LiveAttempts(20)
+		for _, a := range list {
+			fmt.Fprintf(&out, "%s of %s is %s, accepted %s, due %s, held by %q\n", a.ID(), a.Model, a.State, a.AcceptedAt.Format(time.StampMilli), a.DueAt.Format(time.StampMilli), a.LeaseOwner)
+		}
+		return err
+	})
+	if err != nil {
+		fmt.Fprintln(&out, err)
+	}
+	return out.String()
 }
 
 // inbox is a receiver that verifies what it gets.

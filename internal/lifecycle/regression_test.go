@@ -278,6 +278,39 @@ func TestHintDuringALookIsKept(t *testing.T) {
 	})
 }
 
+// A callback that comes while the submit's outcome is unknown makes the job looked at also where settling, which asks only whether there is
+// such a job, comes after it.
+func TestHintBeforeSettlingIsKept(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		organise(t, db)
+		up := newFake(t)
+		up.describe = provider.Description{Traits: takingCallbacks(1), Poll: provider.Pace{First: time.Hour, Interval: time.Hour, Ceiling: time.Hour}}
+		up.reconcileErr = provider.Errorf(provider.Unavailable, "it is down")
+		up.submit = func(int, provider.Request) (bool, error) {
+			return true, provider.Errorf(provider.OutcomeUnknown, "the answer was lost")
+		}
+		p := &flakyPolls{callingBack: callingBack{up}, answers: func(n int64) ([]provider.Report, error, bool) {
+			return []provider.Report{{UpstreamID: "up_1", State: provider.StateRunning}}, nil, n == 1
+		}}
+		h := build(t, db, t.TempDir(), p, withPublicURL("https://kinora.example"), slowly).start(t)
+		g := h.accept(t, submission("x"))
+		eventually(t, "it is asked for once, and left alone for a while", func() bool {
+			a := h.attempts(t, g.ID)[0]
+			return a.State == kinora.AttemptUnsettled && a.ErrorClass == string(provider.Unavailable) && a.LeaseOwner == ""
+		})
+		up.mu.Lock()
+		token := tokenOf(up.jobs["up_1"].url)
+		up.mu.Unlock()
+		if _, err := h.Callback(t.Context(), "fake", token, provider.InboundCallback{Body: []byte("up_1"), Header: http.Header{}}); err != nil {
+			t.Fatal(err)
+		}
+		// The next look by pace is an hour away.
+		if g, _ = h.await(t, g.ID); g.State != kinora.GenerationSucceeded {
+			t.Fatalf("ended as %s", g.State)
+		}
+	})
+}
+
 // "No such task" is believed after it was said several times, not after other errors.
 func TestGoneIsCountedApart(t *testing.T) {
 	db := storetest.SQLite(t)

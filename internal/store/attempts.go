@@ -119,9 +119,11 @@ func (tx *Tx) DueAttempts(lane string, state kinora.AttemptState, now time.Time,
 }
 
 // ClaimAttempts leases the most overdue attempts of a lane in a state to a node. A leased
-// attempt has left the due index; its version fences the lease.
+// attempt has left the due index; its version fences the lease. A look at an open one answers its hint;
+// whoever settles another asks only whether there is a job, and leaves the hint for the look.
 func (tx *Tx) ClaimAttempts(lane string, state kinora.AttemptState, node string, now time.Time, limit int) ([]*kinora.Attempt, error) {
-	return tx.attempts(`UPDATE attempts SET due_at = 0, hinted_at = CASE WHEN hinted_at > 0 THEN -hinted_at ELSE hinted_at END, lease_owner = ?, version = version + 1
+	return tx.attempts(`UPDATE attempts SET due_at = 0, hinted_at = CASE WHEN state = 'open' AND hinted_at > 0 THEN -hinted_at ELSE hinted_at END,
+			lease_owner = ?, version = version + 1
 		WHERE (generation_id, ordinal) IN (SELECT generation_id, ordinal FROM attempts
 			WHERE lane = ? AND state = ? AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ? {skip locked})
 		RETURNING `+attemptColumns,
